@@ -1,0 +1,87 @@
+"""The central types of the network: rounds of transfers, and networks that execute them.
+
+The one rule of time: a node starts its transfers of round r when everything addressed to it in round r-1 of that plan
+has arrived and its own transfers of round r-1 have left. There is no global barrier.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from netsim.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    import simpy
+    from numpy.typing import NDArray
+
+    from netsim.network.transport import Transport
+    from netsim.topology.graph import Topology
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """Transfers that belong together: source and destination nodes [F], bytes [F], seconds held before sending [F].
+
+    `hold_s` is work that the source does first (a server's aggregation, say), after the rule of time lets it begin.
+    """
+
+    src: NDArray[np.int64]
+    dst: NDArray[np.int64]
+    nbytes: NDArray[np.float64]
+    hold_s: NDArray[np.float64] | float = 0.0
+
+
+class Execution(ABC):
+    """A plan under way."""
+
+    @abstractmethod
+    def join(self, nodes: NDArray[np.int64]) -> None:
+        """Let `nodes` begin the plan now. Every participant must join once."""
+
+
+class Network(ABC):
+    """Executes plans in simulated time."""
+
+    link_bytes: NDArray[np.float64]
+    """[L] bytes that every link has been given to carry."""
+    link_busy_s: NDArray[np.float64]
+    """[L] seconds each link needs for these bytes at its full capacity."""
+
+    @abstractmethod
+    def begin(self, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done) -> Execution:
+        """Return the execution of a plan between `nodes`; `done(nodes)` is called at the instant they finish it."""
+
+
+if TYPE_CHECKING:
+    Done = Callable[[NDArray[np.int64]], None]
+
+
+class Fidelity(ABC):
+    """A registered network fidelity: its fields are its YAML keys."""
+
+    kind: ClassVar[str]
+    paper: ClassVar[str]
+
+    @abstractmethod
+    def build(self, env: simpy.Environment, topology: Topology, transport: Transport) -> Network:
+        """Return a network of this fidelity in `env`."""
+
+    @abstractmethod
+    def transfer_times(
+        self,
+        topology: Topology,
+        transport: Transport,
+        src: NDArray[np.int64],
+        dst: NDArray[np.int64],
+        nbytes: NDArray[np.float64],
+        start_s: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return the [F] seconds at which independent transfers finish, each starting at its own `start_s`."""
+
+
+fidelities: Registry[Fidelity] = Registry("network")

@@ -1,0 +1,66 @@
+"""One registry a kind of plug-in: a name, a frozen dataclass, a first docstring line, a source.
+
+A member is its own configuration: its fields are the YAML keys, its first docstring line is what `netsim list`
+prints, its `paper` is what `netsim list` shows as the source.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from netsim.errors import InputError, closest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names of one kind of plug-in, in the order they were registered."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._members: dict[str, type[T]] = {}
+
+    def register(self, name: str, *, paper: str = "") -> Callable[[type[T]], type[T]]:
+        """Return a class decorator that adds a member and sets its `kind` and `paper`."""
+
+        def add(member: type[T]) -> type[T]:
+            if name in self._members:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            member.kind = name  # type: ignore[attr-defined]
+            member.paper = paper  # type: ignore[attr-defined]
+            self._members[name] = member
+            return member
+
+        return add
+
+    def get(self, name: str) -> type[T]:
+        """Return the member called `name`; raise InputError naming the nearest ones."""
+        if name not in self._members:
+            raise InputError(f"unknown {self.kind} {name!r}", closest(name, self._members))
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names in order of registration."""
+        return iter(self._members)
+
+    def summary(self, name: str) -> tuple[str, str]:
+        """Return the first docstring line and the source of a member."""
+        member = self.get(name)
+        return (inspect.getdoc(member) or "").split("\n")[0], member.paper  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class FileField:
+    """Marks a string field that names a file: where it is looked for, and what may be left off its name.
+
+    A loader tries the path as written (relative to the scenario's folder), then each of `folders` under the scenario's
+    folder and under the project's `scenarios/`, with and without `suffix`, and stores the absolute path.
+    """
+
+    folders: tuple[str, ...] = ()
+    suffix: str = ""

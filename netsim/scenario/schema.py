@@ -1,0 +1,70 @@
+"""A scenario: everything one simulated point depends on, as a tree of frozen dataclasses. No YAML here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge
+
+from netsim.units import Bytes
+
+if TYPE_CHECKING:
+    from netsim.compress.base import Scheme
+    from netsim.network.base import Fidelity
+    from netsim.network.transport import Transport
+    from netsim.sync.base import Sync
+    from netsim.topology.base import TopologyKind
+    from netsim.workload.base import Workload
+    from netsim.workload.cost import CostModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Straggler:
+    """How unequal the workers' compute times are, drawn anew for every worker and step.
+
+    `lognormal`: factor exp(N(0, spread)), median 1. `uniform`: factor between 1 and 1 + spread. `none`: all equal.
+    """
+
+    distribution: Literal["none", "lognormal", "uniform"] = "none"
+    spread: Annotated[float, Ge(0)] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """How a training step is run: DistributedDataParallel's semantics by default.
+
+    `overlap`: `ddp` exchanges a bucket as soon as its last gradient is ready; `none` waits for the whole backward pass;
+    `per_tensor` gives every tensor its own exchange. `bucket` and `first_bucket` are DDP's bucket sizes. `steps` is the
+    number of simulated steps; the captured steps are taken in turn. `grad_accumulation` micro-batches share one
+    exchange. `coding_unit`: a scheme codes each `tensor` (as papers do) or the flat `bucket` (as DDP hooks do).
+    """
+
+    overlap: Literal["ddp", "none", "per_tensor"] = "ddp"
+    bucket: Bytes = 25 * 2.0**20
+    first_bucket: Bytes = 2.0**20
+    steps: Annotated[int, Ge(1)] = 3
+    grad_accumulation: Annotated[int, Ge(1)] = 1
+    coding_unit: Literal["tensor", "bucket"] = "tensor"
+    straggler: Straggler = field(default_factory=Straggler)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One point: one scheme over one architecture on one cluster.
+
+    `swept` names what this point changes against the others of its file: ((key, value as written), ...).
+    """
+
+    name: str
+    about: str = ""
+    seed: int = 0
+    topology: TopologyKind
+    network: Fidelity
+    transport: Transport
+    workload: Workload
+    scheme: Scheme
+    sync: Sync
+    job: Job = field(default_factory=Job)
+    cost: CostModel
+    swept: tuple[tuple[str, str], ...] = ()

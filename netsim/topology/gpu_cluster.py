@@ -1,0 +1,65 @@
+"""Machines with several GPUs behind a PCIe or NVLink hop, sharing the machine's network cards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Annotated
+
+import networkx as nx
+from annotated_types import Ge
+
+from netsim.topology.base import TopologyKind, topologies
+from netsim.topology.graph import Topology
+from netsim.units import Bandwidth, Seconds
+
+
+@topologies.register("gpu_cluster")
+@dataclass(frozen=True, kw_only=True)
+class GpuCluster(TopologyKind):
+    """Machines of GPUs: GPU - PCIe or NVLink hop - network card - one non-blocking switch.
+
+    m machines of g GPUs and c cards: m g workers, 2 m (g + c + c (c - 1) / 2) directed links, and 2 for each dedicated
+    server, which is a machine with one card. GPU i of a machine hangs on the hub of card i mod c; the hubs of a machine
+    are joined by hops. `latency` is that of a network link, `hop_latency` that of a hop, each per link. On many
+    clusters the hop, not the fabric, is the bottleneck.
+    """
+
+    machines: Annotated[int, Ge(1)] = 2
+    gpus_per_machine: Annotated[int, Ge(1)] = 4
+    bandwidth: Bandwidth
+    latency: Seconds = 12.5e-6
+    cards_per_machine: Annotated[int, Ge(1)] = 1
+    hop_bandwidth: Bandwidth = 12e9
+    hop_latency: Seconds = 1e-6
+
+    @property
+    def num_workers(self) -> int:
+        """Return the number of GPUs."""
+        return self.machines * self.gpus_per_machine
+
+    @property
+    def access(self) -> tuple[float, float]:
+        """Return the bandwidth and the latency of one network card."""
+        return self.bandwidth, self.latency
+
+    def build(self, servers: int = 0) -> Topology:
+        """Return the cluster with `servers` more machines that hold a server each."""
+        graph = nx.Graph()
+        graph.add_node("switch", kind="switch")
+        for machine in range(self.machines):
+            hubs = [f"machine{machine}.hub{card}" for card in range(self.cards_per_machine)]
+            for hub in hubs:
+                graph.add_node(hub, kind="switch")
+                graph.add_edge(hub, "switch", bandwidth=self.bandwidth, latency=self.latency)
+            for one, other in combinations(hubs, 2):
+                graph.add_edge(one, other, bandwidth=self.hop_bandwidth, latency=self.hop_latency, local=True)
+            for index in range(self.gpus_per_machine):
+                gpu = f"worker{machine * self.gpus_per_machine + index}"
+                graph.add_node(gpu, kind="worker")
+                hub = hubs[index % self.cards_per_machine]
+                graph.add_edge(gpu, hub, bandwidth=self.hop_bandwidth, latency=self.hop_latency, local=True)
+        for index in range(servers):
+            graph.add_node(f"server{index}", kind="server")
+            graph.add_edge(f"server{index}", "switch", bandwidth=self.bandwidth, latency=self.latency)
+        return Topology.from_networkx(graph)
