@@ -49,12 +49,15 @@ class Network(ABC):
 
     link_bytes: NDArray[np.float64]
     """[L] bytes that every link has been given to carry."""
-    link_busy_s: NDArray[np.float64]
-    """[L] seconds each link needs for these bytes at its full capacity."""
 
     @abstractmethod
-    def begin(self, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done) -> Execution:
-        """Return the execution of a plan between `nodes`; `done(nodes)` is called at the instant they finish it."""
+    def begin(
+        self, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done, *, collective: bool = True
+    ) -> Execution:
+        """Return the execution of a plan between `nodes`; `done(nodes)` is called at the instant they finish it.
+
+        `collective` says that nobody can finish before everybody has joined, as in every all-reduce and all-gather.
+        """
 
 
 if TYPE_CHECKING:
