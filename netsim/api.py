@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsim.errors import InputError, closest
-from netsim.network import Round, fidelities, transports
+from netsim.network import fidelities, transports
 from netsim.network.run import plan_times
 from netsim.sync import Payload, carrier, syncs
 

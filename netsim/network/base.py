@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from netsim.registry import Registry
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
+
+
+Done: TypeAlias = "Callable[[NDArray[np.int64]], None]"
+"""Called with the nodes that have finished, at the instant they finish."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +62,6 @@ class Network(ABC):
 
         `collective` says that nobody can finish before everybody has joined, as in every all-reduce and all-gather.
         """
-
-
-if TYPE_CHECKING:
-    Done = Callable[[NDArray[np.int64]], None]
 
 
 class Fidelity(ABC):
