@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import pydantic
 from pydantic_core import PydanticCustomError
 
-import netsim
 from netsim.compress import base as compress
-from netsim.errors import InputError, closest
+from netsim.errors import InputError
 from netsim.network import base as network
 from netsim.network import transport
 from netsim.registry import FileField, Registry
+from netsim.scenario.files import resolve
 from netsim.sync import base as sync
 from netsim.topology import base as topology
 from netsim.units import Quantity
 from netsim.workload import base as workload
 from netsim.workload import cost
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 REGISTRIES: dict[type, Registry[Any]] = {
     compress.Scheme: compress.schemes,
@@ -148,25 +144,3 @@ def _said(parse: Any, *args: Any) -> Any:
         return parse(*args)
     except InputError as error:
         raise PydanticCustomError("input", "input", {"problem": error.problem, "remedy": error.remedy}) from error
-
-
-def resolve(text: str, field: FileField, folder: Path) -> str:
-    """Return the absolute path of a file named in a scenario of `folder`; see `FileField` for where it is looked for.
-
-    Raises:
-        InputError: there is no such file; lists what was tried and the names that exist there.
-    """
-    project = Path(netsim.__file__).parents[1] / "scenarios"
-    homes = list(dict.fromkeys([folder, *(base / one for one in field.folders for base in (folder, project))]))
-    tried = [home / (text + end) for home in homes for end in dict.fromkeys(("", field.suffix))]
-    for one in tried:
-        if text and os.path.isfile(one):
-            return os.path.abspath(one)
-    there = _names(homes[1:] or homes, field.suffix)
-    remedy = closest(text, there) if there else "there is no such file in any of these folders"
-    raise InputError(f"file {text!r} is not found", f"tried {', '.join(str(one) for one in tried)}; {remedy}")
-
-
-def _names(homes: Sequence[Path], suffix: str) -> list[str]:
-    found = [one for home in homes if home.is_dir() for one in home.iterdir() if one.is_file()]
-    return sorted({one.name.removesuffix(suffix) for one in found if one.name.endswith(suffix)})

@@ -7,8 +7,8 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
-from netsim.errors import InputError, ScenarioErrors, closest
-from netsim.scenario.document import Node
+from netsim.errors import InputError, closest
+from netsim.scenario.tree import Node, node_of_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,41 +29,38 @@ class Point:
     swept: Step = ()
 
 
-def expand(root: Node) -> list[Point]:
+def expand(root: Node, problems: list[InputError]) -> list[Point]:
     """Return the points of a scenario's tree in order: keys as written, the last one varies fastest, `zip` last of all.
 
-    Raises:
-        ScenarioErrors: every list that is empty or no list, every path that leads nowhere, lengths that differ in a zip.
+    Lists that are empty or no list, paths that lead nowhere and lengths that differ in a zip are added to `problems`;
+    what is wrong is left out of the points, so that the rest can be checked all the same.
     """
     sweep = root.get("sweep")
     base = root.replaced({key: node for key, node in root.entries().items() if key != "sweep"})
     if sweep is None:
         return [Point(base)]
-    problems: list[InputError] = []
     axes = _axes(sweep, problems)
-    for key in dict.fromkeys(key for axis in axes for key, _ in axis[0]):
-        try:
-            place(base, key, sweep)
-        except InputError as error:
-            problems.append(_at(error, axes, key))
     count = prod(len(axis) for axis in axes)
     if count > MAX_POINTS:
         problems.append(sweep.error("sweep", f"has {count:,} points", f"sweep at most {MAX_POINTS:,} at once"))
-    if problems:
-        raise ScenarioErrors(problems)
+        axes = [axis[:1] for axis in axes]
     points = []
     for steps in product(*axes):
         changes = tuple(change for step in steps for change in step)
         tree = base
         for key, node in changes:
-            tree = place(tree, key, node)
+            try:
+                tree = place(tree, key, node)
+            except InputError as error:
+                problems.append(node.error(f"sweep.{key}", error.problem, error.remedy))
         points.append(Point(tree, changes))
     return points
 
 
-def _at(error: InputError, axes: Sequence[Sequence[Step]], key: str) -> InputError:
-    node = next(node for axis in axes for name, node in axis[0] if name == key)
-    return node.error(f"sweep.{key}", error.problem, error.remedy)
+def swept_keys(root: Node) -> set[str]:
+    """Return every key that is written under `sweep`, sound or not."""
+    sweep = root.get("sweep") or Node("map", ())
+    return {key for part in (sweep, *sweep.entries().values()) for key in part.entries()}
 
 
 def _axes(sweep: Node, problems: list[InputError]) -> list[list[Step]]:
@@ -144,8 +141,3 @@ def _place(node: Node | None, path: Sequence[str], value: Node, above: str) -> N
     entries = node.entries()
     entries[key] = _place(entries.get(key), rest, value, here)
     return node.replaced(entries)
-
-
-def node_of_kind(name: Node) -> Node:
-    """Return `{kind: name}` for a bare name."""
-    return Node("map", (("kind", name),), name.file, name.line)

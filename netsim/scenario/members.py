@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pydantic
 
 from netsim.compress.base import schemes
-from netsim.errors import InputError, ScenarioErrors, closest
-from netsim.registry import FileField, Registry
-from netsim.scenario.document import Node, from_python
-from netsim.scenario.fields import REGISTRIES, Fields, core_type, fields_of, marker
-from netsim.units import Quantity
+from netsim.errors import InputError, ScenarioErrors
+from netsim.registry import Registry
+from netsim.scenario.fields import REGISTRIES, Fields, fields_of
+from netsim.scenario.messages import described, example, unknown
+from netsim.scenario.tree import Node, from_python
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 T = TypeVar("T")
-
-_TYPES = {
-    "int": "an integer",
-    "float": "a number",
-    "bool": "true or false",
-    "string": "text",
-    "tuple": "a list",
-    "list": "a list",
-    "dict": "a map",
-}
-_BOUNDS = {
-    "greater_than": ("more than", "gt"),
-    "greater_than_equal": ("at least", "ge"),
-    "less_than": ("less than", "lt"),
-    "less_than_equal": ("at most", "le"),
-}
 
 
 def build(registry: Registry[T], spec: object, folder: Path | None = None) -> T:
@@ -59,12 +42,12 @@ def build(registry: Registry[T], spec: object, folder: Path | None = None) -> T:
 class Builder:
     """Builds sections and remembers problems; an equal section at the same place is built once.
 
-    `partial` sections lack keys that a broken sweep would have given, so a missing key is no problem then.
+    `swept` are dotted keys that a broken sweep would have given, so that they are not also reported as missing.
     """
 
-    def __init__(self, folder: Path, *, partial: bool = False) -> None:
+    def __init__(self, folder: Path, swept: Iterable[str] = ()) -> None:
         self.folder = folder
-        self.partial = partial
+        self.swept = tuple(swept)
         self.problems: list[InputError] = []
         self._built: dict[object, Any] = {}
 
@@ -135,7 +118,11 @@ class Builder:
                 self._missing(fields, name, node, path)
         plain = {name: one for name, one in entries.items() if name not in fields.nested}
         values |= self._scalars(cls, fields, node, plain, path, registry)
-        if len(self.problems) > before or any(values[name] is None for name in given) or fields.required - values.keys():
+        if (
+            len(self.problems) > before
+            or any(values[name] is None for name in given)
+            or fields.required - values.keys()
+        ):
             return None
         try:
             return cls(**values)
@@ -165,20 +152,25 @@ class Builder:
                 if detail["type"] == "missing" and len(detail["loc"]) == 1:
                     self._missing(fields, name, node, path)
                 elif detail["type"] == "extra_forbidden":
-                    self.note(entries[name].error(join(path, name), *_unknown(cls, fields, name, registry)))
+                    self.note(entries[name].error(join(path, name), *unknown(cls, fields, name, registry)))
                 else:
                     where = ".".join(str(one) for one in detail["loc"])
-                    problem, remedy = _described(detail, fields.hints[name])
+                    problem, remedy = described(detail, fields.hints[name])
                     self.note(_at(entries[name], detail["loc"][1:]).error(join(path, where), problem, remedy))
             return {}
         return {name: getattr(made, name) for name in made.model_fields_set}
 
     def _missing(self, fields: Fields, name: str, node: Node, path: str) -> None:
-        if not self.partial:
-            remedy = f"add `{name}: {example(fields.hints[name])}`"
-            if name == "inner":
-                remedy = "put it in a list before the scheme that it wraps: [wrapper, scheme]"
-            self.note(node.error(path, f"missing key {name!r}", remedy))
+        remedy = f"add `{name}: {example(fields.hints[name])}`"
+        if name == "inner":
+            remedy = "put it in a list before the scheme that it wraps: [wrapper, scheme]"
+        self.missing(node, path, name, remedy)
+
+    def missing(self, node: Node, path: str, name: str, remedy: str) -> None:
+        """Remember that a key is missing, unless a broken sweep was to give it."""
+        here = join(path, name)
+        if not any(key == here or key.startswith(here + ".") for key in self.swept):
+            self.note(node.error(path or name, f"missing key {name!r}", remedy))
 
     def note(self, problem: InputError) -> None:
         """Remember a problem."""
@@ -204,53 +196,3 @@ def _at(node: Node, loc: tuple[int | str, ...]) -> Node:
             return node
         node = inner
     return node
-
-
-def _unknown(cls: type, fields: Fields, name: str, registry: Registry[Any] | None) -> tuple[str, str]:
-    valid = [*fields.names, "kind"] if registry else list(fields.names)
-    if registry is None:
-        return f"unknown key {name!r}", closest(name, valid)
-    kind = getattr(cls, "kind", cls.__name__)
-    others = [one for one in registry if name in fields_of(registry.get(one)).names]
-    hint = f"it is a key of {registry.kind} {' and '.join(others)}; " if others else ""
-    return f"unknown key {name!r} of {registry.kind} {kind!r}", hint + closest(name, valid)
-
-
-def _described(detail: Any, hint: Any) -> tuple[str, str]:
-    """Return the problem and the remedy of one pydantic error, in words of ours."""
-    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
-    remedy = f"write for example `{example(hint)}`"
-    if kind == "input":
-        return context["problem"], context["remedy"]
-    if kind in _BOUNDS:
-        word, key = _BOUNDS[kind]
-        return f"must be {word} {context[key]}, not {value!r}", f"write a value that is {word} {context[key]}"
-    if kind == "literal_error":
-        choices = [str(one) for one in get_args(core_type(hint))] or [str(context.get("expected", ""))]
-        return f"cannot be {_written(value)}", closest(value, choices)
-    wanted = _TYPES.get(re.sub(r"_(type|parsing|from_float)$", "", kind))
-    if kind == "finite_number":
-        return f"must be finite, not {value!r}", "write a finite number"
-    if wanted:
-        return f"must be {wanted}, not {_written(value)}", remedy
-    return f"cannot be {_written(value)}", remedy
-
-
-def _written(value: Any) -> str:
-    return {True: "true", False: "false", None: "null"}[value] if value is None or value is True or value is False else (
-        f"the text {value!r}" if isinstance(value, str) else repr(value)
-    )
-
-
-def example(hint: Any) -> str:
-    """Return an example value of a field's type, as it is written in YAML."""
-    if quantity := marker(hint, Quantity):
-        return str(quantity.example)
-    if marker(hint, FileField):
-        return "name of a file"
-    core = core_type(hint)
-    if get_origin(core) is Literal:
-        return str(get_args(core)[0])
-    if isinstance(core, type) and core in REGISTRIES:
-        return next(iter(REGISTRIES[core]), "name")
-    return {int: "1", float: "0.5", bool: "true", str: "name", tuple: "[...]"}.get(get_origin(core) or core, "value")

@@ -96,7 +96,9 @@ def impossible(scheme: Scheme, sync: Sync) -> InputError | None:
         able = [name for name in syncs if all(carries(_claims(name), one) for one in scheme.ops)]
         return InputError(
             f"scheme {scheme.kind!r} sends messages of op {op!r}, which sync {sync.kind!r} cannot carry",
-            f"use a sync that can: {', '.join(able)}" if able else "no registered sync carries it; choose another scheme",
+            f"use a sync that can: {', '.join(able)}"
+            if able
+            else "no registered sync carries it; choose another scheme",
         )
     return None
 
