@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
@@ -13,6 +12,7 @@ from netsim.scenario.tree import Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
@@ -27,6 +27,11 @@ _PLAIN = (
     ("float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
     ("float", re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"), lambda text: float(text.replace(".", ""))),
 )
+
+
+def is_text(plain: str) -> bool:
+    """Return whether a scalar without quotes is read as text."""
+    return not any(pattern.fullmatch(plain) for _, pattern, _ in _PLAIN)
 
 
 def read(path: Path) -> Node:
@@ -110,7 +115,7 @@ class _Reader:
         return root
 
     def line(self, event: yaml.Event) -> int:
-        return event.start_mark.line + 1 if self.lined else 0
+        return event.start_mark.line + 1 if self.lined and event.start_mark else 0
 
     def stop(self, event: yaml.Event, problem: str, remedy: str) -> ScenarioErrors:
         return ScenarioErrors([*self.problems, InputError(problem, remedy, "", self.file, self.line(event))])
@@ -118,13 +123,10 @@ class _Reader:
     def node(self, event: yaml.Event, events: Iterator[yaml.Event], depth: int, line: int = 0) -> Node:
         if depth > MAX_DEPTH:
             raise self.stop(event, f"is nested more than {MAX_DEPTH} levels deep", "write the values out flat")
+        assert isinstance(event, yaml.NodeEvent)
         if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in self.anchors:
-                raise self.stop(event, f"alias *{event.anchor} names no value", f"write &{event.anchor} before it")
-            return self.anchors[event.anchor]
-        if event.tag is not None:
-            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            raise self.stop(event, f"tag {tag!r} is not allowed", "write plain values: a scenario has no tags")
+            return self.alias(event)
+        self.refuse_tag(event)
         line = line or self.line(event)
         if isinstance(event, yaml.ScalarEvent):
             node = self.scalar(event)
@@ -139,6 +141,16 @@ class _Reader:
         if event.anchor is not None:
             self.anchors[event.anchor] = node
         return node
+
+    def alias(self, event: yaml.AliasEvent) -> Node:
+        if event.anchor not in self.anchors:
+            raise self.stop(event, f"alias *{event.anchor} names no value", f"write &{event.anchor} before it")
+        return self.anchors[event.anchor]
+
+    def refuse_tag(self, event: yaml.NodeEvent) -> None:
+        if tag := getattr(event, "tag", None):
+            tag = tag.replace("tag:yaml.org,2002:", "!!")
+            raise self.stop(event, f"tag {tag!r} is not allowed", "write plain values: a scenario has no tags")
 
     def scalar(self, event: yaml.ScalarEvent) -> Node:
         if event.implicit[0]:
@@ -156,8 +168,9 @@ class _Reader:
     def mapping(self, events: Iterator[yaml.Event], depth: int, line: int) -> Node:
         entries: dict[str, Node] = {}
         while not isinstance(event := next(events), yaml.MappingEndEvent):
-            if not isinstance(event, yaml.ScalarEvent) or event.tag is not None:
+            if not isinstance(event, yaml.ScalarEvent):
                 raise self.stop(event, "a key is not a plain name", "write `key: value`")
+            self.refuse_tag(event)
             if event.value in entries:
                 first = entries[event.value].line
                 problem = f"key {event.value!r} is written twice, first on line {first}"

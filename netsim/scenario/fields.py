@@ -56,9 +56,13 @@ class Fields:
     hints: dict[str, Any]
 
 
-@cache
 def fields_of(cls: type) -> Fields:
     """Return what a dataclass takes; its annotations must resolve in its own module."""
+    return _fields_of(cls)
+
+
+@cache
+def _fields_of(cls: Any) -> Fields:
     hints = get_type_hints(cls, include_extras=True)
     own = [one for one in dataclasses.fields(cls) if one.init]
     required = frozenset(
@@ -111,7 +115,8 @@ def _checked(hint: Any) -> Any:
     if origin in {Union, UnionType}:
         return Union[tuple(_checked(arg) for arg in args)]  # noqa: UP007 (built at run time)
     if origin is tuple:
-        return Annotated[tuple[tuple(arg if arg is ... else _checked(arg) for arg in args)], pydantic.Strict(False)]
+        inner = tuple(arg if arg is ... else _checked(arg) for arg in args)
+        return Annotated[origin[inner], pydantic.Strict(False)]
     return hint
 
 

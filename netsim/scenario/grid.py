@@ -76,8 +76,8 @@ def _axes(sweep: Node, problems: list[InputError]) -> list[list[Step]]:
         problems.append(entries[key].error(f"sweep.{key}", f"{key!r} stands beside grid or zip", remedy))
     parts = {name: _lists(entries[name], f"sweep.{name}", problems) for name in ("grid", "zip") if name in entries}
     grid, zipped = parts.get("grid", {}), parts.get("zip", {})
-    for key in grid.keys() & zipped.keys():
-        problems.append(entries["zip"].error(f"sweep.zip.{key}", "is in grid and in zip", "leave it in one of them"))
+    both = sorted(grid.keys() & zipped.keys())
+    problems += [zipped[key][0].error(f"sweep.zip.{key}", "is in grid and in zip", "keep one of them") for key in both]
     lengths = {key: len(nodes) for key, nodes in zipped.items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{key} has {count}" for key, count in lengths.items())

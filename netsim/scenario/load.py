@@ -1,4 +1,4 @@
-"""YAML scenarios become points: one `Scenario` for every swept value, architecture and scheme; or all their problems."""
+"""YAML scenarios become points, one for every swept value, architecture and scheme; or all their problems."""
 
 from __future__ import annotations
 

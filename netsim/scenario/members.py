@@ -97,19 +97,11 @@ class Builder:
         """Return a dataclass made from a map, or None after noting what is wrong with it."""
         before = len(self.problems)
         fields = fields_of(cls)
-        given = dict(given or {})
         if node.kind != "map":
             remedy = f"write `key: value` lines below it; valid keys: {', '.join(fields.names)}"
             return self.note(node.error(path, f"is {node.text()!r} where a map is expected", remedy))
         entries = node.entries()
-        for name in sorted(given.keys() & entries.keys()):
-            remedy = "leave it out: the next entry of the list is what is wrapped"
-            self.note(entries[name].error(join(path, name), f"{name!r} is given twice", remedy))
-        if stray := sorted(given.keys() - set(fields.names)):
-            wrappers = [one for one in schemes if "inner" in fields_of(schemes.get(one)).names]
-            problem = f"{getattr(cls, 'kind', '')!r} is no wrapper, so nothing may follow it"
-            self.note(node.error(path, problem, f"put it last, after wrappers: {', '.join(wrappers)}"))
-            given = {name: one for name, one in given.items() if name not in stray}
+        given = self._given(cls, fields, node, path, dict(given or {}))
         values = dict(given)
         for name, kind in fields.nested.items():
             if name in entries and name not in given:
@@ -128,6 +120,18 @@ class Builder:
             return cls(**values)
         except InputError as error:
             return self.note(attached(error, node, path))
+
+    def _given(self, cls: type, fields: Fields, node: Node, path: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields that are built already and that the dataclass has; note the others."""
+        entries = node.entries()
+        for name in sorted(given.keys() & entries.keys()):
+            remedy = "leave it out: the next entry of the list is what is wrapped"
+            self.note(entries[name].error(join(path, name), f"{name!r} is given twice", remedy))
+        if given.keys() - set(fields.names):
+            wrappers = [one for one in schemes if "inner" in fields_of(schemes.get(one)).names]
+            problem = f"{getattr(cls, 'kind', '')!r} is no wrapper, so nothing may follow it"
+            self.note(node.error(path, problem, f"put it last, after wrappers: {', '.join(wrappers)}"))
+        return {name: one for name, one in given.items() if name in fields.names}
 
     def _nested(self, kind: Registry[Any] | type, node: Node, path: str, optional: bool) -> Any:
         if node.kind == "null" and optional:

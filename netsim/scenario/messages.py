@@ -31,6 +31,7 @@ _BOUNDS = {
 
 
 def unknown(cls: type, fields: Fields, name: str, registry: Registry[Any] | None) -> tuple[str, str]:
+    """Return the problem and the remedy of a key that a dataclass does not have: its own keys, and who has it."""
     valid = [*fields.names, "kind"] if registry else list(fields.names)
     if registry is None:
         return f"unknown key {name!r}", closest(name, valid)

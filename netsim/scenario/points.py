@@ -17,6 +17,7 @@ from netsim.compress.base import schemes
 from netsim.errors import InputError, NetsimError, closest
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
+from netsim.scenario.fields import fields_of
 from netsim.scenario.grid import SECTIONS, Point
 from netsim.scenario.members import attached
 from netsim.scenario.rules import RULES, impossible
@@ -28,6 +29,9 @@ from netsim.workload.base import workloads
 from netsim.workload.cost import costs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netsim.registry import Registry
     from netsim.scenario.members import Builder
 
 DEFAULT_NETWORK = "flow"
@@ -35,6 +39,15 @@ DEFAULT_TRANSPORT = "tcp"
 DEFAULT_SYNC = "ring"
 DEFAULT_COST = "documented"
 BASELINE = "none"
+IDEAL = "ideal"
+"""The network on which no transport has an effect, and the transport that it is listed with."""
+
+
+_LOOKS: tuple[tuple[str, Callable[[Any], object]], ...] = (
+    ("workload", lambda one: one.check()),
+    ("topology", lambda one: one.num_workers),
+)
+"""What reads the files behind a section, so that a bad one is found before anything runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,15 +132,15 @@ class PointReader:
         transport = entries.pop("transport", None)
         own = node.replaced(entries) if node.kind == "map" else node
         kind = entries.get("kind")
-        fallback = "ideal" if kind is not None and kind.value == "ideal" else DEFAULT_TRANSPORT
-        return (
-            self.builder.member(fidelities, own, "network"),
-            self.builder.member(transports, transport or from_python(fallback), "network.transport"),
-        )
+        fidelity = self.builder.member(fidelities, own, "network")
+        made = self.builder.member(transports, transport or from_python(DEFAULT_TRANSPORT), "network.transport")
+        if made is not None and kind is not None and kind.value == IDEAL:
+            made = self.builder.member(transports, from_python(IDEAL), "network.transport")
+        return fidelity, made
 
     def _open(self, sections: dict[str, Any], root: Node) -> None:
         """Look once at what a distinct workload or topology reads from files."""
-        for key, look in (("workload", lambda one: one.check()), ("topology", lambda one: one.num_workers)):
+        for key, look in _LOOKS:
             section, node = sections[key], root.get(key)
             if section is None or node is None or (key, section) in self._checked:
                 continue
@@ -162,8 +175,8 @@ class PointReader:
             self.builder.note(node.error("schemes", problem, "write for example `schemes: [none, topk]`"))
             return [baseline]
         listed = [(f"schemes.{index}", one) for index, one in enumerate(node.items())]
-        made = [(self.builder.member(schemes, one, path), one, path) for path, one in listed]
-        self._repeats("scheme", [(scheme, one, path) for scheme, one, path in made])
+        made: list[Any] = [(self.builder.member(schemes, one, path), one, path) for path, one in listed]
+        self._repeats("scheme", made)
         return made if any(getattr(one, "kind", "") == BASELINE for one, _, _ in made) else [baseline, *made]
 
     def _syncs(self, node: Node | None) -> list[tuple[Any, str]]:
@@ -191,7 +204,7 @@ class PointReader:
             if node is None or not scenarios:
                 continue
             key = (rule.key, rule.problem)
-            if not all(rule.idle(one) for one in scenarios):
+            if not all(rule.idle(one) for one in scenarios) or node.text() in rule.allowed:
                 self._idle[key] = None
             else:
                 self._idle.setdefault(key, node.error(rule.key, rule.problem, rule.remedy))
@@ -216,11 +229,12 @@ def _owner(key: str) -> str:
     """Return a hint where a key of a section stands at the top of a scenario."""
     if key in {"transport", "transports"}:
         return "write it under `network:`; "
-    sections = (("topology", topologies), ("network", fidelities), ("workload", workloads), ("sync", syncs))
-    owners = [
-        name
-        for name, registry in sections
-        if any(key == one.name for kind in registry for one in fields(registry.get(kind)))  # type: ignore[attr-defined]
-    ]
-    owners += ["job"] if any(key == one.name for one in fields(Job)) else []
+    sections: tuple[tuple[str, Registry[Any]], ...] = (
+        ("topology", topologies),
+        ("network", fidelities),
+        ("workload", workloads),
+        ("sync", syncs),
+    )
+    owners = [name for name, one in sections if any(key in fields_of(one.get(kind)).names for kind in one)]
+    owners += ["job"] if key in fields_of(Job).names else []
     return f"write it under `{owners[0]}:`; " if owners else ""

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rule:
-    """A written key that changes nothing where `idle` holds: an error unless some point of the file uses it."""
+    """A written key that changes nothing where `idle` holds: an error unless some point of the file uses it.
+
+    `allowed` are values that say what holds anyway.
+    """
 
     key: str
     idle: Callable[[Scenario], bool]
     problem: str
     remedy: str
+    allowed: tuple[str, ...] = ()
 
 
 RULES = (
@@ -59,9 +63,10 @@ RULES = (
     ),
     Rule(
         "network.transport",
-        lambda one: one.network.kind == "ideal" and one.transport.kind != "ideal",
+        lambda one: one.network.kind == "ideal",
         "has no effect on the `ideal` network, where every transfer takes no time",
         "remove it, or choose `kind: flow`",
+        allowed=("ideal", "{kind: ideal}"),
     ),
     Rule(
         "topology.server_bandwidth",

@@ -10,9 +10,9 @@ from netsim.errors import InputError
 
 @dataclass(frozen=True)
 class Node:
-    """One value and where it was written; `size` counts the values below it with every alias written out, `raw` is a
-    scalar as it was written.
+    """One value and where it was written.
 
+    `size` counts the values below it with every alias written out; `raw` is a scalar as it was written.
     `kind` is map, list, null, bool, int, float, str, or object for a value that Python code handed in. A map's value is
     a tuple of (key, Node), a list's a tuple of Node. `line` of a map or list below a key is the key's.
     """
