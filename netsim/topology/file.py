@@ -71,7 +71,7 @@ class File(TopologyKind):
         return self._topology
 
 
-def _read(path: Path) -> nx.Graph:
+def _read(path: Path) -> nx.Graph[Any]:
     try:
         if path.suffix == ".graphml":
             return nx.read_graphml(path)
@@ -88,5 +88,5 @@ def _read(path: Path) -> nx.Graph:
     )
 
 
-def _node_link(data: dict[str, Any]) -> nx.Graph:
+def _node_link(data: dict[str, Any]) -> nx.Graph[Any]:
     return nx.node_link_graph(data, edges="links" if "links" in data else "edges")

@@ -45,7 +45,7 @@ class GpuCluster(TopologyKind):
 
     def build(self, servers: int = 0) -> Topology:
         """Return the cluster with `servers` more machines that hold a server each."""
-        graph = nx.Graph()
+        graph: nx.Graph[str] = nx.Graph()
         graph.add_nodes_from((f"worker{index}" for index in range(self.num_workers)), kind="worker")
         graph.add_nodes_from((f"server{index}" for index in range(servers)), kind="server")
         graph.add_node("switch", kind="switch")

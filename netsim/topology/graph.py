@@ -44,7 +44,7 @@ class Topology:
     _predecessors: dict[int, NDArray[np.int32]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_networkx(cls, graph: nx.Graph) -> Topology:
+    def from_networkx(cls, graph: nx.Graph[Any]) -> Topology:
         """Return the topology of a graph, directed or not (an undirected edge is a link in each direction).
 
         Edges carry `bandwidth` (text with a unit, or bytes/s), `latency` (text, or seconds; 0 if absent) and `local`
@@ -60,7 +60,9 @@ class Topology:
             raise InputError("two nodes have the same name when written as text", "give every node its own name")
         kinds = [_kind(node, attributes) for node, attributes in graph.nodes(data=True)]
         index = {node: place for place, node in enumerate(graph.nodes)}
-        links = [(index[u], index[v], *_edge(u, v, data)) for u, v, data in graph.edges(data=True)]
+        links: list[tuple[Any, ...]] = [
+            (index[u], index[v], *_edge(u, v, data)) for u, v, data in graph.edges(data=True)
+        ]
         if not graph.is_directed():
             links = [one for u, v, *rest in links for one in ((u, v, *rest), (v, u, *rest))]
         columns: list[Any] = list(zip(*links, strict=True)) if links else [(), (), (), (), ()]
@@ -87,7 +89,9 @@ class Topology:
                 raise InputError(f"the topology has no node {name_or_index!r}", closest(name_or_index, self.names))
             return self.names.index(name_or_index)
         if not 0 <= int(name_or_index) < len(self.names):
-            raise InputError(f"the topology has no node {name_or_index}", f"indices run from 0 to {len(self.names) - 1}")
+            raise InputError(
+                f"the topology has no node {name_or_index}", f"indices run from 0 to {len(self.names) - 1}"
+            )
         return int(name_or_index)
 
     def nodes(self, names_or_indices: Sequence[str | int] | NDArray[np.int64]) -> NDArray[np.int64]:
@@ -125,8 +129,8 @@ class Topology:
         """Return [sources, nodes]: the node before each node on the route from each source."""
         missing = np.array([one for one in sources.tolist() if one not in self._predecessors], dtype=np.int64)
         if len(missing):
-            from scipy.sparse import csr_matrix  # noqa: PLC0415  (loaded when something is simulated, not before)
-            from scipy.sparse.csgraph import dijkstra  # noqa: PLC0415
+            from scipy.sparse import csr_matrix
+            from scipy.sparse.csgraph import dijkstra
 
             total_s = float(self.latency_s.sum()) or 1.0
             weight = 1.0 + 0.5 * self.latency_s / total_s

@@ -39,7 +39,7 @@ class Star(TopologyKind):
 
     def build(self, servers: int = 0) -> Topology:
         """Return the star with `servers` more hosts."""
-        graph = nx.Graph()
+        graph: nx.Graph[str] = nx.Graph()
         hosts = [("worker", self.workers, self.bandwidth), ("server", servers, self.server_bandwidth or self.bandwidth)]
         for kind, count, _ in hosts:
             graph.add_nodes_from((f"{kind}{index}" for index in range(count)), kind=kind)
