@@ -5,18 +5,13 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "api": [
-            "collective_time",
-            "compress",
-            "load",
-            "record_gradients",
-            "scheme",
-            "simulate",
-            "sweep",
-            "topology",
-            "transfer_times",
-        ],
+        "api": ["collective_time", "scheme", "topology", "transfer_times"],
+        "compress.drive": ["compress"],
+        "engine.simulate": ["simulate"],
         "errors": ["InputError", "NetsimError", "ScenarioErrors", "TraceError"],
+        "scenario.load": ["load"],
+        "sweep": ["sweep"],
         "topology.graph": ["Topology"],
+        "workload.record": ["record_gradients"],
     },
 )

@@ -1,21 +1,18 @@
-"""The calls that `import netsim` offers: scenarios, simulations, sweeps, and single transfers and collectives."""
+"""Calls for people who build topologies and schemes, and time transfers and collectives, without a scenario."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netsim.compress import compress, schemes
-from netsim.engine.simulate import simulate
+from netsim.compress import schemes
 from netsim.errors import InputError, closest
 from netsim.network import fidelities, transports
 from netsim.network.run import plan_times
-from netsim.scenario.load import build, load
-from netsim.sweep import sweep
+from netsim.scenario.load import build
 from netsim.sync import Payload, carrier, syncs
 from netsim.topology.base import topologies
-from netsim.workload.record import record_gradients
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,18 +22,6 @@ if TYPE_CHECKING:
     from netsim.compress import Scheme
     from netsim.sync import Collective
     from netsim.topology.graph import Topology
-
-__all__ = [
-    "collective_time",
-    "compress",
-    "load",
-    "record_gradients",
-    "scheme",
-    "simulate",
-    "sweep",
-    "topology",
-    "transfer_times",
-]
 
 COLLECTIVES: dict[str, Collective] = {"all_reduce": "sum", "all_gather": "gather"}
 """Collectives that can be timed alone, and what has to be carried for them."""
@@ -50,7 +35,7 @@ def topology(kind: str, *, servers: int = 0, **fields: Any) -> Topology:
     Raises:
         ScenarioErrors: unknown kinds or keys, missing units, values out of range; all of them at once.
     """
-    return cast("Topology", build(topologies, {"kind": kind, **fields}).build(servers))
+    return build(topologies, {"kind": kind, **fields}).build(servers)
 
 
 def scheme(kind: str, **fields: Any) -> Scheme:
