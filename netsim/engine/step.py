@@ -1,9 +1,9 @@
 """One training step in simulated time: devices compute and code, buckets are exchanged one after another.
 
-All workers are rows of arrays. A worker's device is serial: forward, backward, and coding. A bucket is encoded as soon as
-its last gradient is ready; decoding, and encoding between two collectives of a bucket, come when they are due. Coding
-goes before backward: each second of it delays the gradients that are still to come by a second. Exchanges are served in
-bucket order, as by one communicator, so that all workers agree on their order.
+All workers are rows of arrays. A worker's device is serial: forward, backward, and coding. A bucket is encoded as soon
+as its last gradient is ready; decoding, and encoding between two collectives of a bucket, come when they are due.
+Coding goes before backward: each second of it delays the gradients that are still to come by a second. Exchanges are
+served in bucket order, as by one communicator, so that all workers agree on their order.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Step:
         (self.encode_s if what == "encode" else self.decode_s)[workers] += seconds
         if seconds:
             self._span(workers, what, bucket, start_s, start_s + seconds)
-        return start_s + seconds
+        return np.asarray(start_s + seconds)
 
     def _span(
         self,
