@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import networkx as nx
 import numpy as np
-
 from netsim.network import Round
 from netsim.topology import GpuCluster, Topology
 
@@ -43,12 +42,12 @@ def random_star(rng, hosts):
     return topology_of(rng, graph)
 
 
-def random_cluster(rng):
-    """Return machines of GPUs behind one or two cards."""
+def random_cluster(rng, most_cards=1):
+    """Return machines of GPUs behind one or more cards."""
     return GpuCluster(
         machines=int(rng.integers(2, 5)),
         gpus_per_machine=int(rng.integers(1, 5)),
-        cards_per_machine=int(rng.integers(1, 3)),
+        cards_per_machine=int(rng.integers(1, most_cards + 1)),
         bandwidth=10 ** rng.uniform(8.5, 10),
         latency=float(rng.choice([0.0, 12.5e-6, 1e-3])),
         hop_bandwidth=float(rng.choice([12e9, 2e9])),
@@ -62,7 +61,7 @@ def random_topology(rng):
     if shape == 0:
         return random_star(rng, int(rng.integers(2, 9)))
     if shape == 1:
-        return random_cluster(rng)
+        return random_cluster(rng, most_cards=2)
     return topology_of(rng, random_tree(rng, int(rng.integers(2, 9))))
 
 

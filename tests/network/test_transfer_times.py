@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from netsim.api import transfer_times
 from netsim.errors import InputError
 from netsim.topology import Star, Topology
@@ -94,7 +95,7 @@ def only_paths(graph, topology):
 
     def routes(src, dst):
         hops = [paths[u][v] for u, v in zip(src, dst, strict=True)]
-        return [[link[hop] for hop in zip(path[:-1], path[1:], strict=True)] for path in hops]
+        return [[link[hop] for hop in itertools.pairwise(path)] for path in hops]
 
     return routes
 
