@@ -109,7 +109,10 @@ def collective_time(
 
 
 def _column(values: ArrayLike, count: int, name: str) -> NDArray[np.float64]:
-    column = np.asarray(values, dtype=np.float64)
+    try:
+        column = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is not a number or a list of numbers", "give bytes and seconds as numbers") from error
     if column.ndim > 1 or (column.ndim == 1 and len(column) != count):
         raise InputError(f"{name} has shape {column.shape}, for {count} transfers", "give one number, or one each")
     if not np.isfinite(column).all() or (column < 0).any():
