@@ -11,12 +11,12 @@ from matplotlib.patches import Patch
 
 from netsim.errors import InputError, closest
 from netsim.report import style
-from netsim.report.points import UNCOMPRESSED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_BACKGROUND = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 _DEFINITION = (
     "Speedup: against scheme none over the same architecture. Headroom: an infinitely fast network and free coding."
 )
@@ -58,7 +58,7 @@ def _lines(axes: Axes, part: pd.DataFrame, x: str, looks: dict[str, style.Look])
     place = _places(part, x)
     for scheme, rows in part.groupby("scheme", sort=False):
         line = rows.groupby(place, sort=True).agg(speedup_x=("speedup_x", "median"), dashed=("dashed", "max"))
-        _line(axes, line.dropna(), looks[str(scheme)], width=1.0 if scheme == UNCOMPRESSED else 1.5)
+        _line(axes, line.dropna(), looks[str(scheme)])
     bound = part.groupby(place, sort=True)["headroom_x"].max().dropna()
     axes.plot(bound.index, bound, color="black", linewidth=1.1, linestyle="-.", zorder=1)
     axes.axhline(1.0, color="black", linewidth=0.7, zorder=1)
@@ -70,13 +70,13 @@ def _lines(axes: Axes, part: pd.DataFrame, x: str, looks: dict[str, style.Look])
     style.value_axis(axes, x, part[x])
 
 
-def _line(axes: Axes, line: pd.DataFrame, look: style.Look, width: float) -> None:
+def _line(axes: Axes, line: pd.DataFrame, look: style.Look) -> None:
     """Draw one scheme: a segment is dashed where one of its ends is extrapolated, and that end is hollow."""
     xs, ys, dashed = line.index.to_numpy(), line["speedup_x"].to_numpy(), line["dashed"].to_numpy(dtype=bool)
     for first in range(len(xs) - 1):
         ends = slice(first, first + 2)
         pattern = "--" if dashed[ends].any() else "-"
-        axes.plot(xs[ends], ys[ends], color=look.colour, linewidth=width, linestyle=pattern)
+        axes.plot(xs[ends], ys[ends], color=look.colour, linewidth=1 + 2 * look.thickness, linestyle=pattern)
     for hollow in (False, True):
         chosen = dashed == hollow
         style.markers(axes, xs[chosen], ys[chosen], look, hollow=hollow)
@@ -102,7 +102,9 @@ def _bars(axes: Axes, part: pd.DataFrame, order: list[Any], looks: dict[str, sty
             linestyle="--" if dashed else "-",
         )  # fmt: skip
         text = style.factor(value) if known else "unknown"
-        axes.annotate(text, (value, place), (3, 0), textcoords="offset points", va="center", fontsize=8, zorder=4)
+        axes.annotate(
+            text, (value, place), (3, 0), textcoords="offset points", va="center", fontsize=8, bbox=_BACKGROUND
+        )
     axes.set_yticks(range(len(order)), [str(name) for name in order])
     bound = part["headroom_x"].max()
     if np.isfinite(bound):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from itertools import cycle, islice
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pandas as pd
@@ -13,14 +13,26 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from netsim.report.points import UNCOMPRESSED, label, point_columns, split, value_label
+from netsim.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
 
-# Okabe and Ito (2008) without yellow and black, then three of Tol's muted scheme: told apart with any colour vision.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#999933", "#332288")
+# Okabe and Ito (2008) without yellow and black, then Tol's muted ones and a brown: told apart with any colour vision.
+_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#E69F00",
+    "#882255",
+    "#999933",
+    "#332288",
+    "#8C564B",
+)
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 GREY = "#444444"
 PARTS = {
@@ -37,22 +49,29 @@ _MOST_PANELS = 9
 
 
 class Look(NamedTuple):
-    """A scheme's colour and marker in every figure of a result."""
+    """A scheme's colour, marker and thickness in every figure of a result.
+
+    The thickness falls from 1 to 0 in the order of drawing, so that coinciding lines all remain visible.
+    """
 
     colour: str
     marker: str
+    thickness: float = 0.5
 
 
 def looks(runs: pd.DataFrame) -> dict[str, Look]:
     """Return a look for every scheme of the whole table, so that all panels and figures agree."""
-    names = [name for name in dict.fromkeys(runs["scheme"]) if name != UNCOMPRESSED]
-    pairs = zip(names, islice(cycle(_COLOURS), len(names)), islice(cycle(_MARKERS), len(names)), strict=True)
-    return {UNCOMPRESSED: Look(GREY, "*")} | {name: Look(colour, marker) for name, colour, marker in pairs}
+    names = [str(name) for name in dict.fromkeys(runs["scheme"]) if name != UNCOMPRESSED]
+    found = {
+        name: Look(colour, marker, 1 - rank / len(names))
+        for rank, (name, colour, marker) in enumerate(zip(names, cycle(_COLOURS), cycle(_MARKERS), strict=False))
+    }
+    return {UNCOMPRESSED: Look(GREY, "*", 0.0)} | found
 
 
-def legend_handle(name: str, look: Look, label: str = "") -> Line2D:
+def legend_handle(name: str, look: Look) -> Line2D:
     """Return the legend entry of a scheme."""
-    return Line2D([], [], color=look.colour, marker=look.marker, markersize=5, linewidth=1.4, label=label or name)
+    return Line2D([], [], color=look.colour, marker=look.marker, markersize=5.5, linewidth=1.4, label=name)
 
 
 def panels(runs: pd.DataFrame, by: Sequence[str], *drawn: str) -> tuple[list[tuple[str, pd.DataFrame]], str]:
@@ -77,26 +96,37 @@ def _varies(runs: pd.DataFrame, column: str, drawn: pd.Series[str] | None) -> bo
     return drawn is None or bool((runs.groupby(drawn)[column].nunique(dropna=False) > 1).any())
 
 
+def figure(width: float, height: float) -> Figure:
+    """Return a figure of these inches whose panels, titles and legends never overlap."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def wrapped(text: str, characters: int) -> str:
+    """Return a title in as many lines as it needs."""
+    return "\n".join(textwrap.wrap(text, characters))
+
+
 def panel_figure(
     panels: Sequence[tuple[str, pd.DataFrame]], width: float, height: float, *, sharey: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with a titled panel of `width` x `height` inches for each, and room for a legend at the right."""
     columns = min(len(panels), 2 if len(panels) == 4 else 3)
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(2.6 + width * columns, 0.6 + height * rows), layout="constrained")
-    grid = list(figure.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
+    made = figure(2.6 + width * columns, 0.6 + height * rows)
+    grid = list(made.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
     for axes, (title, _) in zip(grid, panels, strict=False):
-        axes.set_title("\n".join(textwrap.wrap(title, int(width * 12))), fontsize=10, loc="left")
+        axes.set_title(wrapped(title, int(width * 12)), fontsize=10, loc="left")
     for axes in grid[len(panels) :]:
         axes.remove()
-    return figure, grid[: len(panels)]
+    return made, grid[: len(panels)]
 
 
 def markers(axes: Axes, xs: Any, ys: Any, look: Look, *, hollow: bool) -> None:
     """Draw a scheme's markers, hollow where the values are extrapolated."""
     face = "white" if hollow else look.colour
     axes.plot(
-        xs, ys, linestyle="", marker=look.marker, markersize=5, color=look.colour, markerfacecolor=face, zorder=3
+        xs, ys, linestyle="", marker=look.marker, markersize=4 + 4 * look.thickness, color=look.colour,
+        markerfacecolor=face, zorder=3 - look.thickness,
     )  # fmt: skip
 
 
@@ -110,7 +140,7 @@ def nice_ticks(low: float, high: float) -> list[float]:
 
 def factor(value: float, _: object = None) -> str:
     """Return a ratio as `2x`, `0.95x`, `12x`."""
-    return f"{value:.3g}x"
+    return f"{value:.0f}x" if value >= 100 else f"{value:.3g}x"
 
 
 def ratio_axis(axes: Axes, which: Literal["x", "y"], low: float, high: float) -> None:
@@ -168,8 +198,9 @@ def axis_name(column: str) -> str:
 
 def footer(figure: Figure, runs: pd.DataFrame, *notes: str) -> None:
     """Write under the figure what was simulated, where it was measured, and the given notes."""
-    lines = [line for text in (provenance(runs), *notes) for line in textwrap.wrap(text, _characters(figure)) if text]
-    inches = figure.get_size_inches()[1]
+    width, inches = figure.get_size_inches()
+    texts = (provenance(runs), " ".join(note for note in notes if note))
+    lines = [line for text in texts for line in textwrap.wrap(text, int(width * 19))]
     reserved = (_FOOTER_INCHES * len(lines) + 0.08) / inches
     engine = figure.get_layout_engine()
     if engine is not None:
@@ -177,13 +208,10 @@ def footer(figure: Figure, runs: pd.DataFrame, *notes: str) -> None:
     figure.text(0.01, 0.06 / inches, "\n".join(lines), fontsize=7, color="#555555", va="bottom", linespacing=1.35)
 
 
-def _characters(figure: Figure) -> int:
-    return max(40, int(figure.get_size_inches()[0] * 19))
-
-
 def provenance(runs: pd.DataFrame) -> str:
     """Return one line: workload, devices, topology, network and transport of a table."""
     said = [
+        ("scenario", "scenario"),
         ("workload", "workload"),
         ("timing measured on", "compute_device"),
         ("coding cost from", "cost_device"),
@@ -197,7 +225,7 @@ def provenance(runs: pd.DataFrame) -> str:
 
 def _values(column: pd.Series[Any]) -> str:
     found = [str(value) for value in column.dropna().unique() if str(value)]
-    return ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "") if found else "unknown"
+    return ", ".join(found[:6]) + (f" and {len(found) - 6} more" if len(found) > 6 else "") if found else "unknown"
 
 
 def extrapolated(runs: pd.DataFrame) -> pd.Series[bool]:
@@ -205,6 +233,17 @@ def extrapolated(runs: pd.DataFrame) -> pd.Series[bool]:
     if "extrapolated" not in runs:
         return pd.Series(False, index=runs.index)
     return runs["extrapolated"].fillna(False).astype(bool)
+
+
+def duration(value: float) -> str:
+    """Return a tick label for seconds."""
+    return "0" if value == 0 else format_duration(value)
+
+
+def text_on(colour: str) -> str:
+    """Return black or white, whichever reads better on this `#RRGGBB` (relative luminance, WCAG 2)."""
+    red, green, blue = (int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5))
+    return "black" if 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18 else "white"
 
 
 def finite(values: Iterable[float]) -> list[float]:
