@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from netsim.report import style
-from netsim.report.points import label, point_columns, split
+from netsim.report.points import label, point_columns, split, spread
 from netsim.report.text import seconds
 
 if TYPE_CHECKING:
@@ -17,15 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_POINTS = 3
 _MOST_SYNCS = 4
 
 
 def breakdown(runs: pd.DataFrame) -> Figure:
     """Return the figure at up to three points of the sweep: the first, the middle one and the last."""
     by = point_columns(runs)
-    found = split(runs, by)
-    chosen = _spread(found)
+    chosen = spread(runs, by)
+    left_out = len(split(runs, by)) - len(chosen)
     syncs = list(dict.fromkeys(runs["sync"]))[:_MOST_SYNCS]
     order = list(dict.fromkeys(runs["scheme"]))[::-1]
     height = 0.9 + 0.24 * len(order)
@@ -40,15 +38,10 @@ def breakdown(runs: pd.DataFrame) -> Figure:
     notes = ["A bar is one step; its parts do not overlap and add up to it. Numbers: step time, and its bottleneck."]
     if style.extrapolated(runs).any():
         notes.append("Hatched: statistics extrapolated beyond the captured workers.")
-    if len(found) > len(chosen):
-        notes.append(f"{len(chosen)} of {len(found)} points.")
+    if left_out:
+        notes.append(f"{len(chosen)} of {len(chosen) + left_out} points.")
     style.footer(figure, runs, *notes)
     return figure
-
-
-def _spread(found: list[Any]) -> list[Any]:
-    count = min(_MOST_POINTS, len(found))
-    return [found[index] for index in dict.fromkeys(np.linspace(0, len(found) - 1, count).round().astype(int))]
 
 
 def _stack(axes: Axes, part: pd.DataFrame, order: list[Any]) -> None:
@@ -60,7 +53,7 @@ def _stack(axes: Axes, part: pd.DataFrame, order: list[Any]) -> None:
             axes.annotate("not simulated", (0, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
     axes.set_yticks(range(len(order)), [str(scheme) for scheme in order])
     longest = float(rows["step_time_s"].max()) if len(rows) else 1.0
-    axes.set_xlim(0, 1.45 * (longest if longest > 0 else 1.0))
+    axes.set_xlim(0, 1.62 * (longest if longest > 0 else 1.0))
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.duration(value)))

@@ -67,6 +67,14 @@ def split(runs: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...], 
     return sorted(parts, key=order)
 
 
+def spread(runs: pd.DataFrame, by: Sequence[str], most: int = 3) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """Return up to `most` of the points `by`, evenly spread from the first to the last."""
+    found = split(runs, by)
+    count = min(most, len(found))
+    places = [round(index * (len(found) - 1) / max(count - 1, 1)) for index in range(count)]
+    return [found[place] for place in places]
+
+
 def value_label(column: str, value: Any) -> str:
     """Return how people write one value of a column: with its unit, or with its name where there is none."""
     if pd.isna(value):

@@ -76,7 +76,7 @@ def _line(axes: Axes, line: pd.DataFrame, look: style.Look) -> None:
     for first in range(len(xs) - 1):
         ends = slice(first, first + 2)
         pattern = "--" if dashed[ends].any() else "-"
-        axes.plot(xs[ends], ys[ends], color=look.colour, linewidth=1 + 2 * look.thickness, linestyle=pattern)
+        axes.plot(xs[ends], ys[ends], color=look.colour, linewidth=1.1 + 1.6 * look.thickness, linestyle=pattern)
     for hollow in (False, True):
         chosen = dashed == hollow
         style.markers(axes, xs[chosen], ys[chosen], look, hollow=hollow)
