@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from netsim.errors import InputError, closest
 from netsim.report import style
+from netsim.report.text import ratio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +102,7 @@ def _bars(axes: Axes, part: pd.DataFrame, order: list[Any], looks: dict[str, sty
             place, value, height=0.7, edgecolor=colour, facecolor="white" if dashed else colour,
             linestyle="--" if dashed else "-",
         )  # fmt: skip
-        text = style.factor(value) if known else "unknown"
+        text = ratio(value) if known else "unknown"
         axes.annotate(
             text, (value, place), (3, 0), textcoords="offset points", va="center", fontsize=8, bbox=_BACKGROUND
         )

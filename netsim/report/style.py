@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from netsim.report.points import UNCOMPRESSED, label, point_columns, split, value_label
 from netsim.units import format_duration
@@ -131,16 +131,18 @@ def markers(axes: Axes, xs: Any, ys: Any, look: Look, *, hollow: bool) -> None:
 
 
 def nice_ticks(low: float, high: float) -> list[float]:
-    """Return ticks between two positive values: 1-2-5 of every decade, or the powers of ten where that is too many."""
+    """Return ticks between two positive values: 1-2-5 of a decade, more where few fit, else powers of ten."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     fine = [m * 10.0**d for d in decades for m in (1, 2, 5) if low <= m * 10.0**d <= high]
+    if len(fine) < 4:
+        fine = [m * 10.0**d for d in decades for m in (1, 1.5, 2, 3, 4, 6, 8) if low <= m * 10.0**d <= high]
     coarse = [10.0**d for d in decades if low <= 10.0**d <= high]
     return fine if len(fine) <= 9 or len(coarse) < 2 else coarse
 
 
 def factor(value: float, _: object = None) -> str:
     """Return a ratio as `2x`, `0.95x`, `12x`."""
-    return f"{value:.0f}x" if value >= 100 else f"{value:.3g}x"
+    return f"{value:.0f}x" if value >= 100 else f"{value:.4g}x"
 
 
 def ratio_axis(axes: Axes, which: Literal["x", "y"], low: float, high: float) -> None:
@@ -152,8 +154,9 @@ def ratio_axis(axes: Axes, which: Literal["x", "y"], low: float, high: float) ->
         axis.set_major_locator(FixedLocator(nice_ticks(low, high)))
         axis.set_minor_locator(NullLocator())
     else:
-        margin = 0.06 * max(high - low, 0.1)
+        margin = max(0.06 * (high - low), 0.05 - (high - low) / 2)
         low, high = low - margin, high + margin
+        axis.set_major_locator(MaxNLocator(6))
     axis.set_major_formatter(FuncFormatter(factor))
     axes.set(**{f"{which}lim": (low, high)})
 

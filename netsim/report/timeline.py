@@ -112,7 +112,9 @@ def _gantt(axes: Axes, part: pd.DataFrame) -> None:
 
 def _bar(axes: Axes, row: int, span: Any, colour: str, duration: float) -> None:
     length = span.end_s - span.start_s
-    axes.barh(row, length, left=span.start_s, height=0.78, color=colour, edgecolor="white", linewidth=0.4)
+    # A white edge parts neighbours; around a very short span it would leave nothing to see.
+    edge = "white" if length > 0.004 * duration else colour
+    axes.barh(row, length, left=span.start_s, height=0.78, color=colour, edgecolor=edge, linewidth=0.4)
     if span.what in {"communicate", "encode", "decode"} and pd.notna(span.bucket) and length > 0.015 * duration:
         middle = span.start_s + length / 2
         axes.text(
