@@ -1,1 +1,20 @@
-"""network."""
+"""Networks: rounds of transfers in, finish times out, at several fidelities."""
+
+from netsim.network.analytic import Analytic
+from netsim.network.base import Execution, Fidelity, Network, Round, fidelities
+from netsim.network.flow import Flow
+from netsim.network.ideal import Ideal
+from netsim.network.transport import Transport, transports
+
+__all__ = [
+    "Analytic",
+    "Execution",
+    "Fidelity",
+    "Flow",
+    "Ideal",
+    "Network",
+    "Round",
+    "Transport",
+    "fidelities",
+    "transports",
+]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from netsim.registry import Registry
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
+
+
+Done: TypeAlias = "Callable[[NDArray[np.int64]], None]"
+"""Called with the nodes that have finished, at the instant they finish."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +53,15 @@ class Network(ABC):
 
     link_bytes: NDArray[np.float64]
     """[L] bytes that every link has been given to carry."""
-    link_busy_s: NDArray[np.float64]
-    """[L] seconds each link needs for these bytes at its full capacity."""
 
     @abstractmethod
-    def begin(self, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done) -> Execution:
-        """Return the execution of a plan between `nodes`; `done(nodes)` is called at the instant they finish it."""
+    def begin(
+        self, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done, *, collective: bool = True
+    ) -> Execution:
+        """Return the execution of a plan between `nodes`; `done(nodes)` is called at the instant they finish it.
 
-
-if TYPE_CHECKING:
-    Done = Callable[[NDArray[np.int64]], None]
+        `collective` says that nobody can finish before everybody has joined, as in every all-reduce and all-gather.
+        """
 
 
 class Fidelity(ABC):

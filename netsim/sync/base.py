@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
+from netsim.errors import InputError
 from netsim.registry import Registry
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsim.network.base import Round
+
+Nodes: TypeAlias = "NDArray[np.int64]"
+"""Indices of nodes of a topology."""
 
 Collective = Literal["sum", "gather", "owner"]
 """What has to be carried: `sum` is reduced in flight, `gather` reaches everyone, `owner` is reduced by shard owners."""
@@ -53,20 +57,43 @@ class Sync(ABC):
     fallback: ClassVar[str] = ""
     """The architecture that carries what this one cannot, or none."""
 
+    def check(self, num_workers: int) -> None:  # noqa: B027  (most architectures take any number)
+        """Raise InputError where the architecture cannot serve so many workers."""
+
     @property
     def dedicated_servers(self) -> int:
         """Return the number of hosts it needs beside the workers."""
         return 0
 
+    def owners(self, num_workers: int) -> int:
+        """Return into how many shards, each with its owner, an `owner` exchange cuts a bucket."""
+        return num_workers
+
     @abstractmethod
-    def rounds(
-        self, payload: Payload, workers: NDArray[np.int64], servers: NDArray[np.int64]
-    ) -> Sequence[Round]:
+    def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:
         """Return the rounds that carry `payload` between the nodes `workers` [n] and `servers` [s]."""
 
     @abstractmethod
     def decodes(self, op: Collective, num_workers: int) -> int:
-        """Return how many messages a worker decodes at the end of a collective."""
+        """Return how many whole messages a worker decodes at the end of a collective."""
+
+    @abstractmethod
+    def describe(self, op: Collective) -> str:
+        """Return the name of the collective that carries `op`, for the result."""
 
 
 syncs: Registry[Sync] = Registry("sync architecture")
+
+
+def carrier(sync: Sync, op: Collective) -> Sync:
+    """Return the architecture that carries `op`: `sync` itself or its fallback.
+
+    Raises:
+        InputError: neither can; the remedy names those that can.
+    """
+    if op in sync.carries:
+        return sync
+    if sync.fallback and op in syncs.get(sync.fallback).carries:
+        return syncs.get(sync.fallback)()
+    able = [f"'{name}'" for name in syncs if op in syncs.get(name).carries]
+    raise InputError(f"'{sync.kind}' cannot carry messages of kind '{op}'", f"use sync {' or '.join(able)}")

@@ -45,7 +45,9 @@ class GpuCluster(TopologyKind):
 
     def build(self, servers: int = 0) -> Topology:
         """Return the cluster with `servers` more machines that hold a server each."""
-        graph = nx.Graph()
+        graph: nx.Graph[str] = nx.Graph()
+        graph.add_nodes_from((f"worker{index}" for index in range(self.num_workers)), kind="worker")
+        graph.add_nodes_from((f"server{index}" for index in range(servers)), kind="server")
         graph.add_node("switch", kind="switch")
         for machine in range(self.machines):
             hubs = [f"machine{machine}.hub{card}" for card in range(self.cards_per_machine)]
@@ -56,10 +58,8 @@ class GpuCluster(TopologyKind):
                 graph.add_edge(one, other, bandwidth=self.hop_bandwidth, latency=self.hop_latency, local=True)
             for index in range(self.gpus_per_machine):
                 gpu = f"worker{machine * self.gpus_per_machine + index}"
-                graph.add_node(gpu, kind="worker")
                 hub = hubs[index % self.cards_per_machine]
                 graph.add_edge(gpu, hub, bandwidth=self.hop_bandwidth, latency=self.hop_latency, local=True)
         for index in range(servers):
-            graph.add_node(f"server{index}", kind="server")
             graph.add_edge(f"server{index}", "switch", bandwidth=self.bandwidth, latency=self.latency)
         return Topology.from_networkx(graph)

@@ -39,11 +39,12 @@ class Star(TopologyKind):
 
     def build(self, servers: int = 0) -> Topology:
         """Return the star with `servers` more hosts."""
-        graph = nx.Graph()
-        graph.add_node("switch", kind="switch")
+        graph: nx.Graph[str] = nx.Graph()
         hosts = [("worker", self.workers, self.bandwidth), ("server", servers, self.server_bandwidth or self.bandwidth)]
+        for kind, count, _ in hosts:
+            graph.add_nodes_from((f"{kind}{index}" for index in range(count)), kind=kind)
+        graph.add_node("switch", kind="switch")
         for kind, count, bandwidth in hosts:
             for index in range(count):
-                graph.add_node(f"{kind}{index}", kind=kind)
                 graph.add_edge(f"{kind}{index}", "switch", bandwidth=bandwidth, latency=self.latency / 2)
         return Topology.from_networkx(graph)

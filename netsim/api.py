@@ -1,0 +1,93 @@
+"""Calls for people who time transfers and collectives from Python, without a scenario."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netsim.errors import InputError, closest
+from netsim.network import fidelities, transports
+from netsim.network.run import plan_times
+from netsim.sync import Payload, carrier, syncs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from netsim.sync import Collective
+    from netsim.topology import Topology
+
+COLLECTIVES: dict[str, Collective] = {"all_reduce": "sum", "all_gather": "gather"}
+"""Collectives that can be timed alone, and what has to be carried for them."""
+
+
+def transfer_times(
+    topology: Topology,
+    src: Sequence[str | int] | NDArray[np.int64],
+    dst: Sequence[str | int] | NDArray[np.int64],
+    nbytes: ArrayLike,
+    start_s: ArrayLike = 0.0,
+    network: str = "flow",
+    transport: str = "ideal",
+) -> NDArray[np.float64]:
+    """Return the seconds [F] at which independent transfers finish.
+
+    Args:
+        topology: where they happen.
+        src, dst: [F] nodes, by name or index.
+        nbytes: [F] bytes, or one number for all.
+        start_s: [F] seconds at which each is started, or one number for all.
+        network, transport: names as in `netsim list networks` and `netsim list transports`.
+
+    Raises:
+        InputError: unknown nodes or names, a transfer to itself, negative or non-finite numbers, unequal lengths.
+    """
+    sources, targets = topology.nodes(src), topology.nodes(dst)
+    sizes, starts = _column(nbytes, len(sources), "nbytes"), _column(start_s, len(sources), "start_s")
+    if len(sources) != len(targets):
+        raise InputError(f"{len(sources)} sources and {len(targets)} destinations", "give one of each per transfer")
+    fidelity = fidelities.get(network)()
+    return fidelity.transfer_times(topology, transports.get(transport)(), sources, targets, sizes, starts)
+
+
+def collective_time(
+    topology: Topology,
+    collective: str,
+    nbytes: float,
+    algorithm: str = "ring",
+    network: str = "flow",
+    transport: str = "ideal",
+) -> float:
+    """Return the seconds that one collective between all workers takes alone.
+
+    `nbytes` is what nccl-tests call size: the bytes each worker reduces, or all gathered bytes together.
+
+    Raises:
+        InputError: an unknown name, or an algorithm that cannot carry the collective.
+    """
+    if collective not in COLLECTIVES:
+        raise InputError(f"unknown collective {collective!r}", closest(collective, COLLECTIVES))
+    op, workers = COLLECTIVES[collective], topology.workers
+    sync = carrier(syncs.get(algorithm)(), op)
+    if sync.dedicated_servers > len(topology.servers):
+        raise InputError(
+            f"{algorithm!r} needs {sync.dedicated_servers} server hosts, the topology has {len(topology.servers)}",
+            "build the topology with servers, or use another algorithm",
+        )
+    share = nbytes if op == "sum" else nbytes / len(workers)
+    payload = Payload(op, np.full(len(workers), float(share)), float(nbytes), np.ones(1, dtype=np.int64))
+    servers = topology.servers[: sync.dedicated_servers]
+    rounds = sync.rounds(payload, workers, servers)
+    nodes = np.concatenate([workers, servers])
+    return float(plan_times(fidelities.get(network)(), topology, transports.get(transport)(), rounds, nodes).max())
+
+
+def _column(values: ArrayLike, count: int, name: str) -> NDArray[np.float64]:
+    column = np.asarray(values, dtype=np.float64)
+    if column.ndim > 1 or (column.ndim == 1 and len(column) != count):
+        raise InputError(f"{name} has shape {column.shape}, for {count} transfers", "give one number, or one each")
+    if not np.isfinite(column).all() or (column < 0).any():
+        raise InputError(f"{name} must be finite and zero or more", "check the values")
+    return np.broadcast_to(column, (count,)).copy()

@@ -1,0 +1,129 @@
+"""The analytic fidelity: latency plus the link-load bound, in closed form for every round. Plans never meet each other.
+
+For each round, the transfers that begin or end at one node and cross one link cannot be over before the first of them
+has begun and all their bytes have passed the link. Every such group bounds the node's part of the round from below, as
+does each transfer alone at the full rate of its route. A plan ends for all its nodes at once, at the last of these
+bounds, so a plan is never predicted to end later than the flow fidelity ends it, and symmetric plans end when it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from netsim.network.base import Execution, Fidelity, Network, fidelities
+from netsim.network.links import Links
+from netsim.network.timer import Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import simpy
+    from numpy.typing import NDArray
+
+    from netsim.network.base import Done, Round
+    from netsim.network.transport import Transport
+    from netsim.topology.graph import Topology
+
+RoundTime: TypeAlias = "Callable[[Round, Links, NDArray[np.float64]], None]"
+"""(round, links, [nodes] when each node is free): moves the times on, in place, to when each node is free again."""
+
+
+def link_load(one: Round, links: Links, time_s: NDArray[np.float64]) -> None:
+    """Move every node's time on to the bound on the end of its part of a round."""
+    routed = links.route(one)
+    begin_s = time_s[one.src] + one.hold_s + routed.delay_s
+    alone_s = begin_s + one.nbytes / routed.rate
+    bounds = [_groups_at(node, one, links, begin_s) for node in (one.src, one.dst)]
+    for node, (ends, bound_s) in zip((one.src, one.dst), bounds, strict=True):
+        np.maximum.at(time_s, node, alone_s)
+        np.maximum.at(time_s, ends, bound_s)
+
+
+def _groups_at(
+    node: NDArray[np.int64], one: Round, links: Links, begin_s: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return nodes [G] and bounds [G]: one for each node and link that its transfers cross together."""
+    routed = links.route(one)
+    flow = np.repeat(np.arange(len(node)), np.diff(routed.start))
+    size = len(links.capacity)
+    key, group = np.unique(node[flow] * size + routed.links, return_inverse=True)
+    first_s = np.full(len(key), np.inf)
+    np.minimum.at(first_s, group, begin_s[flow])
+    load_bytes = np.bincount(group, weights=one.nbytes[flow], minlength=len(key))
+    return key // size, first_s + load_bytes / links.capacity[key % size]
+
+
+class _Plan(Execution):
+    def __init__(self, network: Bound, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done) -> None:
+        self.network, self.rounds, self.nodes, self.done = network, rounds, nodes, done
+        self.joined_s = np.full(int(nodes.max()) + 1, np.nan)
+        self.end_s = np.inf
+
+    def join(self, nodes: NDArray[np.int64]) -> None:
+        """Let `nodes` begin; the plan's end is known once all have."""
+        self.joined_s[nodes] = self.network.env.now
+        if not np.isnan(self.joined_s[self.nodes]).any():
+            self.end_s = self.network.end_s(self)
+            self.network.timer.set(min(plan.end_s for plan in self.network.plans))
+
+
+class Bound(Network):
+    """A network in which the time of a round is a function of that round alone."""
+
+    def __init__(self, env: simpy.Environment, links: Links, round_time: RoundTime) -> None:
+        self.env = env
+        self.links = links
+        self.link_bytes = links.nbytes
+        self.plans: list[_Plan] = []
+        self.timer = Timer(env, self._settle)
+        self._round_time = round_time
+
+    def begin(
+        self, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done, *, collective: bool = True
+    ) -> Execution:
+        """Return the execution of a plan; see Network.begin."""
+        self.links.account(rounds)
+        plan = _Plan(self, rounds, nodes, done)
+        self.plans.append(plan)
+        return plan
+
+    def end_s(self, plan: _Plan) -> float:
+        """Return when a plan that everybody has joined is over."""
+        time_s = plan.joined_s.copy()
+        for one in plan.rounds:
+            self._round_time(one, self.links, time_s)
+        return float(np.nanmax(time_s[plan.nodes]))
+
+    def _settle(self) -> None:
+        over = [plan for plan in self.plans if plan.end_s <= self.env.now * (1 + 1e-12)]
+        self.plans = [plan for plan in self.plans if plan not in over]
+        for plan in over:
+            plan.done(plan.nodes)
+        self.timer.set(min((plan.end_s for plan in self.plans), default=np.inf))
+
+
+@fidelities.register("analytic")
+@dataclass(frozen=True, kw_only=True)
+class Analytic(Fidelity):
+    """Latency plus the link-load bound (bytes on a link / its capacity), closed form: huge sweeps and bounds."""
+
+    def build(self, env: simpy.Environment, topology: Topology, transport: Transport) -> Network:
+        """Return an analytic network in `env`."""
+        return Bound(env, Links(topology, transport), link_load)
+
+    def transfer_times(
+        self,
+        topology: Topology,
+        transport: Transport,
+        src: NDArray[np.int64],
+        dst: NDArray[np.int64],
+        nbytes: NDArray[np.float64],
+        start_s: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return the [F] seconds at which each transfer would finish alone on its route."""
+        routed = Links(topology, transport).routed(src, dst)
+        return np.asarray(start_s + routed.delay_s + nbytes / routed.rate)

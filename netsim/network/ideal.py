@@ -1,0 +1,50 @@
+"""The ideal fidelity: transfers take no time. It shows the headroom, the bound on any speedup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netsim.network.analytic import Bound
+from netsim.network.base import Fidelity, Network, fidelities
+from netsim.network.links import Links
+
+if TYPE_CHECKING:
+    import simpy
+    from numpy.typing import NDArray
+
+    from netsim.network.base import Round
+    from netsim.network.transport import Transport
+    from netsim.topology.graph import Topology
+
+
+def no_time(one: Round, links: Links, time_s: NDArray[np.float64]) -> None:
+    """Move times on by the work that is held before a transfer, and by nothing else."""
+    leave_s = time_s[one.src] + one.hold_s
+    for node in (one.src, one.dst):
+        np.maximum.at(time_s, node, leave_s)
+
+
+@fidelities.register("ideal")
+@dataclass(frozen=True, kw_only=True)
+class Ideal(Fidelity):
+    """Transfers take no time; only work at servers does: the headroom of any speedup."""
+
+    def build(self, env: simpy.Environment, topology: Topology, transport: Transport) -> Network:
+        """Return an ideal network in `env`."""
+        return Bound(env, Links(topology, transport), no_time)
+
+    def transfer_times(
+        self,
+        topology: Topology,
+        transport: Transport,
+        src: NDArray[np.int64],
+        dst: NDArray[np.int64],
+        nbytes: NDArray[np.float64],
+        start_s: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return the start times: nothing takes any time."""
+        topology.routes(src, dst)
+        return start_s.copy()

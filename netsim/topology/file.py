@@ -1,0 +1,92 @@
+"""A topology of the user's own, from GraphML or node-link JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+from xml.etree.ElementTree import ParseError
+
+import networkx as nx
+
+from netsim.errors import InputError
+from netsim.registry import FileField
+from netsim.topology.base import TopologyKind, topologies
+from netsim.topology.graph import Topology
+
+
+@topologies.register("file")
+@dataclass(frozen=True, kw_only=True)
+class File(TopologyKind):
+    """Any graph from a GraphML (.graphml) or node-link JSON (.json) file.
+
+    Nodes carry `kind` (worker, server or switch), edges `bandwidth` and `latency` as text with units, per direction.
+    Dedicated servers sit on the file's server nodes, in their order.
+    """
+
+    path: Annotated[str, FileField(("topologies",))]
+
+    @cached_property
+    def _topology(self) -> Topology:
+        graph = _read(Path(self.path))
+        for u, v, data in graph.edges(data=True):
+            for key in ("bandwidth", "latency"):
+                if key in data and not isinstance(data[key], str):
+                    raise InputError(
+                        f"edge {u} - {v} has the {key} {data[key]!r} without a unit",
+                        "write it as text, for example '10 Gbit/s' or '25 us'",
+                        file=self.path,
+                    )
+        try:
+            topology = Topology.from_networkx(graph)
+        except InputError as error:
+            raise InputError(error.problem, error.remedy, file=self.path) from error
+        if not len(topology.workers):
+            raise InputError("the graph has no worker", "mark nodes with kind='worker'", file=self.path)
+        return topology
+
+    @property
+    def num_workers(self) -> int:
+        """Return the number of worker nodes of the file."""
+        return len(self._topology.workers)
+
+    @property
+    def access(self) -> tuple[float, float]:
+        """Return the slowest capacity of the workers' own links and the greatest latency among them."""
+        topology = self._topology
+        own = [i for i, node in enumerate(topology.link_src) if node in set(topology.workers.tolist())]
+        return float(topology.capacity_bytes_per_s[own].min()), float(topology.latency_s[own].max())
+
+    def build(self, servers: int = 0) -> Topology:
+        """Return the file's topology; raise InputError where it has fewer server nodes than asked for."""
+        found = len(self._topology.servers)
+        if servers > found:
+            raise InputError(
+                f"{servers} dedicated servers are asked for, and the graph has {found}",
+                "mark more nodes with kind='server', or co-locate the servers with the workers",
+                file=self.path,
+            )
+        return self._topology
+
+
+def _read(path: Path) -> nx.Graph[Any]:
+    try:
+        if path.suffix == ".graphml":
+            return nx.read_graphml(path)
+        if path.suffix == ".json":
+            return _node_link(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", "check the path", file=str(path)) from error
+    except (ParseError, ValueError, KeyError, TypeError, nx.NetworkXError) as error:
+        raise InputError(
+            f"is not a graph: {error}", "write GraphML or node-link JSON as networkx does", file=str(path)
+        ) from error
+    raise InputError(
+        f"the ending {path.suffix!r} is not known", "use .graphml, or .json for node-link JSON", file=str(path)
+    )
+
+
+def _node_link(data: dict[str, Any]) -> nx.Graph[Any]:
+    return nx.node_link_graph(data, edges="links" if "links" in data else "edges")

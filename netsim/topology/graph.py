@@ -1,0 +1,184 @@
+"""A topology as arrays: directed links with capacity and latency, and routes as CSR. networkx is the way in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+import numpy as np
+
+from netsim.errors import InputError, closest
+from netsim.units import BANDWIDTH, DURATION, Quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+KINDS = ("worker", "server", "switch")
+
+
+@dataclass(frozen=True, eq=False)
+class Topology:
+    """Nodes and directed links of a network.
+
+    Attributes:
+        names: names of the nodes; a node's index is its place here.
+        workers: [W] indices of the nodes that train.
+        servers: [S] indices of the hosts for dedicated parameter servers.
+        link_src, link_dst: [L] nodes that each link joins.
+        capacity_bytes_per_s: [L] bytes per second of each link.
+        latency_s: [L] propagation seconds of each link.
+        local: [L] whether the link lies inside a machine, where no transport protocol is spoken.
+    """
+
+    names: tuple[str, ...]
+    workers: NDArray[np.int64]
+    servers: NDArray[np.int64]
+    link_src: NDArray[np.int64]
+    link_dst: NDArray[np.int64]
+    capacity_bytes_per_s: NDArray[np.float64]
+    latency_s: NDArray[np.float64]
+    local: NDArray[np.bool_]
+    _predecessors: dict[int, NDArray[np.int32]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_networkx(cls, graph: nx.Graph[Any]) -> Topology:
+        """Return the topology of a graph, directed or not (an undirected edge is a link in each direction).
+
+        Edges carry `bandwidth` (text with a unit, or bytes/s), `latency` (text, or seconds; 0 if absent) and `local`
+        (true inside a machine). Nodes may carry `kind`: worker, server or switch; a node without one is a worker.
+
+        Raises:
+            InputError: an edge without bandwidth, a wrong value, an unknown kind, parallel edges, no worker.
+        """
+        if graph.is_multigraph():
+            raise InputError("parallel edges between two nodes", "join them into one edge of their added bandwidth")
+        names = tuple(str(node) for node in graph.nodes)
+        if len(set(names)) < len(names):
+            raise InputError("two nodes have the same name when written as text", "give every node its own name")
+        kinds = [_kind(node, attributes) for node, attributes in graph.nodes(data=True)]
+        index = {node: place for place, node in enumerate(graph.nodes)}
+        links: list[tuple[Any, ...]] = [
+            (index[u], index[v], *_edge(u, v, data)) for u, v, data in graph.edges(data=True)
+        ]
+        if not graph.is_directed():
+            links = [one for u, v, *rest in links for one in ((u, v, *rest), (v, u, *rest))]
+        columns: list[Any] = list(zip(*links, strict=True)) if links else [(), (), (), (), ()]
+        return cls(
+            names=names,
+            workers=np.array([i for i, kind in enumerate(kinds) if kind == "worker"], dtype=np.int64),
+            servers=np.array([i for i, kind in enumerate(kinds) if kind == "server"], dtype=np.int64),
+            link_src=np.array(columns[0], dtype=np.int64),
+            link_dst=np.array(columns[1], dtype=np.int64),
+            capacity_bytes_per_s=np.array(columns[2], dtype=np.float64),
+            latency_s=np.array(columns[3], dtype=np.float64),
+            local=np.array(columns[4], dtype=np.bool_),
+        )
+
+    @property
+    def link_names(self) -> list[str]:
+        """Return `source->destination` for every link."""
+        return [f"{self.names[u]}->{self.names[v]}" for u, v in zip(self.link_src, self.link_dst, strict=True)]
+
+    def node(self, name_or_index: str | int) -> int:
+        """Return the index of a node given by name or index; raise InputError where there is none."""
+        if isinstance(name_or_index, str):
+            if name_or_index not in self.names:
+                raise InputError(f"the topology has no node {name_or_index!r}", closest(name_or_index, self.names))
+            return self.names.index(name_or_index)
+        if not 0 <= int(name_or_index) < len(self.names):
+            raise InputError(
+                f"the topology has no node {name_or_index}", f"indices run from 0 to {len(self.names) - 1}"
+            )
+        return int(name_or_index)
+
+    def nodes(self, names_or_indices: Sequence[str | int] | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the indices [F] of nodes given by names or indices."""
+        return np.array([self.node(one if isinstance(one, str) else int(one)) for one in names_or_indices], np.int64)
+
+    def routes(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return routes from `src` [F] to `dst` [F] as CSR: `links[start[f]:start[f + 1]]` are the links of route f.
+
+        A route has the fewest hops and, among those, the least latency. The links are in no particular order.
+
+        Raises:
+            InputError: a node that sends to itself, or that cannot be reached.
+        """
+        if (src == dst).any():
+            name = self.names[int(src[int(np.argmax(src == dst))])]
+            raise InputError(f"{name!r} sends to itself", "leave out transfers whose source is their destination")
+        sources, row = np.unique(src, return_inverse=True)
+        before = self._before(sources)
+        flows, hops = [], []
+        flow, here = np.arange(len(src)), dst.astype(np.int64)
+        while len(flow):
+            previous = before[row[flow], here].astype(np.int64)
+            if (previous < 0).any():
+                lost = int(flow[int(np.argmax(previous < 0))])
+                names = self.names[int(src[lost])], self.names[int(dst[lost])]
+                raise InputError(f"no route from {names[0]!r} to {names[1]!r}", "join them by links")
+            flows.append(flow)
+            hops.append(self._link(previous, here))
+            go_on = previous != src[flow]
+            flow, here = flow[go_on], previous[go_on]
+        return _as_csr(flows, hops, len(src))
+
+    def _before(self, sources: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return [sources, nodes]: the node before each node on the route from each source."""
+        missing = np.array([one for one in sources.tolist() if one not in self._predecessors], dtype=np.int64)
+        if len(missing):
+            from scipy.sparse import csr_matrix
+            from scipy.sparse.csgraph import dijkstra
+
+            total_s = float(self.latency_s.sum()) or 1.0
+            weight = 1.0 + 0.5 * self.latency_s / total_s
+            size = len(self.names)
+            graph = csr_matrix((weight, (self.link_src, self.link_dst)), shape=(size, size))
+            _, before = dijkstra(graph, indices=missing, return_predecessors=True)
+            self._predecessors.update(zip(missing.tolist(), before, strict=True))
+        return np.stack([self._predecessors[one] for one in sources.tolist()])
+
+    def _link(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.int64]:
+        size = len(self.names)
+        key = self.link_src * size + self.link_dst
+        order = np.argsort(key)
+        return order[np.searchsorted(key[order], src * size + dst)]
+
+
+def _as_csr(
+    flows: list[NDArray[np.int64]], hops: list[NDArray[np.int64]], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    flow = np.concatenate(flows) if flows else np.zeros(0, np.int64)
+    link = np.concatenate(hops) if hops else np.zeros(0, np.int64)
+    start = np.zeros(count + 1, dtype=np.int64)
+    np.cumsum(np.bincount(flow, minlength=count), out=start[1:])
+    return start, link[np.argsort(flow, kind="stable")]
+
+
+def _kind(node: object, attributes: dict[str, Any]) -> str:
+    kind = str(attributes.get("kind", "worker"))
+    if kind not in KINDS:
+        raise InputError(f"node {str(node)!r} has the unknown kind {kind!r}", closest(kind, KINDS))
+    return kind
+
+
+def _edge(src: object, dst: object, data: dict[str, Any]) -> tuple[float, float, bool]:
+    place = f"edge {src} - {dst}"
+    if "bandwidth" not in data:
+        raise InputError(f"{place} has no bandwidth", f"give it one, for example bandwidth='{BANDWIDTH.example}'")
+    bandwidth = _value(BANDWIDTH, data["bandwidth"], place)
+    return bandwidth, _value(DURATION, data.get("latency", 0.0), place), bool(data.get("local", False))
+
+
+def _value(quantity: Quantity, value: Any, place: str) -> float:
+    if isinstance(value, str):
+        try:
+            return quantity.parse(value)
+        except InputError as error:
+            raise InputError(f"{place}: {error.problem}", error.remedy) from error
+    number = float(value)
+    if not np.isfinite(number) or number < 0 or (number == 0 and not quantity.zero_allowed):
+        raise InputError(f"{place} has the {quantity.name} {value!r}", f"write for example '{quantity.example}'")
+    return number
