@@ -176,6 +176,10 @@ class Scheme(ABC):
         """Return the kinds, outermost wrapper first."""
         return [self.kind]
 
+    def chain_at(self, step: int) -> list[str]:
+        """Return the kinds that code anything at a step, outermost first."""
+        return self.chain()
+
     @classmethod
     def example(cls) -> Self:
         """Return a member with its default parameters, for cost tables and contract tests."""
@@ -243,6 +247,10 @@ class Wrapper(Scheme):
     def chain(self) -> list[str]:
         """Return the kinds, outermost wrapper first."""
         return [self.kind, *self.inner.chain()]
+
+    def chain_at(self, step: int) -> list[str]:
+        """Return the kinds that code anything at a step, outermost first."""
+        return [self.kind, *self.inner.chain_at(step)]
 
     @classmethod
     def example(cls) -> Self:

@@ -43,6 +43,10 @@ class WarmUp(Wrapper):
         """Return one step of warm-up around `none`."""
         return cls(schemes.get("none").example(), steps=1)
 
+    def chain_at(self, step: int) -> list[str]:
+        """Return nothing while it lasts: float32 gradients need no coding."""
+        return super().chain_at(step) if step >= self.steps else []
+
     def init(self, shape: torch.Size, peer: Peer) -> tuple[int, State]:
         """Return no steps taken and the inner state."""
         return 0, self.inner.init(shape, peer)
