@@ -59,9 +59,7 @@ class Sync(ABC):
         return 0
 
     @abstractmethod
-    def rounds(
-        self, payload: Payload, workers: NDArray[np.int64], servers: NDArray[np.int64]
-    ) -> Sequence[Round]:
+    def rounds(self, payload: Payload, workers: NDArray[np.int64], servers: NDArray[np.int64]) -> Sequence[Round]:
         """Return the rounds that carry `payload` between the nodes `workers` [n] and `servers` [s]."""
 
     @abstractmethod
