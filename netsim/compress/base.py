@@ -30,7 +30,7 @@ Parts: TypeAlias = "tuple[torch.Tensor, ...]"
 T = TypeVar("T")
 
 
-class NonFiniteGradient(NetsimError):  # noqa: N818
+class NonFiniteGradient(NetsimError):
     """A gradient that holds NaN or infinity: no scheme can compress it."""
 
 

@@ -1,4 +1,4 @@
-"""Seconds that coding takes in each bucket, from the cost model: on the workers' devices and at the owners of shards."""
+"""Seconds that coding takes in each bucket, by the cost model: on the workers' devices and at the owners of shards."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Coding:
     def exchanges(self, step: int, bucket: int) -> list[Exchange]:
         """Return the collectives of one bucket at one step, in order.
 
-        Encoding is shared evenly by the collectives of a bucket. A sum is decoded once, at the end; of gathered messages
-        every one is decoded. Every coded unit of a bucket is a call of its own (Cupcake, MLSys'23, 3.1).
+        Encoding is shared evenly by the collectives of a bucket. A sum is decoded once, at the end; gathered messages
+        are all decoded. Every coded unit of a bucket is a call of its own (Cupcake, MLSys'23, 3.1).
         """
         units = self.measurement.units[bucket]
         stages = self.measurement.stages[step][bucket]

@@ -1,9 +1,9 @@
 """One training step in simulated time: devices compute and code, buckets are exchanged one after another.
 
-All workers are rows of arrays. A worker's device is serial: forward, backward, and coding. A bucket is encoded as soon as
-its last gradient is ready; decoding, and encoding between two collectives of a bucket, come when they are due. Coding
-goes before backward: each second of it delays the gradients that are still to come by a second. Exchanges are served in
-bucket order, as by one communicator, so that all workers agree on their order.
+All workers are rows of arrays. A worker's device is serial: forward, backward, and coding. A bucket is encoded as soon
+as its last gradient is ready; decoding, and encoding between two collectives of a bucket, come when they are due.
+Coding goes before backward: each second of it delays the gradients that are still to come by a second. Exchanges are
+served in bucket order, as by one communicator, so that all workers agree on their order.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ class Step:
         self.decode_s = np.zeros(count)
         self.comm_s = np.zeros(count)
         self.sent_bytes = np.zeros(count)
+        self.latency_s = 0.0
         self.next_item = np.zeros(count, dtype=np.int64)
         self._row = np.full(int(max(self.workers.max(), self.servers.max(initial=0))) + 1, -1, dtype=np.int64)
         self._row[self.workers] = np.arange(count)
@@ -129,6 +130,7 @@ class Step:
         for one in rounds:
             row = self._row[one.src]
             self.sent_bytes += np.bincount(row[row >= 0], one.nbytes[row >= 0], len(self.workers))
+        self.latency_s += self.network.links.latency_s(rounds)
         nodes = np.concatenate([self.workers, self.servers])
         execution = self._executions[number] = self.network.begin(rounds, nodes, lambda done: self._over(number, done))
         if len(self.servers):
@@ -166,7 +168,7 @@ class Step:
         (self.encode_s if what == "encode" else self.decode_s)[workers] += seconds
         if seconds:
             self._span(workers, what, bucket, start_s, start_s + seconds)
-        return start_s + seconds
+        return np.asarray(start_s + seconds)
 
     def _span(
         self,

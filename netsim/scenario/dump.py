@@ -55,15 +55,24 @@ def dump_yaml(scenarios: Sequence[Scenario]) -> str:
     groups: list[dict[str, Any]] = []
     for scenario in scenarios:
         one = _dump(scenario, str)
-        if groups and {**groups[-1], "schemes": one["schemes"]} == one:
-            groups[-1]["schemes"] = groups[-1]["schemes"] + one["schemes"]
-        else:
-            groups.append(one)
+        groups.append(one | {"sync": [one["sync"]]})
+    groups = _joined(_joined(groups, "schemes"), "sync")
     shared = {key: value for key, value in groups[0].items() if all(one[key] == value for one in groups)}
     if varying := [key for key in groups[0] if key not in shared]:
         shared["sweep"] = {"zip": {key: [one[key] for one in groups] for key in varying}}
     text: str = yaml.dump(shared, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
     return text
+
+
+def _joined(groups: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """Join neighbours that differ in the list under `key` alone."""
+    joined: list[dict[str, Any]] = []
+    for one in groups:
+        if joined and {**joined[-1], key: one[key]} == one:
+            joined[-1] = {**one, key: joined[-1][key] + one[key]}
+        else:
+            joined.append(one)
+    return joined
 
 
 class _Dumper(yaml.SafeDumper):
@@ -97,7 +106,7 @@ def _dump(scenario: Scenario, file: Callable[[str], str]) -> dict[str, Any]:
 def _member(one: Any, file: Callable[[str], str]) -> dict[str, Any]:
     """Return a plug-in, or a plain dataclass, as a map."""
     fields = fields_of(type(one))
-    kind = {"kind": one.kind} if isinstance(one, tuple(REGISTRIES)) else {}
+    kind = {"kind": getattr(one, "kind", "")} if isinstance(one, tuple(REGISTRIES)) else {}
     return kind | {name: _value(getattr(one, name), fields.hints[name], file) for name in fields.names}
 
 
@@ -114,11 +123,12 @@ def _value(value: Any, hint: Any, file: Callable[[str], str]) -> Any:
 
 
 def written(quantity: Quantity, value: float) -> str:
-    """Return the shortest text with a unit that parses to exactly `value`."""
-    texts = [f"{value / factor:.12g} {unit}" for unit, factor in quantity.units]
-    texts += [f"{value!r} {unit}" for unit, factor in quantity.units if factor == 1.0]
+    """Return the text with the shortest number that parses to exactly `value`."""
+    units = [(unit, factor) for unit, factor in quantity.units if not unit.endswith("bps")]
+    texts = [f"{value / factor:.12g} {unit}" for unit, factor in units]
+    texts += [f"{value!r} {unit}" for unit, factor in units if factor == 1.0]
     exact = [text for text in texts if "inf" not in text and quantity.parse(text) == value]
-    return min(exact, key=len)
+    return min(exact, key=lambda text: len(text.split()[0]))
 
 
 @lru_cache(maxsize=64)

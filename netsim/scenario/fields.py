@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import NoneType, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import pydantic
@@ -63,7 +65,7 @@ def fields_of(cls: type) -> Fields:
 
 @cache
 def _fields_of(cls: Any) -> Fields:
-    hints = get_type_hints(cls, include_extras=True)
+    hints = _hints(cls)
     own = [one for one in dataclasses.fields(cls) if one.init]
     required = frozenset(
         one.name for one in own if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
@@ -82,6 +84,17 @@ def _fields_of(cls: Any) -> Fields:
     model = pydantic.create_model(cls.__name__, __config__=config, **scalars)
     optional = frozenset(name for name in nested if NoneType in get_args(hints[name]))
     return Fields(tuple(one.name for one in own), required, model, nested, optional, hints)
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    """Return the types of a dataclass's fields; class variables are left alone, as they may name unloaded modules."""
+    own = {one.name for one in dataclasses.fields(cls)}
+    hints: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        named = {name: hint for name, hint in inspect.get_annotations(base).items() if name in own}
+        holder = SimpleNamespace(__annotations__=named)
+        hints |= get_type_hints(holder, vars(sys.modules[base.__module__]), include_extras=True)
+    return hints
 
 
 def core_type(hint: Any) -> Any:

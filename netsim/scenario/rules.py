@@ -54,6 +54,7 @@ RULES = (
         lambda one: one.job.straggler.distribution == "none",
         "has no effect without a distribution",
         "add `distribution: lognormal` beside it, or remove it",
+        allowed=("0", "0.0"),
     ),
     Rule(
         "job.straggler.distribution",

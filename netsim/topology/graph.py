@@ -88,7 +88,8 @@ class Topology:
             if name_or_index not in self.names:
                 raise InputError(f"the topology has no node {name_or_index!r}", closest(name_or_index, self.names))
             return self.names.index(name_or_index)
-        if not 0 <= int(name_or_index) < len(self.names):
+        whole = isinstance(name_or_index, int | np.integer) and not isinstance(name_or_index, bool)
+        if not whole or not 0 <= name_or_index < len(self.names):
             raise InputError(
                 f"the topology has no node {name_or_index}", f"indices run from 0 to {len(self.names) - 1}"
             )
@@ -96,7 +97,7 @@ class Topology:
 
     def nodes(self, names_or_indices: Sequence[str | int] | NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the indices [F] of nodes given by names or indices."""
-        return np.array([self.node(one if isinstance(one, str) else int(one)) for one in names_or_indices], np.int64)
+        return np.array([self.node(one) for one in names_or_indices], np.int64)
 
     def routes(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return routes from `src` [F] to `dst` [F] as CSR: `links[start[f]:start[f + 1]]` are the links of route f.
@@ -106,6 +107,8 @@ class Topology:
         Raises:
             InputError: a node that sends to itself, or that cannot be reached.
         """
+        if not len(src):
+            return np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
         if (src == dst).any():
             name = self.names[int(src[int(np.argmax(src == dst))])]
             raise InputError(f"{name!r} sends to itself", "leave out transfers whose source is their destination")

@@ -139,7 +139,7 @@ def read_header(path: str | Path) -> TraceHeader:
         raise TraceError(f"trace {str(path)!r} is damaged or not a trace: {error}", _AGAIN) from None
 
 
-class _NewerVersion(Exception):  # noqa: N818 - it is no error of this program
+class _NewerVersion(Exception):
     pass
 
 
