@@ -202,7 +202,7 @@ def _collective(arguments: argparse.Namespace) -> int:
     print(f"# busbw = algbw x {busbw_factor(arguments.name, workers):.4g}")
     headings = ("size|(B)", "count|(elements)", "type|", "time|(us)", "algbw|(GB/s)", "busbw|(GB/s)")
     cells = [
-        (f"{row.size_bytes:.0f}", f"{row.count:.0f}", "float", f"{row.time_s * 1e6:.2f}", *map(_rate, row[3:]))
+        (f"{row.size_bytes:.0f}", f"{row.elements:.0f}", "float", f"{row.time_s * 1e6:.2f}", *map(_rate, row[3:]))
         for row in rows
     ]
     print("\n".join(table([Column(heading) for heading in headings], cells)))
@@ -221,15 +221,16 @@ def _explain(arguments: argparse.Namespace) -> int:
     for number in arguments.point:
         if number > len(scenarios):
             raise InputError(f"there is no point {number}", f"the scenario has {len(scenarios)}", path="--point")
-    found = []
+    found: list[dict[str, Any]] = []
     for number, scenario in enumerate(scenarios, start=1):
         if arguments.point and number not in arguments.point:
             continue
         explanation = explain(scenario)
-        found.append({"point": number, "run": explanation.run, "changes": explanation.changes})
+        changes = [change._asdict() for change in explanation.changes]
+        found.append({"point": number, "run": explanation.run, "changes": changes})
         _say(arguments, f"{explained(number, explanation.run, explanation.changes)}\n")
     if arguments.json:
-        _print_json([one | {"changes": [change._asdict() for change in one["changes"]]} for one in found])
+        _print_json(found)
     return DONE
 
 

@@ -26,7 +26,7 @@ class Timed(NamedTuple):
     """One row of nccl-tests: bytes, elements of float32, seconds, and the two bandwidths in bytes/s."""
 
     size_bytes: float
-    count: float
+    elements: float
     time_s: float
     algbw_bytes_per_s: float
     busbw_bytes_per_s: float
@@ -49,8 +49,8 @@ def time_collective(
         time_s = collective_time(topology, collective, size_bytes, algorithm, network, transport)
         rate = size_bytes / time_s if time_s else 0.0
         # nccl-tests counts what one rank passes in: of an all-gather that is its own share.
-        count = size_bytes / _FLOAT32_BYTES / (workers if collective == "all_gather" else 1)
-        rows.append(Timed(size_bytes, count, time_s, rate, rate * factor))
+        elements = size_bytes / _FLOAT32_BYTES / (workers if collective == "all_gather" else 1)
+        rows.append(Timed(size_bytes, elements, time_s, rate, rate * factor))
     return rows
 
 

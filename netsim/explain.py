@@ -39,7 +39,8 @@ def explain(scenario: Scenario) -> Explanation:
     """Return where a step's time goes at one point, and what it would be with better inputs."""
     measured = measure(scenario)
     timing = open_workload(scenario.workload).timing
-    run: dict[str, Any] = simulate(scenario, measured).runs.iloc[0].to_dict()
+    row = simulate(scenario, measured).runs.iloc[0]
+    run = {str(key): value for key, value in row.items()}
     now_s = float(run["step_time_s"])
     changes = []
     for what, changed, its_timing in _variants(scenario, timing):

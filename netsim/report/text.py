@@ -101,7 +101,7 @@ def entries(rows: Sequence[tuple[str, str]], width: int = 120, indent: int = 2) 
     left = max((len(name) for name, _ in rows), default=0) + 2
     lines = []
     for name, text in rows:
-        wrapped = textwrap.wrap(text, max(width - indent - left, 20)) or [""]
+        wrapped = textwrap.wrap(text, max(width - indent - left, 20), break_on_hyphens=False) or [""]
         starts = [name, *[""] * (len(wrapped) - 1)]
         lines += [f"{' ' * indent}{start:{left}}{part}".rstrip() for start, part in zip(starts, wrapped, strict=True)]
     return lines
