@@ -207,7 +207,7 @@ COMMANDS = (
     Command(
         "calibrate-schemes",
         "measure what encoding and decoding cost on this machine",
-        "netsim calibrate-schemes --out costs.yaml",
+        "netsim calibrate-schemes --out costs.json",
         _calibrate,
     ),
 )

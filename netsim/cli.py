@@ -234,12 +234,46 @@ def _explain(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _inspect(arguments: argparse.Namespace) -> int:
+    from netsim.report.inspection import inspected
+    from netsim.workload.describe import describe
+
+    held = describe(arguments.trace)
+    if arguments.json:
+        _print_json(held)
+    else:
+        print(inspected(held))
+    return DONE
+
+
+def _schema(_: argparse.Namespace) -> int:
+    from netsim.scenario.load import json_schema
+
+    _print_json(json_schema())
+    return DONE
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from netsim.engine.calibrate import calibrate, write_table
+
+    costs = calibrate(arguments.device, progress=lambda kind: print(f"measuring {kind}", file=sys.stderr, flush=True))
+    write_table(costs, arguments.out)
+    _say(arguments, f"{arguments.out}: {len(costs['schemes'])} schemes measured on {costs['device']}")
+    _say(arguments, f"Use it in a scenario with cost: {{kind: measured, table: {arguments.out}}}")
+    if arguments.json:
+        _print_json(costs)
+    return DONE
+
+
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "check": _check,
     "list": _list,
     "plot": _plot,
     "capture": _capture,
+    "inspect": _inspect,
     "collective": _collective,
     "explain": _explain,
+    "schema": _schema,
+    "calibrate-schemes": _calibrate,
 }
