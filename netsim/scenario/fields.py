@@ -97,6 +97,11 @@ def _hints(cls: Any) -> dict[str, Any]:
     return hints
 
 
+def reads_file(cls: type) -> bool:
+    """Return whether a field of a dataclass names a file."""
+    return any(marker(hint, FileField) for hint in fields_of(cls).hints.values())
+
+
 def core_type(hint: Any) -> Any:
     """Return a hint without its `Annotated` and `| None`."""
     if get_origin(hint) is Annotated:
