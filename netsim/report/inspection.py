@@ -26,11 +26,22 @@ def inspected(held: Mapping[str, Any]) -> str:
         "gradient": f"{nbytes(held['gradient_bytes'])} a worker and step",
         "times": f"{times}, optimizer {seconds(held['optimizer_s'])}",
     }
-    return "\n\n".join(["\n".join(entries(list(facts.items()), indent=0)), _steps(held["steps"]), _tensors(held["tensors"])])
+    return "\n\n".join(
+        ["\n".join(entries(list(facts.items()), indent=0)), _steps(held["steps"]), _tensors(held["tensors"])]
+    )
 
 
 def _steps(steps: Sequence[Mapping[str, Any]]) -> str:
-    headings = ("step", "loss", "norm", "norm of|the mean", "zeros", "excess|kurtosis", "Gaussian|(nats)", "Laplace|(nats)")
+    headings = (
+        "step",
+        "loss",
+        "norm",
+        "norm of|the mean",
+        "zeros",
+        "excess|kurtosis",
+        "Gaussian|(nats)",
+        "Laplace|(nats)",
+    )
     columns = [*map(Column, headings), Column("fits|better", words=True)]
     return "\n".join(table(columns, [_step(row) for row in steps], indent=0))
 
@@ -51,7 +62,12 @@ def _tensors(tensors: Sequence[Mapping[str, Any]]) -> str:
     largest = sorted(tensors, key=lambda tensor: -int(tensor["numel"]))[:_LARGEST]
     kept = [tensor for tensor in tensors if tensor in largest]
     rows = [
-        (tensor["name"], "x".join(map(str, tensor["shape"])) or "scalar", f"{tensor['numel']:,}", seconds(tensor["ready_s"]))
+        (
+            tensor["name"],
+            "x".join(map(str, tensor["shape"])) or "scalar",
+            f"{tensor['numel']:,}",
+            seconds(tensor["ready_s"]),
+        )
         for tensor in kept
     ]
     some = f"the {len(kept)} largest of {len(tensors)} tensors" if len(kept) < len(tensors) else "tensors"
