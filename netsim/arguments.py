@@ -110,7 +110,10 @@ def _plot(one: argparse.ArgumentParser) -> None:
     one.add_argument("result", metavar="RESULT_DIR", type=Path, help="the folder that `netsim run` wrote")
     one.add_argument("--kind", choices=PLOTS, default="speedup", help="the figure (default: %(default)s)")
     one.add_argument("--x", metavar="COLUMN", default="", help="x axis of speedup, any column of runs.csv")
-    one.add_argument("--point", action="append", default=[], help="a point of the timeline; may be repeated")
+    one.add_argument(
+        "--point", metavar="N", type=_positive, action="append", default=[],
+        help="show the Nth row of runs.csv in the timeline; may be repeated (default: none and the fastest scheme)",
+    )  # fmt: skip
     one.add_argument("--step", type=int, default=0, metavar="N", help="the step of the timeline (default: %(default)s)")
     one.add_argument("--out", metavar="FILE", type=Path, help="the picture (default: RESULT_DIR/plots/KIND.png)")
 
@@ -204,7 +207,7 @@ COMMANDS = (
     Command(
         "calibrate-schemes",
         "measure what encoding and decoding cost on this machine",
-        "netsim calibrate-schemes --out costs.yaml",
+        "netsim calibrate-schemes --out costs.json",
         _calibrate,
     ),
 )

@@ -11,6 +11,7 @@ from netsim.errors import InputError, closest
 from netsim.report.breakdown import breakdown
 from netsim.report.error import error
 from netsim.report.heatmap import heatmap
+from netsim.report.points import expanded
 from netsim.report.speedup import speedup
 from netsim.report.timeline import timeline
 
@@ -24,19 +25,19 @@ STANDARD = ("speedup", "breakdown", "heatmap")
 """What every run draws."""
 
 
-def draw(folder: Path, kind: str, x: str = "", points: Sequence[str] = (), step: int = 0) -> Figure:
-    """Return a figure of a result folder.
+def draw(folder: Path, kind: str, x: str = "", rows: Sequence[int] = (), step: int = 0) -> Figure:
+    """Return a figure of a result folder; `x` belongs to speedup, `rows` (of runs, from 0) and `step` to timeline.
 
     Raises:
         InputError: the folder holds no result, the kind or a column is unknown, or nothing was simulated.
     """
     if kind not in KINDS:
         raise InputError(f"unknown plot {kind!r}", closest(kind, KINDS), path="--kind")
-    runs = read(folder, "runs")
+    runs = expanded(read(folder, "runs"))
     if runs.empty:
         raise InputError("no point was simulated", "run the scenario first", file=str(folder))
     if kind == "timeline":
-        return timeline(read(folder, "spans"), runs, points, step)
+        return timeline(read(folder, "spans"), runs, rows, step)
     if kind == "speedup":
         return speedup(runs, x)
     return {"breakdown": breakdown, "heatmap": heatmap, "error": error}[kind](runs)

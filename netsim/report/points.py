@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -24,23 +25,26 @@ CLUSTER = (
 )
 """Columns that together say which cluster and job a row is about, whatever the scheme and the architecture."""
 
+_PAIR = re.compile(r"([A-Za-z_][\w.]*)=(.*?)(?=, [A-Za-z_][\w.]*=|$)", re.DOTALL)
+
 UNCOMPRESSED = "none"
 """The scheme that all others are measured against."""
 
 
+def expanded(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return `runs` with a column for every swept key that its `swept` texts (`key=value, key=value`) name."""
+    if "swept" not in runs:
+        return runs
+    pairs = [dict(_PAIR.findall(text)) for text in runs["swept"].fillna("")]
+    keys = dict.fromkeys(key for one in pairs for key in one)
+    return runs.assign(**{key: [one.get(key, "") for one in pairs] for key in keys if key not in runs})
+
+
 def swept_columns(runs: pd.DataFrame) -> list[str]:
-    """Return the columns that hold a swept key as written (`job.bucket`) and say more than `CLUSTER` does."""
-    known = [column for column in CLUSTER if column in runs and runs[column].nunique(dropna=False) > 1]
-    found = []
-    for column in runs.columns:
-        if "." not in str(column) or runs[column].nunique(dropna=False) < 2:
-            continue
-        if str(column).split(".")[0] in {"scheme", "schemes", "sync"}:
-            continue
-        if known and (runs.groupby(known, dropna=False)[column].nunique(dropna=False) == 1).all():
-            continue
-        found.append(str(column))
-    return found
+    """Return the columns of swept keys (`job.bucket`) that say more than the scheme, the architecture and `CLUSTER`."""
+    known = [column for column in ("scheme", "sync", *CLUSTER) if column in runs]
+    keys = [str(column) for column in runs.columns if "." in str(column) and runs[column].nunique(dropna=False) > 1]
+    return [key for key in keys if (runs.groupby(known, dropna=False)[key].nunique(dropna=False) > 1).any()]
 
 
 def point_columns(runs: pd.DataFrame) -> list[str]:
@@ -85,7 +89,7 @@ def value_label(column: str, value: Any) -> str:
         return f"{format_duration(float(value))} latency"
     if column == "workers":
         return f"{value} workers" if value != 1 else "1 worker"
-    if column == "seed" or "." in column:
+    if column in {"seed", "scenario"} or "." in column:
         return f"{column} {value}"
     return str(value)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netsim.report.points import label, point_columns, split, value_label
+from netsim.report.points import expanded, label, point_columns, split, value_label
 from netsim.report.text import UNKNOWN, Column, fraction, nbytes, ratio, seconds, table
 from netsim.report.verdict import verdicts
 
@@ -44,6 +44,7 @@ def summary(runs: pd.DataFrame, blocks: int = 4, width: int = 120) -> str:
     """
     if runs.empty:
         return "no point was simulated"
+    runs = expanded(runs)
     by = point_columns(runs)
     parts = [details(runs, width)] if len(split(runs, [*by, "sync"])) <= blocks else []
     if len(split(runs, by)) > 1:
@@ -58,6 +59,7 @@ def summary(runs: pd.DataFrame, blocks: int = 4, width: int = 120) -> str:
 
 def details(runs: pd.DataFrame, width: int = 120) -> str:
     """Return one table for each point and architecture, the schemes sorted by speedup."""
+    runs = expanded(runs)
     by = point_columns(runs)
     blocks = ["\n".join(_block(part, by, key, width)) for key, part in split(runs, [*by, "sync"])]
     notes = [*_NOTES, *([_EXTRAPOLATED_NOTE] if _extrapolated(runs).any() else [])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -93,3 +94,14 @@ def _line(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int], 
         for column, cell, width in zip(columns, row, widths, strict=True)
     ]
     return (" " * indent + "  ".join(parts)).rstrip()
+
+
+def entries(rows: Sequence[tuple[str, str]], width: int = 120, indent: int = 2) -> list[str]:
+    """Return the lines of a glossary: names to the left, their text to the right in as many lines as it needs."""
+    left = max((len(name) for name, _ in rows), default=0) + 2
+    lines = []
+    for name, text in rows:
+        wrapped = textwrap.wrap(text, max(width - indent - left, 20), break_on_hyphens=False) or [""]
+        starts = [name, *[""] * (len(wrapped) - 1)]
+        lines += [f"{' ' * indent}{start:{left}}{part}".rstrip() for start, part in zip(starts, wrapped, strict=True)]
+    return lines

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from netsim.errors import InputError, closest
+from netsim.errors import InputError
 from netsim.report import style
 from netsim.report.points import CLUSTER, UNCOMPRESSED
 
@@ -27,24 +27,27 @@ _WHAT = {
     "communicate": ("network", "communicate", "#0072B2"),
 }
 """What a span does: (lane, name, colour)."""
+_KEYS = ("point", "scheme", "sync")
+"""Columns by which spans find their row of `runs`."""
 _LANES = ("compute", "coding", "network")
 _MOST_WORKERS = 4
 
 
-def timeline(spans: pd.DataFrame, runs: pd.DataFrame, points: Sequence[str] = (), step: int = 0) -> Figure:
-    """Return the figure: a panel for each of `points`, all with one time axis that starts with the step.
+def timeline(spans: pd.DataFrame, runs: pd.DataFrame, rows: Sequence[int] = (), step: int = 0) -> Figure:
+    """Return the figure: a panel for each of the `rows` of `runs`, all with one time axis that starts with the step.
 
-    Without `points`, uncompressed training and the fastest scheme over the same architecture.
+    Without `rows`, uncompressed training and the fastest scheme over the same architecture.
 
     Raises:
-        InputError: no spans were recorded, or none of a point asked for.
+        InputError: no spans were recorded, or none of a row or step asked for.
     """
-    chosen = list(points) or _telling(spans, runs)
-    present = list(map(str, dict.fromkeys(spans["point"])))
-    for point in chosen:
-        if point not in present:
-            raise InputError(f"no spans of point {point!r}", closest(point, present[:50]), path="--point")
-    parts = [_step(spans, point, step) for point in chosen]
+    if spans.empty:
+        raise InputError("no spans were recorded", "run the scenario again")
+    for row in rows:
+        if not 0 <= row < len(runs):
+            raise InputError(f"there is no point {row + 1}", f"the result has {len(runs)}", path="--point")
+    chosen = runs.iloc[list(rows)] if rows else _telling(spans, runs)
+    parts = [_step(spans, row, step) for _, row in chosen.iterrows()]
     lanes = [min(part["worker"].nunique(), _MOST_WORKERS) * len(_used(part)) for part in parts]
     figure = style.figure(11, 1.0 + sum(0.55 + 0.2 * count for count in lanes))
     grid = figure.subplots(len(parts), 1, squeeze=False, sharex=True, height_ratios=[max(count, 2) for count in lanes])
@@ -58,30 +61,29 @@ def timeline(spans: pd.DataFrame, runs: pd.DataFrame, points: Sequence[str] = ()
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8, frameon=False)
     workers = max(part["worker"].nunique() for part in parts)
     some = f"The first {_MOST_WORKERS} of {workers} workers." if workers > _MOST_WORKERS else ""
-    ids = [str(point) for point in chosen]
-    style.footer(figure, runs[runs["point"].astype(str).isin(ids)], "Numbers are buckets.", some, f"Step {step}.")
+    style.footer(figure, chosen, "Numbers are buckets.", some, f"Step {step}.")
     return figure
 
 
-def _telling(spans: pd.DataFrame, runs: pd.DataFrame) -> list[Any]:
-    """Return the first uncompressed point and the fastest scheme beside it, as far as there are spans of them."""
-    if spans.empty:
-        raise InputError("no spans were recorded", "run the scenario again; spans are written with every run")
-    known = runs[runs["point"].isin(set(spans["point"]))]
+def _telling(spans: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the first uncompressed row and the fastest scheme's beside it, as far as there are spans of them."""
+    recorded = set(map(tuple, spans[list(_KEYS)].drop_duplicates().astype(str).to_numpy()))
+    known = runs[[tuple(row) in recorded for row in runs[list(_KEYS)].astype(str).to_numpy()]]
     if known.empty:
-        return [spans["point"].iloc[0]]
+        raise InputError("no spans belong to a row of runs", "run the scenario again")
     dense = known[known["scheme"] == UNCOMPRESSED]
-    first = (dense if len(dense) else known).iloc[0]
+    first = (dense if len(dense) else known).head(1)
     same = [column for column in ("sync", *CLUSTER) if column in known]
-    beside = known[(known[same] == first[same]).all(axis=1)].sort_values("step_time_s", kind="stable")
-    return list(dict.fromkeys([first["point"], beside["point"].iloc[0]])) if len(beside) else [first["point"]]
+    beside = known[(known[same] == first[same].iloc[0]).all(axis=1)].sort_values("step_time_s", kind="stable")
+    return pd.concat([first, beside.head(1)]).drop_duplicates(list(_KEYS))
 
 
-def _step(spans: pd.DataFrame, point: Any, step: int) -> pd.DataFrame:
-    part = spans[spans["point"].astype(str) == str(point)]
+def _step(spans: pd.DataFrame, row: pd.Series[Any], step: int) -> pd.DataFrame:
+    part = spans[(spans[list(_KEYS)].astype(str) == row[list(_KEYS)].astype(str)).all(axis=1)]
     steps = sorted(part["step"].unique())
     if step not in steps:
-        raise InputError(f"no spans of step {step}", f"recorded steps: {', '.join(map(str, steps))}", path="--step")
+        remedy = f"recorded steps: {', '.join(map(str, steps))}" if steps else "no step of this point was recorded"
+        raise InputError(f"no spans of step {step}", remedy, path="--step")
     chosen = part[part["step"] == step]
     begin = chosen["start_s"].min()
     return chosen.assign(start_s=chosen["start_s"] - begin, end_s=chosen["end_s"] - begin)
