@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -90,10 +91,15 @@ def _hints(cls: Any) -> dict[str, Any]:
     own = {one.name for one in dataclasses.fields(cls)}
     hints: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        named = {name: hint for name, hint in base.__dict__.get("__annotations__", {}).items() if name in own}
+        named = {name: hint for name, hint in inspect.get_annotations(base).items() if name in own}
         holder = SimpleNamespace(__annotations__=named)
         hints |= get_type_hints(holder, vars(sys.modules[base.__module__]), include_extras=True)
     return hints
+
+
+def reads_file(cls: type) -> bool:
+    """Return whether a field of a dataclass names a file."""
+    return any(marker(hint, FileField) for hint in fields_of(cls).hints.values())
 
 
 def core_type(hint: Any) -> Any:

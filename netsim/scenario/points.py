@@ -17,7 +17,7 @@ from netsim.compress.base import schemes
 from netsim.errors import InputError, NetsimError, closest
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
-from netsim.scenario.fields import fields_of
+from netsim.scenario.fields import fields_of, reads_file
 from netsim.scenario.grid import SECTIONS, Point
 from netsim.scenario.members import attached
 from netsim.scenario.rules import RULES, impossible
@@ -64,7 +64,8 @@ class PointReader:
     def __init__(self, name: str, builder: Builder) -> None:
         self.name = name
         self.builder = builder
-        self._checked: set[object] = set()
+        self._opened: dict[tuple[str, Any], bool] = {}
+        self._checked: set[tuple[Any, Any]] = set()
         self._idle: dict[tuple[str, str], InputError | None] = {}
 
     def read(self, points: list[Point]) -> list[Scenario]:
@@ -97,8 +98,8 @@ class PointReader:
             "network": network,
             "transport": transport,
         }
-        self._open(sections, root)
-        pairs = self._pairs(root)
+        sound = self._open(sections, root)
+        pairs = self._pairs(root, sections["topology"] if "topology" in sound else None)
         if general is None or any(one is None for one in sections.values()):
             return []
         swept = tuple((key, node.text()) for key, node in point.swept)
@@ -138,33 +139,56 @@ class PointReader:
             made = self.builder.member(transports, from_python(IDEAL), "network.transport")
         return fidelity, made
 
-    def _open(self, sections: dict[str, Any], root: Node) -> None:
-        """Look once at what a distinct workload or topology reads from files."""
+    def _open(self, sections: dict[str, Any], root: Node) -> set[str]:
+        """Look once at what a distinct workload or topology reads from files; return the sections that are sound."""
+        sound = set()
         for key, look in _LOOKS:
             section, node = sections[key], root.get(key)
-            if section is None or node is None or (key, section) in self._checked:
+            if section is None or node is None:
                 continue
-            self._checked.add((key, section))
-            try:
-                look(section)
-            except InputError as error:
-                self.builder.note(attached(error, node, key))
-            except NetsimError as error:
-                self.builder.note(node.error(key, str(error)))
+            if (key, section) not in self._opened:
+                self._opened[key, section] = self._look(look, section, node, key)
+            if self._opened[key, section]:
+                sound.add(key)
+        return sound
 
-    def _pairs(self, root: Node) -> list[tuple[Any, Any]]:
+    def _look(self, look: Callable[[Any], object], section: Any, node: Node, key: str) -> bool:
+        try:
+            look(section)
+        except InputError as error:
+            self.builder.note(attached(error, node, key))
+        except NetsimError as error:
+            self.builder.note(node.error(key, str(error)))
+        else:
+            return True
+        return False
+
+    def _pairs(self, root: Node, topology: Any) -> list[tuple[Any, Any]]:
         """Return the scheme and the architecture of every point, the baseline included."""
         chosen = self._schemes(root.get("schemes"))
         pairs = []
-        for sync, sync_path in self._syncs(root.get("sync")):
+        for sync, sync_node, sync_path in self._syncs(root.get("sync")):
+            if sync is not None and topology is not None:
+                self._fits(sync, topology, sync_node, sync_path)
             for scheme, node, path in chosen:
                 if scheme is None or sync is None:
                     continue
                 if problem := impossible(scheme, sync):
-                    place_of = node or root.get("sync") or root
-                    self.builder.note(place_of.error(path or sync_path, problem.problem, problem.remedy))
+                    self.builder.note((node or sync_node).error(path or sync_path, problem.problem, problem.remedy))
                 pairs.append((scheme, sync))
         return pairs
+
+    def _fits(self, sync: Any, topology: Any, node: Node, path: str) -> None:
+        """Check an architecture against the number of workers, and against the server hosts of a topology's file."""
+        if (topology, sync) in self._checked:
+            return
+        self._checked.add((topology, sync))
+        try:
+            sync.check(topology.num_workers)
+            if reads_file(type(topology)):
+                topology.build(sync.dedicated_servers)
+        except InputError as error:
+            self.builder.note(attached(error, node, path))
 
     def _schemes(self, node: Node | None) -> list[tuple[Any, Node | None, str]]:
         baseline = (self.builder.member(schemes, from_python(BASELINE), "schemes"), None, "")
@@ -179,15 +203,15 @@ class PointReader:
         self._repeats("scheme", made)
         return made if any(getattr(one, "kind", "") == BASELINE for one, _, _ in made) else [baseline, *made]
 
-    def _syncs(self, node: Node | None) -> list[tuple[Any, str]]:
+    def _syncs(self, node: Node | None) -> list[tuple[Any, Node, str]]:
         node = node or from_python(DEFAULT_SYNC)
         if node.kind != "list":
-            return [(self.builder.member(syncs, node, "sync"), "sync")]
+            return [(self.builder.member(syncs, node, "sync"), node, "sync")]
         if not node.value:
             self.builder.note(node.error("sync", "is an empty list", "write for example `sync: [ring]`"))
         made = [(self.builder.member(syncs, one, f"sync.{i}"), one, f"sync.{i}") for i, one in enumerate(node.items())]
         self._repeats("architecture", made)
-        return [(sync, path) for sync, _, path in made]
+        return made
 
     def _repeats(self, what: str, made: list[tuple[Any, Node, str]]) -> None:
         seen: dict[Any, str] = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge
 
-from netsim.units import Bytes  # noqa: TC001 (the loader resolves the annotations)
+from netsim.units import Bytes
 
 if TYPE_CHECKING:
     from netsim.compress.base import Scheme
