@@ -6,6 +6,7 @@ import pickle
 from contextlib import suppress
 from dataclasses import FrozenInstanceError, fields, replace
 from math import ceil
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from netsim.compress import NonFiniteGradient, Peer, Scheme, Wrapper, compress, 
 from netsim.compress.base import Reply, check_finite
 from netsim.compress.drive import Outcome, exchange
 from netsim.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WORKERS = 3
 SHAPES = [(0,), (1,), (2,), (), (99,), (100,), (101,), (511,), (512,), (513,), (0, 4), (24, 40), (6, 5, 3, 3), (1, 600)]
@@ -35,6 +39,15 @@ MEMBERS = _members()
 every_scheme = pytest.mark.parametrize("scheme", MEMBERS, ids=lambda one: one.label)
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 devices = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Keep the small tensors of these tests from waiting for threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def _grads(shape: tuple[int, ...], step: int = 0, workers: int = WORKERS) -> list[torch.Tensor]:
