@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-
 from netsim.workload.base import Tensor, Timing
 from netsim.workload.tasks import GptStdlib, LstmStdlib, Resnet20Digits
 from netsim.workload.trace import Origin, TraceFacts, write_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 SHAPES = (("fc.bias", (3,)), ("fc.weight", (3, 5)), ("scale", ()), ("nothing", (0, 4)))
 
@@ -81,7 +80,7 @@ def rewrite(trace: Path) -> Callable[[Callable[[dict[str, Any]], object]], Path]
     return edit
 
 
-@pytest.fixture(params=["resnet20-digits", "gpt-stdlib", "lstm-stdlib"])
+@pytest.fixture(scope="session", params=["resnet20-digits", "gpt-stdlib", "lstm-stdlib"])
 def small_task(request: pytest.FixtureRequest) -> Any:
     """Every built-in task, small."""
     return {
