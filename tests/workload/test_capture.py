@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from netsim.errors import InputError, TraceError
-from netsim.workload.capture import THREADS, capture
+from netsim.workload import capture as capturing
+from netsim.workload.capture import capture
 from netsim.workload.tasks import LstmStdlib, Resnet20Digits, tasks
 from netsim.workload.trace import TraceGradients, open_trace
 
@@ -110,12 +111,13 @@ def test_the_same_seed_gives_the_same_gradients(small_task: Task, read: TraceGra
 
 
 def test_the_origin_says_where_and_how(tmp_path: Path) -> None:
-    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     origin = captured(LstmStdlib(embedding=4, hidden=8), tmp_path / "a.trace", seed=5).header.origin
     assert "CPU" in origin.device
-    assert (origin.task, origin.batch, origin.seed, origin.threads) == ("lstm-stdlib", 4, 5, THREADS)
+    assert (origin.task, origin.batch, origin.seed, origin.threads) == ("lstm-stdlib", 4, 5, capturing.THREADS)
     assert origin.torch == torch.__version__
-    assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
 
 
 def test_only_rows_of_tokens_that_occur_are_not_zero(tmp_path: Path) -> None:

@@ -77,9 +77,8 @@ def test_clipping_and_evaluation_between_do_not_count(tmp_path: Path) -> None:
         nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
         optimizer.step()
     read = open_trace(tmp_path / "my.trace")
-    assert torch.equal(
-        dict(zip([one.name for one in read.tensors], read.read(0, 0, 0, 4), strict=True))["0.weight"], before
-    )
+    values = dict(zip([tensor.name for tensor in read.tensors], read.read(0, 0, 0, 4), strict=True))
+    assert torch.equal(values["0.weight"], before)
     assert read.header.origin.batch == 3
 
 
@@ -150,17 +149,17 @@ def test_a_parameter_without_gradient_at_a_step_is_zero_there(tmp_path: Path) ->
 def test_a_parameter_that_never_gets_a_gradient_is_refused(tmp_path: Path) -> None:
     model = Branches()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with (
-        pytest.raises(InputError, match=r"'layers\.1\.weight' \(and 1 more\) never got a gradient; .*requires_grad"),
-        record_gradients(model, tmp_path / "my.trace", optimizer=optimizer, steps=(0,)),
-    ):
-        model(torch.ones(3, 2)).sum().backward()
-        optimizer.step()
+
+    def record() -> None:
+        with record_gradients(model, tmp_path / "my.trace", optimizer=optimizer, steps=(0,)):
+            model(torch.ones(3, 2)).sum().backward()
+            optimizer.step()
+
+    with pytest.raises(InputError, match=r"'layers\.1\.weight' \(and 1 more\) never got a gradient; .*requires_grad"):
+        record()
     assert os.listdir(tmp_path) == []
     model.layers[1].requires_grad_(False)
-    with record_gradients(model, tmp_path / "my.trace", optimizer=optimizer, steps=(0,)):
-        model(torch.ones(3, 2)).sum().backward()
-        optimizer.step()
+    record()
     assert len(open_trace(tmp_path / "my.trace").tensors) == 2
 
 
@@ -179,12 +178,14 @@ def test_steps_that_were_not_reached_are_left_out_with_a_warning(tmp_path: Path)
 def test_an_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
     model = small_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with (
-        pytest.raises(KeyboardInterrupt),
-        record_gradients(model, tmp_path / "my.trace", optimizer=optimizer, steps=(0,)),
-    ):
-        train(model, optimizer, 2)
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with record_gradients(model, tmp_path / "my.trace", optimizer=optimizer, steps=(0,)):
+            train(model, optimizer, 2)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert os.listdir(tmp_path) == []
     assert not model._forward_hooks
 
