@@ -211,7 +211,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("old", [None, b"what was there"])
+@pytest.mark.parametrize("old", [None, pytest.param(b"what was there", marks=pytest.mark.slow)])
 def test_a_kill_leaves_what_was_there(old: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "a.trace"
     if old:
