@@ -1,26 +1,50 @@
-"""Calls for people who time transfers and collectives from Python, without a scenario."""
+"""Calls for people who build topologies and schemes, and time transfers and collectives, without a scenario."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsim.compress import schemes
 from netsim.errors import InputError, closest
 from netsim.network import fidelities, transports
 from netsim.network.run import plan_times
+from netsim.scenario.load import build
 from netsim.sync import Payload, carrier, syncs
+from netsim.topology.base import topologies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
+    from netsim.compress import Scheme
     from netsim.sync import Collective
-    from netsim.topology import Topology
+    from netsim.topology.graph import Topology
 
 COLLECTIVES: dict[str, Collective] = {"all_reduce": "sum", "all_gather": "gather"}
 """Collectives that can be timed alone, and what has to be carried for them."""
+
+
+def topology(kind: str, *, servers: int = 0, **fields: Any) -> Topology:
+    """Return a topology of a registered kind, with `servers` hosts added for dedicated parameter servers.
+
+    `fields` are the kind's YAML keys, written as in a scenario: `topology("star", workers=8, bandwidth="10 Gbit/s")`.
+
+    Raises:
+        ScenarioErrors: unknown kinds or keys, missing units, values out of range; all of them at once.
+    """
+    return build(topologies, {"kind": kind, **fields}).build(servers)
+
+
+def scheme(kind: str, **fields: Any) -> Scheme:
+    """Return a compression scheme of a registered kind: `scheme("topk", ratio=0.01)`.
+
+    Raises:
+        ScenarioErrors: unknown kinds or keys, values out of range; all of them at once.
+    """
+    return build(schemes, {"kind": kind, **fields})
 
 
 def transfer_times(
@@ -65,10 +89,11 @@ def collective_time(
     `nbytes` is what nccl-tests call size: the bytes each worker reduces, or all gathered bytes together.
 
     Raises:
-        InputError: an unknown name, or an algorithm that cannot carry the collective.
+        InputError: an unknown name, an impossible size, or an algorithm that cannot carry the collective.
     """
     if collective not in COLLECTIVES:
         raise InputError(f"unknown collective {collective!r}", closest(collective, COLLECTIVES))
+    (nbytes,) = _column(nbytes, 1, "nbytes")
     op, workers = COLLECTIVES[collective], topology.workers
     sync = carrier(syncs.get(algorithm)(), op)
     if sync.dedicated_servers > len(topology.servers):
@@ -85,7 +110,10 @@ def collective_time(
 
 
 def _column(values: ArrayLike, count: int, name: str) -> NDArray[np.float64]:
-    column = np.asarray(values, dtype=np.float64)
+    try:
+        column = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is not a number or a list of numbers", "give bytes and seconds as numbers") from error
     if column.ndim > 1 or (column.ndim == 1 and len(column) != count):
         raise InputError(f"{name} has shape {column.shape}, for {count} transfers", "give one number, or one each")
     if not np.isfinite(column).all() or (column < 0).any():

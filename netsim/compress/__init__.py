@@ -5,10 +5,7 @@ The package itself can be called: `netsim.compress(scheme, grads)` is `netsim.co
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
-from typing import TYPE_CHECKING
-
+from netsim.calls import make_callable
 from netsim.compress.base import Message, NonFiniteGradient, OneShot, Peer, Reply, Scheme, Wrapper, schemes
 from netsim.compress.drive import Compressed, compress
 
@@ -27,9 +24,6 @@ from netsim.compress.error_feedback import ErrorFeedback
 from netsim.compress.two_way import TwoWay
 from netsim.compress.warm_up import WarmUp
 # isort: on
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = [
     "QSGD",
@@ -56,11 +50,4 @@ __all__ = [
     "schemes",
 ]
 
-
-class _CallablePackage(ModuleType):
-    def __call__(self, scheme: Scheme, grads: torch.Tensor, seed: int = 0) -> Compressed:
-        """Do what `compress` does."""
-        return compress(scheme, grads, seed)
-
-
-sys.modules[__name__].__class__ = _CallablePackage
+make_callable(__name__, "netsim.compress.drive")

@@ -27,7 +27,7 @@ class JobRecord:
     """What a job leaves behind.
 
     Attributes:
-        steps: one mapping a step: `step_time_s`, its parts, `comm_s` and `wire_bytes_per_worker`, means over workers.
+        steps: one mapping a step: `step_time_s`, its parts and more, as means over workers.
         spans: what workers did in the first step.
         link_names: [L] names of the links.
         capacity_bytes_per_s, latency_s: [L] of the links, before any transport.
@@ -84,7 +84,7 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
         topology.link_names,
         topology.capacity_bytes_per_s,
         topology.latency_s,
-        network.link_bytes,
+        network.links.nbytes,
         float(env.now),
         tuple(sorted(names)),
     )
@@ -131,5 +131,6 @@ def _account(step: Step, compute: Compute, end_s: float) -> dict[str, Any]:
         **parts,
         "exposed_comm_s": exposed_s,
         "comm_s": float(step.comm_s.mean()),
+        "comm_latency_s": step.latency_s,
         "wire_bytes_per_worker": float(step.sent_bytes.mean()),
     }

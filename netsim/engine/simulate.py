@@ -139,13 +139,13 @@ def _payload_bytes(measured: Measurement) -> float:
 
 
 def _bottleneck(mean: dict[str, float], record: JobRecord) -> str:
-    """Return the largest part of the step; where it is communication, the busiest link, or latency if none is busy."""
+    """Return the largest part of the step; where it is communication, latency or the busiest link."""
     largest = max(PARTS, key=lambda part: mean[part])
     if largest != "exposed_comm_s":
         return largest.removesuffix("_s")
-    busy_s = record.link_bytes / record.capacity_bytes_per_s / len(record.steps)
-    busiest = int(np.argmax(busy_s))
-    return f"link {record.link_names[busiest]}" if busy_s[busiest] >= 0.5 * mean["comm_s"] else "latency"
+    if mean["comm_latency_s"] > 0.5 * mean["comm_s"]:
+        return "latency"
+    return f"link {record.link_names[int(np.argmax(record.link_bytes / record.capacity_bytes_per_s))]}"
 
 
 def _links(record: JobRecord) -> Any:

@@ -82,6 +82,7 @@ class Step:
         self.decode_s = np.zeros(count)
         self.comm_s = np.zeros(count)
         self.sent_bytes = np.zeros(count)
+        self.latency_s = 0.0
         self.next_item = np.zeros(count, dtype=np.int64)
         self._row = np.full(int(max(self.workers.max(), self.servers.max(initial=0))) + 1, -1, dtype=np.int64)
         self._row[self.workers] = np.arange(count)
@@ -129,6 +130,7 @@ class Step:
         for one in rounds:
             row = self._row[one.src]
             self.sent_bytes += np.bincount(row[row >= 0], one.nbytes[row >= 0], len(self.workers))
+        self.latency_s += self.network.links.latency_s(rounds)
         nodes = np.concatenate([self.workers, self.servers])
         execution = self._executions[number] = self.network.begin(rounds, nodes, lambda done: self._over(number, done))
         if len(self.servers):

@@ -77,7 +77,6 @@ class Bound(Network):
     def __init__(self, env: simpy.Environment, links: Links, round_time: RoundTime) -> None:
         self.env = env
         self.links = links
-        self.link_bytes = links.nbytes
         self.plans: list[_Plan] = []
         self.timer = Timer(env, self._settle)
         self._round_time = round_time

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import simpy
     from numpy.typing import NDArray
 
+    from netsim.network.links import Links
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
 
@@ -51,8 +52,8 @@ class Execution(ABC):
 class Network(ABC):
     """Executes plans in simulated time."""
 
-    link_bytes: NDArray[np.float64]
-    """[L] bytes that every link has been given to carry."""
+    links: Links
+    """The links as the transport achieves them; `links.nbytes` [L] counts what each has been given to carry."""
 
     @abstractmethod
     def begin(

@@ -52,7 +52,11 @@ class Plan(Execution):
         self.network.join(self, self.place[nodes])
 
     def tell(self, places: NDArray[np.int64]) -> None:
-        """Report that participants have finished."""
+        """Report that participants have finished, those that have not been reported yet.
+
+        What is told may begin a plan that takes the others out of their lanes: these would then be reported twice.
+        """
+        places = places[~self.told[places]]
         if len(places):
             self.unfinished -= len(places)
             self.told[places] = True
@@ -64,7 +68,6 @@ class FlowNetwork(Network):
 
     def __init__(self, env: simpy.Environment, topology: Topology, transport: Transport) -> None:
         self.links = Links(topology, transport)
-        self.link_bytes = self.links.nbytes
         self.fluid = Fluid(self.links.capacity, tag_size=3)
         self._timer = Timer(env, self._settle)
         self._env = env

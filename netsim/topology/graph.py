@@ -51,7 +51,8 @@ class Topology:
         (true inside a machine). Nodes may carry `kind`: worker, server or switch; a node without one is a worker.
 
         Raises:
-            InputError: an edge without bandwidth, a wrong value, an unknown kind, parallel edges, no worker.
+            InputError: an edge without bandwidth, or from a node to itself; a wrong value, an unknown kind, parallel
+                edges, no worker.
         """
         if graph.is_multigraph():
             raise InputError("parallel edges between two nodes", "join them into one edge of their added bandwidth")
@@ -59,6 +60,8 @@ class Topology:
         if len(set(names)) < len(names):
             raise InputError("two nodes have the same name when written as text", "give every node its own name")
         kinds = [_kind(node, attributes) for node, attributes in graph.nodes(data=True)]
+        if "worker" not in kinds:
+            raise InputError("the graph has no worker", "mark nodes with kind='worker', or leave their kind out")
         index = {node: place for place, node in enumerate(graph.nodes)}
         links: list[tuple[Any, ...]] = [
             (index[u], index[v], *_edge(u, v, data)) for u, v, data in graph.edges(data=True)
@@ -88,7 +91,8 @@ class Topology:
             if name_or_index not in self.names:
                 raise InputError(f"the topology has no node {name_or_index!r}", closest(name_or_index, self.names))
             return self.names.index(name_or_index)
-        if not 0 <= int(name_or_index) < len(self.names):
+        whole = isinstance(name_or_index, int | np.integer) and not isinstance(name_or_index, bool)
+        if not whole or not 0 <= name_or_index < len(self.names):
             raise InputError(
                 f"the topology has no node {name_or_index}", f"indices run from 0 to {len(self.names) - 1}"
             )
@@ -96,7 +100,7 @@ class Topology:
 
     def nodes(self, names_or_indices: Sequence[str | int] | NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the indices [F] of nodes given by names or indices."""
-        return np.array([self.node(one if isinstance(one, str) else int(one)) for one in names_or_indices], np.int64)
+        return np.array([self.node(one) for one in names_or_indices], np.int64)
 
     def routes(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return routes from `src` [F] to `dst` [F] as CSR: `links[start[f]:start[f + 1]]` are the links of route f.
@@ -106,6 +110,8 @@ class Topology:
         Raises:
             InputError: a node that sends to itself, or that cannot be reached.
         """
+        if not len(src):
+            return np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
         if (src == dst).any():
             name = self.names[int(src[int(np.argmax(src == dst))])]
             raise InputError(f"{name!r} sends to itself", "leave out transfers whose source is their destination")
@@ -168,8 +174,13 @@ def _edge(src: object, dst: object, data: dict[str, Any]) -> tuple[float, float,
     place = f"edge {src} - {dst}"
     if "bandwidth" not in data:
         raise InputError(f"{place} has no bandwidth", f"give it one, for example bandwidth='{BANDWIDTH.example}'")
+    if src == dst:
+        raise InputError(f"{place} joins a node to itself", "leave it out: nothing can travel on it")
+    local = data.get("local", False)
+    if not isinstance(local, bool | np.bool_):
+        raise InputError(f"{place} has local={local!r}", "write true or false, without quotes")
     bandwidth = _value(BANDWIDTH, data["bandwidth"], place)
-    return bandwidth, _value(DURATION, data.get("latency", 0.0), place), bool(data.get("local", False))
+    return bandwidth, _value(DURATION, data.get("latency", 0.0), place), bool(local)
 
 
 def _value(quantity: Quantity, value: Any, place: str) -> float:
@@ -178,7 +189,10 @@ def _value(quantity: Quantity, value: Any, place: str) -> float:
             return quantity.parse(value)
         except InputError as error:
             raise InputError(f"{place}: {error.problem}", error.remedy) from error
-    number = float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
     if not np.isfinite(number) or number < 0 or (number == 0 and not quantity.zero_allowed):
         raise InputError(f"{place} has the {quantity.name} {value!r}", f"write for example '{quantity.example}'")
     return number

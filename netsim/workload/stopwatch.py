@@ -48,6 +48,8 @@ class Stopwatch:
             hook.remove()
 
     def _ready(self, index: int, _: torch.Tensor) -> None:
+        if "backward" not in self._marks:
+            self.mark("backward")
         self.mark(index)
 
     def mark(self, moment: str | int) -> None:

@@ -46,8 +46,9 @@ class TraceGradients(Gradients):
         Raises:
             TraceError: the file has changed since it was opened, or a gradient is damaged.
         """
-        if not (0 <= step < self.num_steps and 0 <= worker < self.num_workers):
-            raise IndexError(f"step {step} or worker {worker} is outside the trace")
+        inside = 0 <= step < self.num_steps and 0 <= worker < self.num_workers
+        if not inside or not 0 <= first <= last <= len(self.tensors):
+            raise IndexError(f"step {step}, worker {worker} or tensors {first} to {last} are outside the trace")
         begin = (step * self.num_workers + worker) * len(self.tensors)
         return [
             torch.from_numpy(self._values(begin + index)).reshape(self.tensors[index].shape)

@@ -86,7 +86,7 @@ class TraceHeader(TraceFacts):
 
     path: str
     trace_id: str
-    """SHA-256 of the header, which holds the digests of all gradients; 12 hexadecimal digits."""
+    """SHA-256 of the metadata, which hold the digests of all gradients; 12 hexadecimal digits."""
     offsets: tuple[int, ...]
     """Byte in the file at which each gradient begins."""
     digests: tuple[str, ...]
@@ -139,7 +139,7 @@ def read_header(path: str | Path) -> TraceHeader:
         raise TraceError(f"trace {str(path)!r} is damaged or not a trace: {error}", _AGAIN) from None
 
 
-class _NewerVersion(Exception):  # noqa: N818 - it is no error of this program
+class _NewerVersion(Exception):
     pass
 
 
@@ -158,7 +158,8 @@ def _decode(path: str, text: bytes, size_bytes: int) -> TraceHeader:
     digests = tuple(_text(value) for value in values["digests"])
     _require(len(digests) == len(offsets), "its digests and gradients differ in number")
     parts = {field.name: getattr(facts, field.name) for field in fields(TraceFacts)}
-    trace_id = hashlib.sha256(text).hexdigest()[:12]
+    # safetensors writes metadata in any order.
+    trace_id = digest(json.dumps(metadata, sort_keys=True).encode())[:12]
     return TraceHeader(path=path, trace_id=trace_id, offsets=offsets, digests=digests, **parts)
 
 

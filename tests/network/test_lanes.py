@@ -1,0 +1,274 @@
+"""The recurrence fast path gives what the general solver gives, alone and where plans meet, begin and hand over."""
+
+from __future__ import annotations
+
+import netsim.network.flow as flow_module
+import networkx as nx
+import numpy as np
+import pytest
+import simpy
+from netsim.network import Flow, Round, fidelities, transports
+from netsim.network.lanes import owners
+from netsim.network.links import Links
+from netsim.network.run import plan_times
+from netsim.sync import Payload, Ring, Tree
+from netsim.topology import Star, Topology
+from tests.network import reference
+from tests.network.platforms import (
+    plain,
+    random_cluster,
+    random_pairs,
+    random_sizes,
+    random_star,
+    random_topology,
+    route_of,
+)
+
+IDEAL = transports.get("ideal")()
+
+
+def payload(op, up_bytes):
+    up_bytes = np.asarray(up_bytes, dtype=np.float64)
+    return Payload(op, up_bytes, float(up_bytes.max()), np.ones(1, dtype=np.int64))
+
+
+def ring(rng, workers):
+    """Return a ring all-reduce of one size, or a ring all-gather of unequal messages, some of them empty."""
+    if rng.random() < 0.5:
+        return list(Ring().rounds(payload("sum", np.full(len(workers), 10 ** rng.uniform(0, 8))), workers, workers[:0]))
+    return list(Ring().rounds(payload("gather", random_sizes(rng, len(workers))), workers, workers[:0]))
+
+
+def joins(rng, count):
+    """Return when nodes join: together, at a few equal instants, or at unequal ones."""
+    return [np.zeros(count), rng.integers(0, 3, count) * 1e-3, rng.uniform(0, 0.05, count)][rng.integers(3)]
+
+
+def with_sparse_rounds(rng, workers):
+    """Return rounds in which nodes may idle and transfers be held or empty, then a ring, so that all depend on all."""
+    rounds = []
+    for _ in range(int(rng.integers(1, 5))):
+        some = rng.random(len(workers)) < 0.6
+        shift = int(rng.integers(1, len(workers)))
+        src, dst = workers[some], np.roll(workers, -shift)[some]
+        rounds.append(Round(src, dst, random_sizes(rng, len(src)), rng.choice([0.0, 2e-3], len(src))))
+    return rounds + ring(rng, workers)
+
+
+@pytest.fixture
+def fast_only(monkeypatch):
+    """Fail where a plan is not run as a recurrence."""
+
+    def refuse(*_):
+        raise AssertionError("the general solver was used")
+
+    monkeypatch.setattr(flow_module, "Progress", refuse)
+
+
+@pytest.mark.parametrize("build", [random_star, random_cluster, random_topology], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("seed", range(60))
+def test_alone_it_gives_what_the_solver_and_the_reference_give(build, seed):
+    rng = np.random.default_rng(seed)
+    topology = build(rng, int(rng.integers(2, 9))) if build is random_star else build(rng)
+    workers = topology.workers if build is random_cluster else rng.permutation(topology.workers)
+    rounds = ring(rng, workers) if build is random_cluster else with_sparse_rounds(rng, workers)
+    joined_s = joins(rng, len(workers))
+    fast, forced = (
+        plan_times(Flow(), topology, IDEAL, rounds, workers, joined_s, collective=collective)
+        for collective in (True, False)
+    )
+    np.testing.assert_allclose(fast, forced, rtol=1e-9)
+    plan = reference.Plan([plain(one) for one in rounds], dict(zip(workers.tolist(), joined_s.tolist(), strict=True)))
+    reference.run_plans(topology.capacity_bytes_per_s.tolist(), topology.latency_s.tolist(), route_of(topology), [plan])
+    np.testing.assert_allclose(fast, [plan.finish_s[node] for node in workers.tolist()], rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rings_on_stars_and_clusters_are_recurrences(seed, fast_only):
+    rng = np.random.default_rng(seed)
+    for topology in (random_star(rng, int(rng.integers(2, 9))), random_cluster(rng)):
+        workers = topology.workers
+        plan_times(Flow(), topology, IDEAL, ring(rng, workers), workers, joins(rng, len(workers)))
+
+
+def test_plans_whose_transfers_may_meet_are_not_recurrences():
+    topology = Star(workers=4, bandwidth=1e9).build()
+    links = Links(topology, IDEAL)
+
+    def owned(*pairs):
+        src, dst = np.array(pairs).T
+        return owners([Round(src, dst, np.ones(len(src)))], links)
+
+    assert owned((0, 1), (1, 2), (2, 0)) is not None
+    assert owned((0, 1), (2, 1)) is None  # two into one
+    assert owned((0, 1), (0, 2)) is None  # one into two
+    one, other = Round(np.array([0]), np.array([1]), np.ones(1)), Round(np.array([2]), np.array([1]), np.ones(1))
+    assert owners([one, other], links) is None  # the rule of time does not keep these two apart
+    assert owners([one, Round(np.array([0]), np.array([2]), np.ones(1))], links) is not None
+    assert owners(Tree().rounds(payload("sum", np.ones(4)), topology.workers, topology.servers), links) is None
+
+
+class Run:
+    """Runs plans on one network and notes when every node finishes each of them.
+
+    A plan is (rounds, nodes, begin_s, joined_s, after): it is announced at begin_s; node i joins at joined_s[i], or
+    where `after` is a plan, joined_s[i] seconds after it has finished that. `direct` says that a node which need
+    not wait joins within the call that tells it of the former end; `lazy` that a plan begins with its first join.
+    """
+
+    def __init__(self, topology, plans, *, fast, direct=False, lazy=False):
+        self.env = simpy.Environment()
+        self.network = fidelities.get("flow")().build(self.env, topology, IDEAL)
+        self.plans, self.fast, self.direct = plans, fast, direct
+        self.finish_s = [{} for _ in plans]
+        self.told = [0] * len(plans)
+        self.executions = {}
+        for number, (_, nodes, begin_s, joined_s, after) in enumerate(plans):
+            if not lazy:
+                self._at(begin_s, self._execution, number)
+            for node, delay_s in zip(nodes.tolist(), joined_s.tolist(), strict=True):
+                if after is None or node not in plans[after][1]:
+                    self._at(begin_s + delay_s, self._join, number, node)
+        self.env.run()
+
+    def _at(self, at_s, action, *arguments):
+        self.env.timeout(max(at_s - self.env.now, 0.0)).callbacks.append(lambda _: action(*arguments))
+
+    def _execution(self, number):
+        if number not in self.executions:
+            rounds, nodes, *_ = self.plans[number]
+            done = lambda finished: self._done(number, finished.tolist())  # noqa: E731
+            self.executions[number] = self.network.begin(rounds, nodes, done, collective=self.fast)
+        return self.executions[number]
+
+    def _join(self, number, node):
+        self._execution(number).join(np.array([node]))
+
+    def _done(self, number, finished):
+        for node in finished:
+            self.told[number] += 1
+            self.finish_s[number][node] = self.env.now
+        for later, (_, nodes, _, joined_s, after) in enumerate(self.plans):
+            if after != number:
+                continue
+            for place in np.flatnonzero(np.isin(nodes, finished)):
+                if joined_s[place] == 0 and self.direct:
+                    self._join(later, nodes[place])
+                else:
+                    self._at(self.env.now + joined_s[place], self._join, later, nodes[place])
+
+
+def compare(topology, plans, *, with_reference, **how):
+    fast, forced = (Run(topology, plans, fast=one, **how) for one in (True, False))
+    for number, (rounds, nodes, *_) in enumerate(plans):
+        assert fast.told[number] == forced.told[number] == len(nodes), "everyone finishes once"
+        order = nodes.tolist()
+        got, expected = ([run.finish_s[number][node] for node in order] for run in (fast, forced))
+        np.testing.assert_allclose(got, expected, rtol=1e-9, err_msg=f"plan {number} of {len(rounds)} rounds")
+    np.testing.assert_allclose(fast.network.link_bytes, forced.network.link_bytes)
+    if with_reference:
+        plain_plans = [
+            reference.Plan(
+                [plain(one) for one in rounds],
+                dict(zip(nodes.tolist(), (begin_s + joined_s).tolist(), strict=True)),
+            )
+            for rounds, nodes, begin_s, joined_s, _ in plans
+        ]
+        capacity, latency = topology.capacity_bytes_per_s.tolist(), topology.latency_s.tolist()
+        reference.run_plans(capacity, latency, route_of(topology), plain_plans)
+        for number, plan in enumerate(plain_plans):
+            for node, finish_s in plan.finish_s.items():
+                assert fast.finish_s[number][node] == pytest.approx(finish_s, rel=1e-9)
+
+
+def some_plan(rng, topology, same_order):
+    """Return rounds and nodes of a plan over some workers: a ring, sparse rounds and a ring, or a tree."""
+    workers = topology.workers
+    count = int(rng.integers(2, len(workers) + 1))
+    nodes = workers[:count] if same_order else rng.permutation(workers)[:count]
+    shape = rng.integers(5)
+    if shape == 0:
+        return list(Tree().rounds(payload("sum", np.full(count, 10 ** rng.uniform(0, 8))), nodes, nodes[:0])), nodes
+    return (with_sparse_rounds if shape == 1 else ring)(rng, nodes), nodes
+
+
+@pytest.mark.parametrize("same_order", [True, False], ids=["same-ring", "any-ring"])
+@pytest.mark.parametrize("seed", range(150))
+def test_plans_begun_at_random_times_give_what_the_solver_gives(seed, same_order):
+    rng = np.random.default_rng(seed)
+    topology = random_topology(rng)
+    plans = []
+    for _ in range(int(rng.integers(2, 4))):
+        rounds, nodes = some_plan(rng, topology, same_order)
+        begin_s = float(rng.choice([0.0, 1e-3, rng.uniform(0, 0.1)]))
+        plans.append((rounds, nodes, begin_s, joins(rng, len(nodes)), None))
+    compare(topology, plans, with_reference=seed < 60, lazy=seed % 2 == 0)
+
+
+@pytest.mark.parametrize("same_order", [True, False], ids=["same-ring", "any-ring"])
+@pytest.mark.parametrize("seed", range(120))
+def test_nodes_that_go_on_to_the_next_plan_give_what_the_solver_gives(seed, same_order):
+    """Nodes join each plan some time, or no time at all, after they have finished the one before."""
+    rng = np.random.default_rng(5000 + seed)
+    topology = random_topology(rng)
+    plans = []
+    for number in range(int(rng.integers(2, 5))):
+        rounds, nodes = some_plan(rng, topology, same_order)
+        after = int(rng.integers(number)) if number else None
+        plans.append((rounds, nodes, 0.0, joins(rng, len(nodes)), after))
+    compare(topology, plans, with_reference=False, direct=seed % 2 == 0, lazy=seed % 4 < 2)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_nodes_that_do_not_wait_for_the_former_plan_give_what_the_solver_gives(seed):
+    """Buckets of one step: the same ring again and again, each joined while the one before is under way."""
+    rng = np.random.default_rng(9000 + seed)
+    topology = random_cluster(rng) if seed % 2 else random_star(rng, int(rng.integers(2, 9)))
+    workers = topology.workers
+    ready_s = rng.uniform(0, 0.02, len(workers)) if rng.random() < 0.5 else np.zeros(len(workers))
+    gap_s = float(10 ** rng.uniform(-5, -1))
+    plans = [(ring(rng, workers), workers, 0.0, ready_s + gap_s * bucket, None) for bucket in range(3)]
+    compare(topology, plans, with_reference=seed < 20)
+
+
+def test_a_plan_that_breaks_in_at_the_instant_others_end_is_told_of_once():
+    """Two equal rings on separate hosts end together; the first to be told begins a plan that may not run beside."""
+    topology = Star(workers=4, bandwidth=1e9, latency=0.0).build()
+    env = simpy.Environment()
+    network = Flow().build(env, topology, IDEAL)
+    told = []
+
+    def begin_another(nodes):
+        told.extend(nodes.tolist())
+        src, dst = np.array([0, 2]), np.array([1, 1])
+        network.begin([Round(src, dst, np.ones(2))], np.arange(3), lambda _: None, collective=False).join(np.arange(3))
+
+    for pair, done in (([0, 1], begin_another), ([2, 3], lambda nodes: told.extend(nodes.tolist()))):
+        nodes = np.array(pair)
+        rounds = list(Ring().rounds(payload("sum", np.full(2, 1e6)), nodes, nodes[:0]))
+        network.begin(rounds, nodes, done).join(nodes)
+    env.run()
+    assert sorted(told) == [0, 1, 2, 3]
+
+
+def test_a_ring_that_meets_a_transfer_shares_the_link_from_then_on():
+    """A node's 2 MB at 1 GB/s are half sent when another transfer takes half of the link: 1 + 2 x 1 ms."""
+    graph = nx.star_graph(["switch", "a", "b", "c"])
+    nx.set_edge_attributes(graph, 1e9, "bandwidth")
+    nx.set_node_attributes(graph, {"switch": "switch"}, "kind")
+    topology = Topology.from_networkx(graph)
+    a, b, c = topology.nodes(["a", "b", "c"])
+    one = Round(np.array([a, b]), np.array([b, a]), np.array([2e6, 2e6]))
+    other = Round(np.array([c]), np.array([b]), np.array([1e7]))
+    plans = [
+        ([one], np.array([a, b]), 0.0, np.zeros(2), None),
+        ([other], np.array([c, b]), 1e-3, np.zeros(2), None),
+    ]
+    run = Run(topology, plans, fast=True)
+    assert run.finish_s[0][a] == pytest.approx(3e-3, rel=1e-12)  # a waits for its own send, b's comes after 2 ms
+    assert run.finish_s[1][c] == pytest.approx(1e-3 + 2e-3 + 9e-3, rel=1e-12)
+
+
+def test_random_pairs_never_send_to_themselves():
+    src, dst = random_pairs(np.random.default_rng(0), np.arange(5), 1000)
+    assert (src != dst).all()
