@@ -86,4 +86,4 @@ def _read(path: Path) -> nx.Graph[Any]:
 
 
 def _node_link(data: dict[str, Any]) -> nx.Graph[Any]:
-    return nx.node_link_graph(data, edges="links" if "links" in data else "edges")
+    return nx.node_link_graph(data, multigraph=False, edges="links" if "links" in data else "edges")

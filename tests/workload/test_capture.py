@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-
 from netsim.errors import InputError, TraceError
 from netsim.workload.capture import THREADS, capture
 from netsim.workload.tasks import LstmStdlib, Resnet20Digits, tasks

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from netsim.errors import InputError, TraceError
 from netsim.workload import Published, Recorded, workloads
 from netsim.workload.published import load_model, model_names
