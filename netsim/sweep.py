@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -160,7 +163,22 @@ def _results(calls: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Any]:
     from joblib import Parallel, delayed
 
     pool = Parallel(n_jobs=jobs, backend="loky", batch_size=1, return_as="generator_unordered")
-    yield from pool(delayed(function)(*args) for function, *args in calls)
+    with _interrupts_ignored():
+        results = pool(delayed(function)(*args) for function, *args in calls)
+    yield from results
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let the processes that start meanwhile ignore Ctrl-C: this one answers it, and ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _table(results: Sequence[Result]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from netsim.errors import InputError, ScenarioErrors
 from netsim.scenario.document import parse, read
 from netsim.scenario.grid import expand, swept_keys
+from netsim.scenario.json_schema import json_schema
 from netsim.scenario.members import Builder, build
 from netsim.scenario.overrides import overridden
 from netsim.scenario.points import PointReader
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from netsim.scenario.schema import Scenario
     from netsim.scenario.tree import Node
 
-__all__ = ["build", "load", "load_all", "parse_text"]
+__all__ = ["build", "json_schema", "load", "load_all", "parse_text"]
 
 
 def load(path: str | Path, overrides: Mapping[str, object] | None = None) -> list[Scenario]:

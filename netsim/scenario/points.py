@@ -51,7 +51,7 @@ _LOOKS: tuple[tuple[str, Callable[[Any], object]], ...] = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class _General:
+class General:
     """What a scenario says of itself."""
 
     about: str = ""
@@ -87,7 +87,7 @@ class PointReader:
                 entries[key].error(key, f"unknown key {key!r}", _owner(key) + closest(key, [*SECTIONS, "sweep"]))
             )
         general = builder.section(
-            _General, root.replaced({key: entries[key] for key in ("about", "seed") if key in entries}), ""
+            General, root.replaced({key: entries[key] for key in ("about", "seed") if key in entries}), ""
         )
         network, transport = self._network(entries.get("network"))
         sections = {
