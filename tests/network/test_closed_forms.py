@@ -126,8 +126,8 @@ def test_incast_of_transfers_is_bound_by_the_last_link():
 def test_dedicated_servers_meet_the_link_load_bound(network, n, servers):
     """Workers send S, servers get n S / s: the fuller of the two links decides, both ways.
 
-    With more servers than workers `analytic` is only a bound: it does not see that shards that share a worker's link all
-    arrive at the end.
+    With more servers than workers `analytic` is only a bound: it does not see that shards which share a link arrive
+    together at the end.
     """
     sync = ParameterServer(servers=servers, sharding="even")
     expected_s = 2 * (LATENCY + max(1, n / servers) * 1e8 / B)
