@@ -89,10 +89,11 @@ def collective_time(
     `nbytes` is what nccl-tests call size: the bytes each worker reduces, or all gathered bytes together.
 
     Raises:
-        InputError: an unknown name, or an algorithm that cannot carry the collective.
+        InputError: an unknown name, an impossible size, or an algorithm that cannot carry the collective.
     """
     if collective not in COLLECTIVES:
         raise InputError(f"unknown collective {collective!r}", closest(collective, COLLECTIVES))
+    (nbytes,) = _column(nbytes, 1, "nbytes")
     op, workers = COLLECTIVES[collective], topology.workers
     sync = carrier(syncs.get(algorithm)(), op)
     if sync.dedicated_servers > len(topology.servers):

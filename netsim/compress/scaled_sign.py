@@ -32,7 +32,7 @@ class Signs(OneShot):
     def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
         """Return plus or minus the scale."""
         scale, signs = parts
-        return torch.where(signs, scale, -scale).reshape(shape)
+        return signs.float().mul_(2).sub_(1).mul_(scale).reshape(shape)
 
 
 @schemes.register("scaled_sign", paper="Karimireddy et al., ICML 2019 (arXiv:1901.09847)")

@@ -40,12 +40,9 @@ class File(TopologyKind):
                         file=self.path,
                     )
         try:
-            topology = Topology.from_networkx(graph)
+            return Topology.from_networkx(graph)
         except InputError as error:
             raise InputError(error.problem, error.remedy, file=self.path) from error
-        if not len(topology.workers):
-            raise InputError("the graph has no worker", "mark nodes with kind='worker'", file=self.path)
-        return topology
 
     @property
     def num_workers(self) -> int:

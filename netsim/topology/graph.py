@@ -51,7 +51,8 @@ class Topology:
         (true inside a machine). Nodes may carry `kind`: worker, server or switch; a node without one is a worker.
 
         Raises:
-            InputError: an edge without bandwidth, a wrong value, an unknown kind, parallel edges, no worker.
+            InputError: an edge without bandwidth, or from a node to itself; a wrong value, an unknown kind, parallel
+                edges, no worker.
         """
         if graph.is_multigraph():
             raise InputError("parallel edges between two nodes", "join them into one edge of their added bandwidth")
@@ -59,6 +60,8 @@ class Topology:
         if len(set(names)) < len(names):
             raise InputError("two nodes have the same name when written as text", "give every node its own name")
         kinds = [_kind(node, attributes) for node, attributes in graph.nodes(data=True)]
+        if "worker" not in kinds:
+            raise InputError("the graph has no worker", "mark nodes with kind='worker', or leave their kind out")
         index = {node: place for place, node in enumerate(graph.nodes)}
         links: list[tuple[Any, ...]] = [
             (index[u], index[v], *_edge(u, v, data)) for u, v, data in graph.edges(data=True)
@@ -171,8 +174,13 @@ def _edge(src: object, dst: object, data: dict[str, Any]) -> tuple[float, float,
     place = f"edge {src} - {dst}"
     if "bandwidth" not in data:
         raise InputError(f"{place} has no bandwidth", f"give it one, for example bandwidth='{BANDWIDTH.example}'")
+    if src == dst:
+        raise InputError(f"{place} joins a node to itself", "leave it out: nothing can travel on it")
+    local = data.get("local", False)
+    if not isinstance(local, bool | np.bool_):
+        raise InputError(f"{place} has local={local!r}", "write true or false, without quotes")
     bandwidth = _value(BANDWIDTH, data["bandwidth"], place)
-    return bandwidth, _value(DURATION, data.get("latency", 0.0), place), bool(data.get("local", False))
+    return bandwidth, _value(DURATION, data.get("latency", 0.0), place), bool(local)
 
 
 def _value(quantity: Quantity, value: Any, place: str) -> float:
@@ -181,7 +189,10 @@ def _value(quantity: Quantity, value: Any, place: str) -> float:
             return quantity.parse(value)
         except InputError as error:
             raise InputError(f"{place}: {error.problem}", error.remedy) from error
-    number = float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
     if not np.isfinite(number) or number < 0 or (number == 0 and not quantity.zero_allowed):
         raise InputError(f"{place} has the {quantity.name} {value!r}", f"write for example '{quantity.example}'")
     return number

@@ -45,8 +45,8 @@ def random_star(rng, hosts):
 def random_cluster(rng, most_cards=1):
     """Return machines of GPUs behind one or more cards."""
     return GpuCluster(
-        machines=int(rng.integers(2, 5)),
-        gpus_per_machine=int(rng.integers(1, 5)),
+        machines=int(rng.integers(2, 4)),
+        gpus_per_machine=int(rng.integers(1, 4)),
         cards_per_machine=int(rng.integers(1, most_cards + 1)),
         bandwidth=10 ** rng.uniform(8.5, 10),
         latency=float(rng.choice([0.0, 12.5e-6, 1e-3])),
