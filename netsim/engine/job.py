@@ -52,7 +52,7 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
     Raises:
         Deadlock: nothing more can happen although workers still wait.
     """
-    env = simpy.Environment()
+    env = simpy.Environment(initial_time=0.0)
     topology = scenario.topology.build(scenario.sync.dedicated_servers)
     network = scenario.network.build(env, topology, scenario.transport)
     nodes = topology.workers, topology.servers[: scenario.sync.dedicated_servers]

@@ -75,7 +75,7 @@ class Step:
             for place, one in enumerate(stages)
         ]
         count = len(self.workers)
-        self.begin_s = env.now
+        self.begin_s = float(env.now)
         self.finished = simpy.Event(env)
         self.spans: list[Span] = []
         self.encode_s = np.zeros(count)
