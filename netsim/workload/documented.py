@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 DEVICE = "V100"
 V100_BYTES_PER_S = 0.8 * 900e9
-HOST_BYTES_PER_S = 40e9
-"""What summing takes on a server: two reads and a write at a third of a two-socket host's 120 GB/s."""
+HOST_BYTES_PER_S = 2 * 21.3e9
+"""Assumed for summing on a server's CPU: what two channels of DDR4-2666 carry."""
 
 ENCODE_CALL_S, DECODE_CALL_S = 26e-6, 22e-6
 LAUNCH_S = 10e-6

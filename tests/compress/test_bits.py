@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import netsim.compress
 import pytest
@@ -136,6 +138,12 @@ def test_stochastic_rounding_differs_between_workers() -> None:
     states = [scheme.init(torch.Size([1000]), peer) for peer in peers]
     outcome = netsim.compress.drive.exchange(scheme, [torch.linspace(-1, 1, 1000)] * 2, states)
     assert not torch.equal(outcome.own[0], outcome.own[1])
+
+
+def test_importing_the_schemes_does_not_load_torch() -> None:
+    # The module that stands for torch is registered at once; torch itself would bring its submodules along.
+    code = "import sys, netsim.compress, netsim.workload.cost; sys.exit('torch.nn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_package_can_be_called() -> None:
