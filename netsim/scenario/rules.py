@@ -74,6 +74,7 @@ RULES = (
         lambda one: not one.sync.dedicated_servers,
         "has no effect: no architecture of this scenario has dedicated servers",
         "remove it, or add a parameter_server with dedicated servers to `sync`",
+        allowed=("null",),
     ),
     Rule(
         "cost",

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-
 from netsim.workload.base import Tensor, Timing
 from netsim.workload.trace import write_trace
 from netsim.workload.trace_header import Origin, TraceFacts
