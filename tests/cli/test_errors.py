@@ -22,7 +22,7 @@ from netsim.cli import main
         (["check", "small.yaml", "--set", "topology.wrkers=2"], "'workers'"),
         (["check", "small.yaml", "--network", "flwo"], "'flow'"),
         (["plot", "nowhere"], "nowhere: no runs.parquet here"),
-        (["inspect", "nowhere.trace"], "no trace"),
+        (["inspect", "nowhere.trace"], "there is no trace"),
         (["inspect", "small.yaml"], "small.yaml"),
         (["capture", "resnet", "--out", "x.trace"], "'resnet20-digits'"),
         (["collective", "all_redcue"], "'all_reduce'"),

@@ -98,7 +98,8 @@ def test_wrong_usage_exits_with_2(arguments, capsys):
 
 
 LOADED = "import sys; from netsim.cli import main\ntry: main({})\nexcept SystemExit: pass\nprint(*sys.modules)"
-HEAVY = {"torch", "matplotlib", "pandas", "scipy", "sklearn", "pyarrow"}
+# The module "torch" itself may be there as a placeholder that has loaded nothing yet.
+HEAVY = {"torch._C", "matplotlib", "pandas", "scipy", "sklearn", "pyarrow"}
 
 
 def loaded(arguments, folder):
