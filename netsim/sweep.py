@@ -44,7 +44,8 @@ class Engine:
 
 def simulation() -> Engine:
     """Return netsim's own engine; imported late, because a check or a plot needs none."""
-    from netsim.engine.measure import measure, measurement_key
+    from netsim.calls import make_callable
+from netsim.engine.measure import measure, measurement_key
     from netsim.engine.simulate import simulate
 
     return Engine(measurement_key, measure, simulate)
@@ -196,3 +197,6 @@ def _versions() -> dict[str, Any]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+make_callable(__name__, __name__)
