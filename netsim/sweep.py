@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netsim.calls import make_callable
 from netsim.errors import InputError, NetsimError
 from netsim.record.folder import ResultFolder
 from netsim.scenario.dump import dump_yaml, scenario_hash
@@ -44,8 +45,7 @@ class Engine:
 
 def simulation() -> Engine:
     """Return netsim's own engine; imported late, because a check or a plot needs none."""
-    from netsim.calls import make_callable
-from netsim.engine.measure import measure, measurement_key
+    from netsim.engine.measure import measure, measurement_key
     from netsim.engine.simulate import simulate
 
     return Engine(measurement_key, measure, simulate)
