@@ -217,7 +217,7 @@ def provenance(runs: pd.DataFrame) -> str:
         ("scenario", "scenario"),
         ("workload", "workload"),
         ("timing measured on", "compute_device"),
-        ("coding cost from", "cost_device"),
+        ("coding cost", "cost_source"),
         ("topology", "topology"),
         ("network", "network"),
         ("transport", "transport"),
