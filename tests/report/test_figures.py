@@ -37,6 +37,7 @@ TABLES = {
     "missing": missing,
     "few columns": lambda: runs(FEW).drop(columns=["compute_device", "cost_source", "extrapolated", "vs_best_dense_x"]),
     "many panels": lambda: runs(("none", "fp16"), workers=(2, 3, 4, 5, 6), gbits=(1, 2)),
+    "long names": lambda: runs(FEW, gbits=(1, 10)).assign(bottleneck="link machine0.hub0->machine11.hub1"),
     "large": lambda: runs(FEW, gbits=(1e-6, 1e3)),
 }
 
