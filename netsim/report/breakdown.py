@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from netsim.report import style
+from netsim.report import layout, scales, style
 from netsim.report.points import label, point_columns, split, spread
 from netsim.report.text import seconds, shorten
 
@@ -29,11 +29,11 @@ def breakdown(runs: pd.DataFrame) -> Figure:
     syncs = list(dict.fromkeys(runs["sync"]))[:_MOST_SYNCS]
     order = list(dict.fromkeys(runs["scheme"]))[::-1]
     height = 0.9 + 0.24 * len(order)
-    figure = style.figure(2.2 + 3.7 * len(chosen), 0.7 + height * len(syncs))
+    figure = layout.figure(2.2 + 3.7 * len(chosen), 0.7 + height * len(syncs))
     grid = figure.subplots(len(syncs), len(chosen), squeeze=False, sharey=True)
     for row, sync in zip(grid, syncs, strict=True):
         for axes, (key, part) in zip(row, chosen, strict=True):
-            axes.set_title(style.wrapped(f"{sync} at {label(by, key)}", 42), fontsize=10, loc="left")
+            axes.set_title(layout.wrapped(f"{sync} at {label(by, key)}", 42), fontsize=10, loc="left")
             _stack(axes, part[part["sync"] == sync], order)
     handles = [Patch(facecolor=colour, label=name) for name, colour in style.PARTS.values()]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8, frameon=False)
@@ -42,7 +42,7 @@ def breakdown(runs: pd.DataFrame) -> Figure:
         notes.append("Hatched: statistics extrapolated beyond the captured workers.")
     if left_out:
         notes.append(f"{len(chosen)} of {len(chosen) + left_out} points.")
-    style.footer(figure, runs, *notes)
+    layout.footer(figure, runs, *notes)
     return figure
 
 
@@ -55,11 +55,11 @@ def _stack(axes: Axes, part: pd.DataFrame, order: list[Any]) -> None:
             axes.annotate("not simulated", (0, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
     axes.set_yticks(range(len(order)), [str(scheme) for scheme in order])
     ends = [float(row["step_time_s"]) / (1 - _CHARACTER * len(_text(row))) for _, row in rows.iterrows()]
-    axes.set_xlim(0, max(style.finite(ends), default=1.0))
+    axes.set_xlim(0, max(scales.finite(ends), default=1.0))
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.duration(value)))
-    style.tidy(axes)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: scales.duration(value)))
+    scales.tidy(axes)
     axes.grid(visible=False, axis="y")
 
 

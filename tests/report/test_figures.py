@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from netsim.errors import InputError
-from netsim.report import style
+from netsim.report import scales, style
 from netsim.report.breakdown import breakdown
 from netsim.report.error import error
 from netsim.report.heatmap import heatmap
@@ -92,6 +93,17 @@ def test_bandwidths_are_ticks_with_units():
     png(figure)
     labels = [text.get_text().replace("\n", " ") for text in figure.axes[0].get_xticklabels()]
     assert labels == ["100 Mbit/s", "1 Gbit/s", "10 Gbit/s", "25 Gbit/s", "100 Gbit/s"]
+
+
+def test_ticks_that_would_touch_are_left_out():
+    values = [0.1, 1, 10, 25, 40, 50, 100]
+    assert scales.thinned(values, math.log) == [0.1, 1, 10, 25, 100]
+    assert scales.thinned([4.0], float) == [4.0]
+    figure = speedup(runs(FEW, gbits=values, syncs=("ring",)))
+    png(figure)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in figure.axes[0].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_extrapolated_rows_are_hollow_and_said():
