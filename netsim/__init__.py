@@ -4,13 +4,12 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
+    submodules=["compress", "sweep", "topology"],  # each can be called, too
     submod_attrs={
-        "api": ["collective_time", "scheme", "topology", "transfer_times"],
-        "compress.drive": ["compress"],
+        "api": ["collective_time", "scheme", "transfer_times"],
         "engine.simulate": ["simulate"],
         "errors": ["InputError", "NetsimError", "ScenarioErrors", "TraceError"],
         "scenario.load": ["load"],
-        "sweep": ["sweep"],
         "topology.graph": ["Topology"],
         "workload.record": ["record_gradients"],
     },

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netsim.calls import make_callable
 from netsim.errors import InputError, NetsimError
 from netsim.record.folder import ResultFolder
 from netsim.scenario.dump import dump_yaml, scenario_hash
@@ -196,3 +197,6 @@ def _versions() -> dict[str, Any]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+make_callable(__name__, __name__)

@@ -53,6 +53,8 @@ class Measurement:
         captured: the captured step behind each simulated one.
         rel_error: [steps] norm of (estimate - mean gradient) over that of the mean gradient, over the whole model.
         cosine: [steps] cosine of the angle between estimate and mean gradient.
+        update_error, update_cosine: the same of estimates and mean gradients added up over all steps: what the model
+            has received of what it should have, older residuals included.
         workers: the number of workers whose gradients were compressed.
     """
 
@@ -63,6 +65,8 @@ class Measurement:
     captured: tuple[int, ...]
     rel_error: tuple[float, ...]
     cosine: tuple[float, ...]
+    update_error: float
+    update_cosine: float
     workers: int
 
 
@@ -106,8 +110,20 @@ def _measure(scenario: Scenario, gradients: Gradients) -> Measurement:
         errors.append(score.rel_error)
         cosines.append(score.cosine)
     sizes = _sizes(gradients, buckets)
+    update = coder.update.score()
     units = tuple(one.sum(keepdims=True) for one in sizes) if coder.flat else sizes
-    return Measurement(buckets, sizes, units, tuple(stages), tuple(captured), tuple(errors), tuple(cosines), workers)
+    return Measurement(
+        buckets,
+        sizes,
+        units,
+        tuple(stages),
+        tuple(captured),
+        tuple(errors),
+        tuple(cosines),
+        update.rel_error,
+        update.cosine,
+        workers,
+    )
 
 
 def _sizes(gradients: Gradients, buckets: Sequence[Bucket]) -> tuple[NDArray[np.int64], ...]:
@@ -116,18 +132,16 @@ def _sizes(gradients: Gradients, buckets: Sequence[Bucket]) -> tuple[NDArray[np.
 
 
 class _Score:
-    """Sums, over the tensors of a step, what relative error and cosine are made of, in float64."""
+    """Sums, over tensors, what relative error and cosine are made of, in float64."""
 
     def __init__(self) -> None:
         self.error2 = self.mean2 = self.estimate2 = self.dot = 0.0
 
-    def add(self, estimate: torch.Tensor, grads: Sequence[torch.Tensor]) -> None:
-        mean = torch.stack([grad.reshape(-1) for grad in grads]).double().mean(0)
-        flat = estimate.reshape(-1).double()
-        self.error2 += float((flat - mean).square().sum())
+    def add(self, estimate: torch.Tensor, mean: torch.Tensor) -> None:
+        self.error2 += float((estimate - mean).square().sum())
         self.mean2 += float(mean.square().sum())
-        self.estimate2 += float(flat.square().sum())
-        self.dot += float(flat @ mean)
+        self.estimate2 += float(estimate.square().sum())
+        self.dot += float(estimate @ mean)
 
     @property
     def rel_error(self) -> float:
@@ -139,6 +153,27 @@ class _Score:
         return float(self.dot / norms) if norms else 0.0
 
 
+class _Update:
+    """Estimates and mean gradients added up over the steps, for each coded unit."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def add(self, key: int, estimate: torch.Tensor, mean: torch.Tensor) -> None:
+        if key in self._sums:
+            before = self._sums[key]
+            before[0].add_(estimate)
+            before[1].add_(mean)
+        else:
+            self._sums[key] = estimate.clone(), mean
+
+    def score(self) -> _Score:
+        score = _Score()
+        for estimate, mean in self._sums.values():
+            score.add(estimate, mean)
+        return score
+
+
 class _Coder:
     """Codes bucket after bucket, keeping each worker's state of each unit."""
 
@@ -146,23 +181,34 @@ class _Coder:
         self.scheme = scenario.scheme
         self.flat = scenario.job.coding_unit == "bucket"
         self.gradients = gradients
-        self.peers = [Peer(rank, workers, _owners(scenario) or workers, scenario.seed) for rank in range(workers)]
+        self.seed = scenario.seed
+        self.ranks = range(workers)
+        self.owners = _owners(scenario) or workers
         self.states: dict[int, list[Any]] = {}
+        self.update = _Update()
 
     def code(self, bucket: Bucket, step: int, captured: int, score: _Score) -> tuple[Stage, ...]:
         """Exchange one bucket; return its collectives."""
-        of_worker = [self.gradients.read(captured, peer.rank, bucket.first, bucket.last) for peer in self.peers]
+        of_worker = [self.gradients.read(captured, rank, bucket.first, bucket.last) for rank in self.ranks]
         if self.flat:
             of_worker = [[torch.cat([one.reshape(-1) for one in tensors])] for tensors in of_worker]
         outcomes = []
         for place, grads in enumerate(zip(*of_worker, strict=True)):
             key, name = bucket.first + place, self.gradients.tensors[bucket.first + place].name
-            states = self.states.get(key) or [self.scheme.init(grads[0].shape, peer) for peer in self.peers]
+            states = self.states.get(key) or self._states(grads[0].shape, key)
             outcome = exchange(self.scheme, grads, states, f"gradient of {name!r} at step {step}")
             self.states[key] = outcome.states
-            score.add(outcome.mean, grads)
+            mean = torch.stack([grad.reshape(-1) for grad in grads]).double().mean(0)
+            estimate = outcome.mean.reshape(-1).double()
+            score.add(estimate, mean)
+            self.update.add(key, estimate, mean)
             outcomes.append(outcome)
         return _fuse(outcomes)
+
+    def _states(self, shape: torch.Size, key: int) -> list[Any]:
+        """Return fresh states; every unit has a seed of its own, so that tensors of one shape draw unlike noise."""
+        seed = int(np.random.SeedSequence((self.seed, key)).generate_state(1)[0])
+        return [self.scheme.init(shape, Peer(rank, len(self.ranks), self.owners, seed)) for rank in self.ranks]
 
 
 def _fuse(outcomes: Sequence[Outcome]) -> tuple[Stage, ...]:
@@ -196,4 +242,6 @@ def dense(scenario: Scenario, gradients: Gradients) -> Measurement:
     step = tuple((Stage("sum", np.full(workers, float(one.sum() * FLOAT32_BYTES)), 0.0, none),) for one in sizes)
     steps = scenario.job.steps
     captured = tuple(one % gradients.num_steps for one in range(steps))
-    return Measurement(buckets, sizes, sizes, (step,) * steps, captured, (0.0,) * steps, (1.0,) * steps, workers)
+    return Measurement(
+        buckets, sizes, sizes, (step,) * steps, captured, (0.0,) * steps, (1.0,) * steps, 0.0, 1.0, workers
+    )

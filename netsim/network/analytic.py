@@ -2,8 +2,10 @@
 
 For each round, the transfers that begin or end at one node and cross one link cannot be over before the first of them
 has begun and all their bytes have passed the link. Every such group bounds the node's part of the round from below, as
-does each transfer alone at the full rate of its route. A plan ends for all its nodes at once, at the last of these
-bounds, so a plan is never predicted to end later than the flow fidelity ends it, and symmetric plans end when it does.
+does each transfer alone at the full rate of its route. A link that several nodes share bounds the plan as a whole: it
+has to carry all bytes of all rounds, from the first one on. A plan ends for all its nodes at once, at the last of these
+bounds, so a plan is never predicted to end later than the flow fidelity ends it, and symmetric plans end when it does
+(but for the latencies after the first of rounds that fill a shared link).
 """
 
 from __future__ import annotations
@@ -28,19 +30,36 @@ if TYPE_CHECKING:
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
 
-RoundTime: TypeAlias = "Callable[[Round, Links, NDArray[np.float64]], None]"
-"""(round, links, [nodes] when each node is free): moves the times on, in place, to when each node is free again."""
+PlanTime: TypeAlias = "Callable[[Sequence[Round], Links, NDArray[np.float64]], float]"
+"""(rounds, links, [nodes] when each joins): moves the times on, in place, to when each node is through at the earliest.
+
+Returns a bound on the end of the whole plan, 0 where there is none but the nodes' own.
+"""
 
 
-def link_load(one: Round, links: Links, time_s: NDArray[np.float64]) -> None:
-    """Move every node's time on to the bound on the end of its part of a round."""
+def link_load(rounds: Sequence[Round], links: Links, time_s: NDArray[np.float64]) -> float:
+    """Move every node's time on to the bound on the end of its part; return the bound that the links give."""
+    first_s, load_bytes = np.full(len(links.capacity), np.inf), np.zeros(len(links.capacity))
+    for one in rounds:
+        begin_s = _move_on(one, links, time_s)
+        routed = links.route(one)
+        hops = np.diff(routed.start)
+        np.minimum.at(first_s, routed.links, np.repeat(begin_s, hops))
+        load_bytes += np.bincount(routed.links, np.repeat(one.nbytes, hops), len(load_bytes))
+    used = load_bytes > 0
+    return float((first_s[used] + load_bytes[used] / links.capacity[used]).max(initial=0.0))
+
+
+def _move_on(one: Round, links: Links, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Move every node's time on over one round, in place; return [F] when its transfers begin at the earliest."""
     routed = links.route(one)
-    begin_s = time_s[one.src] + one.hold_s + routed.delay_s
+    begin_s = np.asarray(time_s[one.src] + one.hold_s + routed.delay_s)
     alone_s = begin_s + one.nbytes / routed.rate
     bounds = [_groups_at(node, one, links, begin_s) for node in (one.src, one.dst)]
     for node, (ends, bound_s) in zip((one.src, one.dst), bounds, strict=True):
         np.maximum.at(time_s, node, alone_s)
         np.maximum.at(time_s, ends, bound_s)
+    return begin_s
 
 
 def _groups_at(
@@ -72,14 +91,14 @@ class _Plan(Execution):
 
 
 class Bound(Network):
-    """A network in which the time of a round is a function of that round alone."""
+    """A network in which the time of a plan is a function of that plan alone."""
 
-    def __init__(self, env: simpy.Environment, links: Links, round_time: RoundTime) -> None:
+    def __init__(self, env: simpy.Environment, links: Links, plan_time: PlanTime) -> None:
         self.env = env
         self.links = links
         self.plans: list[_Plan] = []
         self.timer = Timer(env, self._settle)
-        self._round_time = round_time
+        self._plan_time = plan_time
 
     def begin(
         self, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done, *, collective: bool = True
@@ -93,9 +112,8 @@ class Bound(Network):
     def end_s(self, plan: _Plan) -> float:
         """Return when a plan that everybody has joined is over."""
         time_s = plan.joined_s.copy()
-        for one in plan.rounds:
-            self._round_time(one, self.links, time_s)
-        return float(np.nanmax(time_s[plan.nodes]))
+        least_s = self._plan_time(plan.rounds, self.links, time_s)
+        return max(least_s, float(time_s[plan.nodes].max()))
 
     def _settle(self) -> None:
         over = [plan for plan in self.plans if plan.end_s <= self.env.now * (1 + 1e-12)]

@@ -12,6 +12,8 @@ from netsim.network.base import Fidelity, Network, fidelities
 from netsim.network.links import Links
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import simpy
     from numpy.typing import NDArray
 
@@ -20,11 +22,13 @@ if TYPE_CHECKING:
     from netsim.topology.graph import Topology
 
 
-def no_time(one: Round, links: Links, time_s: NDArray[np.float64]) -> None:
+def no_time(rounds: Sequence[Round], links: Links, time_s: NDArray[np.float64]) -> float:
     """Move times on by the work that is held before a transfer, and by nothing else."""
-    leave_s = time_s[one.src] + one.hold_s
-    for node in (one.src, one.dst):
-        np.maximum.at(time_s, node, leave_s)
+    for one in rounds:
+        leave_s = time_s[one.src] + one.hold_s
+        for node in (one.src, one.dst):
+            np.maximum.at(time_s, node, leave_s)
+    return 0.0
 
 
 @fidelities.register("ideal")

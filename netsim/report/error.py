@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from netsim.report import style
 from netsim.report.points import label, point_columns, spread
-from netsim.report.text import fraction
+from netsim.report.text import EXACT, fraction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ def error(runs: pd.DataFrame) -> Figure:
 
 def _scatter(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, looks: dict[str, style.Look]) -> None:
     known = part[part["rel_error"].notna() & part["speedup_x"].notna()]
-    errors = style.finite(runs["rel_error"])
+    errors = [one for one in style.finite(runs["rel_error"]) if one >= EXACT]
     smallest = min(errors, default=0.1)
     # A logarithmic axis has no zero: exact schemes stand at its left edge, a decade before the smallest error.
     exact = smallest / 10

@@ -18,7 +18,7 @@ def inspected(held: Mapping[str, Any]) -> str:
     facts = {
         "task": held["task"],
         "trace": held["trace_id"],
-        "device": ", ".join(text for text in (held["device"], held["driver"]) if text),
+        "device": ", ".join(text for text in (held["device"], held["driver"]) if text and text != "none"),
         "software": f"torch {held['torch']}, netsim {held['netsim']}, Python {held['python']}",
         "captured": f"{held['date']}, seed {held['seed']}, {held['dtype']}, {held['threads']} CPU threads",
         "workers": f"{held['workers']}, each with {held['batch']} samples a step",

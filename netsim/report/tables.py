@@ -73,14 +73,16 @@ def _block(part: pd.DataFrame, by: list[str], key: tuple[Any, ...], width: int) 
     # The headroom is a property of the architecture and the point; said once, it leaves room for long scheme names.
     same = part["headroom_x"].nunique() == 1
     bound = f"headroom {ratio(float(first['headroom_x']))}" if same else ""
-    inside = "; ".join(text for text in (fixed, bound) if text)
+    carried = "collective" in part and part["collective"].nunique() == 1 and first["collective"] != key[-1]
+    by_what = f"carried by {first['collective']}" if carried else ""
+    inside = "; ".join(text for text in (fixed, by_what, bound) if text)
     heading = f"{key[-1]} at {label(by, key[:-1])}" + (f" ({inside})" if inside else "")
     return [*textwrap.wrap(heading, width), *_rows(part, width, skip="headroom_x" if same else "")]
 
 
 def _rows(part: pd.DataFrame, width: int, skip: str) -> list[str]:
     shown = [entry for entry in _NUMBERS if entry[1] in part and entry[1] != skip]
-    carried = "collective" in part and bool((part["collective"].fillna(part["sync"]) != part["sync"]).any())
+    carried = "collective" in part and part["collective"].nunique() > 1
     columns = [Column("scheme", words=True), *(Column(heading) for heading, _, _ in shown)]
     columns += [Column("carried|by", words=True)] if carried else []
     columns += [Column("bottleneck", words=True)]

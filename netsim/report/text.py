@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 UNKNOWN = "-"
+EXACT = 1e-6
+"""Relative errors below this are the rounding of float32 sums."""
 _TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 
@@ -45,10 +47,10 @@ def ratio(value: float) -> str:
 
 
 def fraction(value: float) -> str:
-    """Return a relative error: `0` where it is exact, two digits otherwise; `-` where it is unknown."""
+    """Return a relative error: `0` where it is exact up to rounding, two digits otherwise; `-` where it is unknown."""
     if not math.isfinite(value):
         return UNKNOWN
-    if value == 0:
+    if value < EXACT:
         return "0"
     return f"{value:.2f}" if value >= 0.0995 else f"{value:.2g}"
 

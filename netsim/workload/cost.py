@@ -171,4 +171,5 @@ class Measured(CostModel):
     def source(self) -> str:
         """Return the device, when it was measured and with what."""
         read = self._read
-        return f"{read.get('device')}, measured {read.get('date')} with torch {read.get('torch')}"
+        threads = f" ({read.get('threads')} used)" if read.get("threads") else ""
+        return f"{read.get('device')}{threads}, measured {read.get('date')} with torch {read.get('torch')}"

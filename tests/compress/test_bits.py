@@ -6,7 +6,7 @@ import math
 import subprocess
 import sys
 
-import netsim.compress
+import netsim
 import pytest
 import torch
 from netsim.compress import (
@@ -15,6 +15,7 @@ from netsim.compress import (
     ErrorFeedback,
     Fp16,
     OneBit,
+    Peer,
     PowerSGD,
     RandomK,
     ScaledSign,
@@ -25,6 +26,7 @@ from netsim.compress import (
     WarmUp,
     compress,
 )
+from netsim.compress.drive import exchange
 from netsim.errors import InputError
 
 ROWS, COLUMNS = 512, 2048
@@ -118,11 +120,11 @@ def test_half_precision_saturates_and_rounds_to_nearest() -> None:
 
 def test_random_indices_are_shared_and_change_every_step() -> None:
     scheme = RandomK(ratio=0.1)
-    peers = [netsim.compress.Peer(rank, workers=2, owners=2, seed=4) for rank in range(2)]
+    peers = [Peer(rank, workers=2, owners=2, seed=4) for rank in range(2)]
     grads = [torch.ones(1000), torch.ones(1000)]
     states, supports = [scheme.init(torch.Size([1000]), peer) for peer in peers], []
     for _ in range(20):
-        outcome = netsim.compress.drive.exchange(scheme, grads, states)
+        outcome = exchange(scheme, grads, states)
         states = outcome.states
         assert torch.equal(outcome.own[0], outcome.own[1])
         supports.append(tuple(outcome.mean.nonzero().flatten().tolist()))
@@ -134,9 +136,9 @@ def test_random_indices_are_shared_and_change_every_step() -> None:
 
 def test_stochastic_rounding_differs_between_workers() -> None:
     scheme = QSGD(levels=1)
-    peers = [netsim.compress.Peer(rank, workers=2, owners=2, seed=4) for rank in range(2)]
+    peers = [Peer(rank, workers=2, owners=2, seed=4) for rank in range(2)]
     states = [scheme.init(torch.Size([1000]), peer) for peer in peers]
-    outcome = netsim.compress.drive.exchange(scheme, [torch.linspace(-1, 1, 1000)] * 2, states)
+    outcome = exchange(scheme, [torch.linspace(-1, 1, 1000)] * 2, states)
     assert not torch.equal(outcome.own[0], outcome.own[1])
 
 

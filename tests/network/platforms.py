@@ -65,6 +65,16 @@ def random_topology(rng):
     return topology_of(rng, random_tree(rng, int(rng.integers(2, 9))))
 
 
+def dyadic_star(rng, hosts):
+    """Return a star on which every time is a multiple of 1/64 s, exactly: many things happen at the same instant."""
+    graph = nx.star_graph(hosts)
+    for _, _, data in graph.edges(data=True):
+        data["bandwidth"] = float(rng.choice([2.0**20, 2.0**21]))
+        data["latency"] = float(rng.choice([0.0, 1 / 64, 1 / 32]))
+    nx.set_node_attributes(graph, {0: "switch"}, "kind")
+    return Topology.from_networkx(graph)
+
+
 def random_sizes(rng, count):
     """Return bytes: all equal, or unequal with some zeros."""
     if rng.random() < 0.4:

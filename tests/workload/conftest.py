@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,9 +10,23 @@ from netsim.workload.tasks import GptStdlib, LstmStdlib, Resnet20Digits
 from netsim.workload.trace import Origin, TraceFacts, write_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+from netsim.workload import capture as capturing
 
 SHAPES = (("fc.bias", (3,)), ("fc.weight", (3, 5)), ("scale", ()), ("nothing", (0, 4)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Compute with one thread: small models are slower with two, much slower beside other test processes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(capturing, "THREADS", 1)
+        yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -80,7 +93,7 @@ def rewrite(trace: Path) -> Callable[[Callable[[dict[str, Any]], object]], Path]
     return edit
 
 
-@pytest.fixture(params=["resnet20-digits", "gpt-stdlib", "lstm-stdlib"])
+@pytest.fixture(scope="session", params=["resnet20-digits", "gpt-stdlib", "lstm-stdlib"])
 def small_task(request: pytest.FixtureRequest) -> Any:
     """Every built-in task, small."""
     return {

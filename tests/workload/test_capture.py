@@ -5,17 +5,19 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from netsim.errors import InputError, TraceError
-from netsim.workload.capture import THREADS, capture
+from netsim.workload import capture as capturing
+from netsim.workload.capture import capture
 from netsim.workload.tasks import LstmStdlib, Resnet20Digits, tasks
 from netsim.workload.trace import TraceGradients, open_trace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netsim.workload.tasks import Task
 
 STEPS = (0, 2)
@@ -24,6 +26,12 @@ STEPS = (0, 2)
 def captured(task: Task, path: Path, **settings: object) -> TraceGradients:
     capture(task, path, **{"workers": 2, "steps": STEPS, "device": "cpu", "batch": 4} | settings)
     return open_trace(path)
+
+
+@pytest.fixture(scope="module")
+def read(small_task: Task, tmp_path_factory: pytest.TempPathFactory) -> TraceGradients:
+    """Every built-in task, small and captured."""
+    return captured(small_task, tmp_path_factory.mktemp("captured") / "a.trace")
 
 
 def replayed(task: Task, step: int, workers: int = 2, batch: int = 4) -> tuple[torch.nn.Module, list[torch.Tensor]]:
@@ -43,8 +51,7 @@ def replayed(task: Task, step: int, workers: int = 2, batch: int = 4) -> tuple[t
     return model, [parameter.grad for parameter in model.parameters()]
 
 
-def test_gradients_are_those_of_autograd_at_the_same_weights(small_task: Task, tmp_path: Path) -> None:
-    read = captured(small_task, tmp_path / "a.trace")
+def test_gradients_are_those_of_autograd_at_the_same_weights(small_task: Task, read: TraceGradients) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = small_task.model()
@@ -59,10 +66,11 @@ def test_gradients_are_those_of_autograd_at_the_same_weights(small_task: Task, t
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_the_mean_over_workers_is_the_gradient_of_the_joined_batch(small_task: Task, step: int, tmp_path: Path) -> None:
+def test_the_mean_over_workers_is_the_gradient_of_the_joined_batch(
+    small_task: Task, read: TraceGradients, step: int
+) -> None:
     if isinstance(small_task, Resnet20Digits):
         pytest.skip("batch norm makes a micro-batch's gradient depend on its other samples")
-    read = captured(small_task, tmp_path / "a.trace")
     model, gradients = replayed(small_task, step)
     expected = dict(zip([name for name, _ in model.named_parameters()], gradients, strict=True))
     both = [read.read(STEPS.index(step), worker, 0, len(read.tensors)) for worker in (0, 1)]
@@ -70,15 +78,14 @@ def test_the_mean_over_workers_is_the_gradient_of_the_joined_batch(small_task: T
         torch.testing.assert_close((one + other) / 2, expected[tensor.name], rtol=1e-3, atol=1e-6)
 
 
-def test_workers_differ_and_training_goes_on(small_task: Task, tmp_path: Path) -> None:
-    read = captured(small_task, tmp_path / "a.trace")
+def test_workers_differ_and_training_goes_on(read: TraceGradients) -> None:
     first, other, later = read.read(0, 0, 0, 2), read.read(0, 1, 0, 2), read.read(1, 0, 0, 2)
     assert not torch.equal(first[0], other[0])
     assert not torch.equal(first[0], later[0])
 
 
-def test_ready_times_never_fall_and_end_within_the_backward_pass(small_task: Task, tmp_path: Path) -> None:
-    timing = captured(small_task, tmp_path / "a.trace").timing
+def test_ready_times_never_fall_and_end_within_the_backward_pass(read: TraceGradients) -> None:
+    timing = read.timing
     assert min(timing.forward_s, timing.backward_s, timing.optimizer_s) > 0
     assert list(timing.ready_s) == sorted(timing.ready_s)
     assert 0 <= timing.ready_s[0] < timing.ready_s[-1] <= timing.backward_s
@@ -91,10 +98,11 @@ def test_backward_order_begins_at_the_output(tmp_path: Path) -> None:
     assert names[-1] == "conv1.weight"
 
 
-def test_the_same_seed_gives_the_same_gradients(small_task: Task, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_gradients(small_task: Task, read: TraceGradients, tmp_path: Path) -> None:
     state = torch.random.get_rng_state()
-    runs = [captured(small_task, tmp_path / f"{index}.trace", seed=seed) for index, seed in enumerate((3, 3, 4))]
+    runs = [read, *(captured(small_task, tmp_path / f"{seed}.trace", seed=seed) for seed in (0, 1))]
     assert torch.equal(torch.random.get_rng_state(), state)
+    assert runs[0].trace_id != runs[2].trace_id
     values = [
         dict(zip([one.name for one in run.tensors], run.read(1, 1, 0, len(run.tensors)), strict=True)) for run in runs
     ]
@@ -103,12 +111,13 @@ def test_the_same_seed_gives_the_same_gradients(small_task: Task, tmp_path: Path
 
 
 def test_the_origin_says_where_and_how(tmp_path: Path) -> None:
-    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     origin = captured(LstmStdlib(embedding=4, hidden=8), tmp_path / "a.trace", seed=5).header.origin
     assert "CPU" in origin.device
-    assert (origin.task, origin.batch, origin.seed, origin.threads) == ("lstm-stdlib", 4, 5, THREADS)
+    assert (origin.task, origin.batch, origin.seed, origin.threads) == ("lstm-stdlib", 4, 5, capturing.THREADS)
     assert origin.torch == torch.__version__
-    assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
 
 
 def test_only_rows_of_tokens_that_occur_are_not_zero(tmp_path: Path) -> None:
@@ -202,7 +211,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("old", [None, b"what was there"])
+@pytest.mark.parametrize("old", [None, pytest.param(b"what was there", marks=pytest.mark.slow)])
 def test_a_kill_leaves_what_was_there(old: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "a.trace"
     if old:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -9,6 +9,9 @@ from netsim.errors import InputError, TraceError
 from netsim.workload import Published, Recorded, workloads
 from netsim.workload.published import load_model, model_names
 from netsim.workload.trace import open_trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def bert_parameters(layers: int, width: int) -> int:

@@ -12,11 +12,12 @@ import pytest
 import torch
 from netsim.errors import TraceError
 from netsim.workload.trace import open_trace, read_header, write_trace
-from netsim.workload.trace_header import TraceFacts
 from safetensors.torch import load_file, save_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from netsim.workload.trace_header import TraceFacts
 
 
 def bits(tensor: torch.Tensor) -> list[int]:
