@@ -179,6 +179,8 @@ def _plot(arguments: argparse.Namespace) -> int:
 
 
 def _capture(arguments: argparse.Namespace) -> int:
+    # OpenMP threads that spin while they wait starve one another on a busy machine; read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from netsim.workload.capture import capture
 
     progress = _progress if sys.stderr.isatty() else None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from netsim.workload.base import Tensor, Timing
 from netsim.workload.trace import write_trace
 from netsim.workload.trace_header import Origin, TraceFacts

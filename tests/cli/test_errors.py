@@ -10,8 +10,9 @@ import sys
 import time
 from types import SimpleNamespace
 
-import netsim.cli
 import pytest
+
+import netsim.cli
 from netsim.cli import main
 
 

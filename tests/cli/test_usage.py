@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from netsim.arguments import COMMANDS, PLOTS, REGISTRIES, parser
 from netsim.cli import _COMMANDS, main
 from netsim.report.plot import KINDS

@@ -6,9 +6,10 @@ import math
 import subprocess
 import sys
 
-import netsim
 import pytest
 import torch
+
+import netsim
 from netsim.compress import (
     QSGD,
     Bf16,

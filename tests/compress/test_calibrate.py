@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
 from netsim.compress import schemes
 from netsim.engine.calibrate import calibrate, fit, write_table
 from netsim.errors import InputError

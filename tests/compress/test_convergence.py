@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from netsim.compress import ErrorFeedback, OneBit, Peer, PowerSGD, RandomK, ScaledSign, Scheme, TopK, TwoWay, WarmUp
 from netsim.compress.drive import Outcome, exchange
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
+
 from netsim.compress import schemes
 from netsim.errors import InputError
 from netsim.workload.cost import SHIPPED_TABLE, Affine, Documented, Measured, costs

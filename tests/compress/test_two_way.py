@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from netsim.compress import ErrorFeedback, OneBit, Peer, PowerSGD, TopK, TwoWay, Uncompressed
 from netsim.compress.drive import exchange
 from netsim.errors import InputError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from netsim.compress import wire
 from netsim.compress.wire import Field, bits_for
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+
 from netsim.compress import NonFiniteGradient, Peer, Scheme, Wrapper, compress, schemes, wire
 from netsim.compress.base import Reply, check_finite
 from netsim.compress.drive import Outcome, exchange

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
 from netsim.scenario.load import parse_text
 from netsim.workload.base import Tensor, Timing
 from netsim.workload.trace import Origin, TraceFacts, write_trace

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
 from netsim.engine.measure import dense, measure
 from netsim.engine.simulate import open_workload, simulate
 from netsim.record.result import PARTS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import networkx as nx
 import numpy as np
+
 from netsim.network import Round
 from netsim.topology import GpuCluster, Topology
 

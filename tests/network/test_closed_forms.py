@@ -7,9 +7,10 @@ import math
 import networkx as nx
 import numpy as np
 import pytest
+
 from netsim.api import collective_time, transfer_times
 from netsim.errors import InputError
-from netsim.network import Round, Transport, fidelities, transports
+from netsim.network import Round, fidelities, transports
 from netsim.network.run import plan_times
 from netsim.network.transport import Tcp
 from netsim.sync import AllGather, AllToAll, ParameterServer, Payload, Ring, Tree

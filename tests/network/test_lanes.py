@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import netsim.network.flow as flow_module
 import networkx as nx
 import numpy as np
 import pytest
 import simpy
+
+import netsim.network.flow as flow_module
 from netsim.network import Flow, Round, fidelities, transports
 from netsim.network.lanes import owners
 from netsim.network.links import Links

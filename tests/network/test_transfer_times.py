@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from netsim.api import transfer_times
 from netsim.errors import InputError
 from netsim.topology import Star, Topology

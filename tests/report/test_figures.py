@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+
 from netsim.errors import InputError
 from netsim.report import scales, style
 from netsim.report.breakdown import breakdown

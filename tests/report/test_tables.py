@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+
 from netsim.report.points import expanded, label, point_columns, spread, value_label
 from netsim.report.tables import details, pivots, summary
 from netsim.report.verdict import verdicts

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from netsim.report.text import Column, entries, fraction, nbytes, ratio, seconds, shorten, table
 
 

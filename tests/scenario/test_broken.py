@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+
 from netsim.errors import ScenarioErrors
 from netsim.scenario import document
 from netsim.scenario.load import load

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from netsim.scenario.fields import REGISTRIES, fields_of
 from netsim.scenario.json_schema import json_schema
 

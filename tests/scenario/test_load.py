@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from netsim.compress.base import schemes
 from netsim.errors import ScenarioErrors
 from netsim.network.transport import transports

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from netsim.errors import InputError, ScenarioErrors
 from netsim.scenario.document import parse
 from netsim.scenario.dump import dump_yaml, written

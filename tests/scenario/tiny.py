@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+
 from netsim.workload.base import Tensor, Timing
 from netsim.workload.trace import write_trace
 from netsim.workload.trace_header import Origin, TraceFacts

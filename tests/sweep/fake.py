@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
 from netsim.compress.base import schemes
 from netsim.errors import NetsimError
 from netsim.network.base import fidelities

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from netsim.scenario.load import load
 from netsim.sweep import sweep
 from tests.scenario.tiny import make_folder

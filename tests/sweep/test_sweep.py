@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from netsim.errors import InputError, NetsimError
 from netsim.sweep import sweep
 from tests.sweep.fake import Log, points

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from netsim.theory import rate_distortion as rd
 
 TOP_K = ((1e-3, 0.98730, 0.04341, 0.98737), (0.01, 0.91551, 0.40079, 0.91637), (0.1, 0.56071, 3.6690, 0.57452))

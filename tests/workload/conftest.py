@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+
 from netsim.workload.base import Tensor, Timing
 from netsim.workload.tasks import GptStdlib, LstmStdlib, Resnet20Digits
 from netsim.workload.trace import Origin, TraceFacts, write_trace

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
 from netsim.errors import InputError, TraceError
 from netsim.workload import capture as capturing
 from netsim.workload.capture import capture

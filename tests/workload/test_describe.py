@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+
 from netsim.errors import TraceError
 from netsim.workload.base import Tensor, Timing
 from netsim.workload.describe import describe

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from torch import nn
+
 from netsim.errors import InputError, TraceError
 from netsim.workload.record import record_gradients
 from netsim.workload.trace import open_trace
-from torch import nn
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
 from netsim.errors import InputError, TraceError
 from netsim.workload import Published, Recorded, workloads
 from netsim.workload.published import load_model, model_names

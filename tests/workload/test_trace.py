@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
 from netsim.errors import TraceError
 from netsim.workload.trace import open_trace, read_header, write_trace
-from safetensors.torch import load_file, save_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
