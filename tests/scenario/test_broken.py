@@ -201,6 +201,12 @@ CASES = [
         3,
         ("job.straggler.distribution: has no effect with a spread of 0", "spread: 0.2"),
     ),
+    Broken(
+        "damaged cost table",
+        HEAD + "schemes: [topk]\ncost:\n  kind: measured\n  table: broken.json\n",
+        6,
+        ("cost.table: cost table", "broken.json", "cannot be read", "calibrate-schemes"),
+    ),
     Broken("cost without effect", HEAD + "cost: free", 3, ("cost: has no effect: nothing is encoded", "remove it")),
     Broken(
         "servers' bandwidth without servers",
