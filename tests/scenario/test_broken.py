@@ -324,7 +324,7 @@ CASES = [
     Broken("complex key", HEAD + "? [a, b]\n: 3\n", 3, ("a key is not a plain name",)),
     Broken("control character", HEAD + "about: \x07\n", 3, ("control character",)),
     Broken("list at the top", "- topology\n- workload\n", 1, ("holds a list where `key: value` lines are expected",)),
-    Broken("text at the top", "run everything\n", 1, ("holds a str where",)),
+    Broken("text at the top", "run everything\n", 1, ("holds a single value where",)),
     Broken("empty file", "", 0, ("is empty", "topology:")),
     Broken("comments alone", "# nothing\n", 0, ("is empty",)),
 ]
