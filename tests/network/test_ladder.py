@@ -136,8 +136,8 @@ def test_double_bandwidth_at_zero_latency_halves_the_time(network, seed):
 def test_one_more_transfer_into_a_shared_link_finishes_no_other_earlier(seed):
     """A theorem where one link only is shared, whatever caps the senders' own links set.
 
-    There every active transfer gets min(own cap, common level), and the level falls with the number of the active. So none
-    is ever ahead of where it is without the newcomer. On general graphs it is no theorem: see the next test.
+    There every active transfer gets min(own cap, common level), and the level falls with the number of the active. So
+    none is ever ahead of where it is without the newcomer. On general graphs it is no theorem: see the next test.
     """
     rng = np.random.default_rng(seed)
     senders = int(rng.integers(2, 8))
@@ -155,10 +155,10 @@ def test_one_more_transfer_into_a_shared_link_finishes_no_other_earlier(seed):
 
 
 def test_one_more_transfer_can_finish_another_earlier_where_links_differ():
-    """Max-min fairness on a star: newcomers slow a down where they meet it, and b has more of the link it shares with a.
+    """Max-min fairness on a star: newcomers slow a down where they meet it, and b has more of the link that a leaves.
 
-    a: 0 -> 1 and b: 2 -> 1 share node 1's link half and half. Three more from node 0 leave a a quarter of node 0's link; b
-    gets three quarters of node 1's, and its 1 Gbit is over after 4/3 of the time it needs alone, not 2.
+    a: 0 -> 1 and b: 2 -> 1 share node 1's link half and half. Three more from node 0 leave a a quarter of node 0's
+    link; b gets three quarters of node 1's, and its 1 GB is over after 4/3 s, not 2 s.
     """
     topology = Star(workers=6, bandwidth=1e9, latency=0.0).build()
     before = transfer_times(topology, [0, 2], [1, 1], [1e9, 1e9])

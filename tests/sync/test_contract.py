@@ -1,4 +1,4 @@
-"""What every synchronisation architecture must do, for every member of the registry: a new one is tested with no edits."""
+"""What every synchronisation architecture must do, for every member of the registry: a new one needs no edits here."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def plan(sync, op, n, **costs):
 
 
 def knowledge(rounds, nodes):
-    """Return whose contributions each node has in the end: by the rule of time it may send all it had before a round."""
+    """Return whose contributions each node has in the end: in a round it may send all that it had before."""
     known = {node: {node} for node in nodes.tolist()}
     for one in rounds:
         sent = [(src, dst, set(known[src])) for src, dst in zip(one.src.tolist(), one.dst.tolist(), strict=True)]
@@ -81,7 +81,7 @@ def test_rounds_are_well_formed_and_nobody_sends_to_itself(sync, op, n):
 @numbers
 def test_enough_bytes_travel_for_what_is_carried(sync, op, n):
     """A gather brings every worker the others' messages whole; a reduction merges n-1 times and hands out n-1 times."""
-    topology, nodes, rounds = plan(sync, op, n)
+    topology, _, rounds = plan(sync, op, n)
     messages = payload(op, n)
     size = len(topology.names)
     received = sum((np.bincount(one.dst, one.nbytes, size) for one in rounds), np.zeros(size))[topology.workers]
@@ -152,7 +152,7 @@ def test_every_operation_has_a_carrier():
 @numbers
 def test_a_ring_all_reduce_has_every_chunk_reduced_and_handed_round(n):
     """Chunk by chunk: in round r worker i sends chunk i - r on; after n-1 rounds one worker has each chunk's sum."""
-    topology, _, rounds = plan(syncs.get("ring")(), "sum", n)
+    _, _, rounds = plan(syncs.get("ring")(), "sum", n)
     chunks = [[{worker} for _ in range(n)] for worker in range(n)]  # whose gradients a worker's copy of a chunk holds
     for number, one in enumerate(rounds):
         sent = [
@@ -172,7 +172,7 @@ def test_a_ring_all_reduce_has_every_chunk_reduced_and_handed_round(n):
 @numbers
 def test_a_ring_all_gather_hands_every_message_on_whole(n):
     """In round r worker i sends the message of worker i - r, and has it by then."""
-    topology, _, rounds = plan(syncs.get("all_gather")(), "gather", n)
+    _, _, rounds = plan(syncs.get("all_gather")(), "gather", n)
     sizes, has = payload("gather", n).up_bytes, [{worker} for worker in range(n)]
     for number, one in enumerate(rounds):
         sent = []
