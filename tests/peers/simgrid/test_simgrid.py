@@ -1,8 +1,8 @@
 """The flow network against SimGrid, an independent simulator, on random platforms and transfers.
 
-SimGrid is asked through a small program of ours over its public S4U interface; it is built here where g++ and SimGrid's
-headers are installed (Debian: libsimgrid-dev). Its clock resolves about 1e-5 s, hence the absolute tolerance; exactness is
-held against plain progressive filling in tests/network.
+SimGrid is asked through a small program of ours over its public S4U interface, built here where g++ and its headers
+are installed (Debian: libsimgrid-dev). Its clock resolves about 1e-5 s, hence the absolute tolerance; exactness is held
+against plain progressive filling in tests/network.
 """
 
 from __future__ import annotations
