@@ -1,26 +1,50 @@
-"""Calls for people who time transfers and collectives from Python, without a scenario."""
+"""Calls for people who build topologies and schemes, and time transfers and collectives, without a scenario."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsim.compress import schemes
 from netsim.errors import InputError, closest
-from netsim.network import Round, fidelities, transports
+from netsim.network import fidelities, transports
 from netsim.network.run import plan_times
+from netsim.scenario.load import build
 from netsim.sync import Payload, carrier, syncs
+from netsim.topology.base import topologies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
+    from netsim.compress import Scheme
     from netsim.sync import Collective
-    from netsim.topology import Topology
+    from netsim.topology.graph import Topology
 
 COLLECTIVES: dict[str, Collective] = {"all_reduce": "sum", "all_gather": "gather"}
 """Collectives that can be timed alone, and what has to be carried for them."""
+
+
+def topology(kind: str, *, servers: int = 0, **fields: Any) -> Topology:
+    """Return a topology of a registered kind, with `servers` hosts added for dedicated parameter servers.
+
+    `fields` are the kind's YAML keys, written as in a scenario: `topology("star", workers=8, bandwidth="10 Gbit/s")`.
+
+    Raises:
+        ScenarioErrors: unknown kinds or keys, missing units, values out of range; all of them at once.
+    """
+    return build(topologies, {"kind": kind, **fields}).build(servers)
+
+
+def scheme(kind: str, **fields: Any) -> Scheme:
+    """Return a compression scheme of a registered kind: `scheme("topk", ratio=0.01)`.
+
+    Raises:
+        ScenarioErrors: unknown kinds or keys, values out of range; all of them at once.
+    """
+    return build(schemes, {"kind": kind, **fields})
 
 
 def transfer_times(

@@ -1,1 +1,53 @@
-"""compress."""
+"""Gradient compression: the schemes, and a call to try one on tensors at hand.
+
+The package itself can be called: `netsim.compress(scheme, grads)` is `netsim.compress.compress(scheme, grads)`.
+"""
+
+from __future__ import annotations
+
+from netsim.calls import make_callable
+from netsim.compress.base import Message, NonFiniteGradient, OneShot, Peer, Reply, Scheme, Wrapper, schemes
+from netsim.compress.drive import Compressed, compress
+
+# Members are listed in the order of these lines.
+# isort: off
+from netsim.compress.none import Uncompressed
+from netsim.compress.fp16 import Fp16
+from netsim.compress.bf16 import Bf16
+from netsim.compress.scaled_sign import ScaledSign
+from netsim.compress.onebit import OneBit
+from netsim.compress.topk import TopK
+from netsim.compress.randomk import RandomK
+from netsim.compress.qsgd import QSGD
+from netsim.compress.powersgd import PowerSGD
+from netsim.compress.error_feedback import ErrorFeedback
+from netsim.compress.two_way import TwoWay
+from netsim.compress.warm_up import WarmUp
+# isort: on
+
+__all__ = [
+    "QSGD",
+    "Bf16",
+    "Compressed",
+    "ErrorFeedback",
+    "Fp16",
+    "Message",
+    "NonFiniteGradient",
+    "OneBit",
+    "OneShot",
+    "Peer",
+    "PowerSGD",
+    "RandomK",
+    "Reply",
+    "ScaledSign",
+    "Scheme",
+    "TopK",
+    "TwoWay",
+    "Uncompressed",
+    "WarmUp",
+    "Wrapper",
+    "compress",
+    "schemes",
+]
+
+make_callable(__name__, "netsim.compress.drive")

@@ -6,16 +6,21 @@ a thousand virtual workers share one scheme object. Nothing here knows networks,
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
 
+import numpy as np
+
+from netsim.compress import wire
 from netsim.errors import NetsimError
 from netsim.lazy import torch
 from netsim.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from typing import Self
 
 Op: TypeAlias = Literal["sum", "gather", "owner", "shard"]
 """How a message travels: `sum` is added in flight; `gather` reaches every worker as it is; `owner` goes to the owners
@@ -23,10 +28,23 @@ of its shards, who decode and average them; `shard` is an owner's re-encoded sha
 
 State: TypeAlias = Any
 Parts: TypeAlias = "tuple[torch.Tensor, ...]"
+T = TypeVar("T")
 
 
 class NonFiniteGradient(NetsimError):
     """A gradient that holds NaN or infinity: no scheme can compress it."""
+
+
+def check_finite(grad: torch.Tensor, what: str) -> None:
+    """Raise NonFiniteGradient, naming `what`, where a gradient holds NaN or infinity."""
+    if math.isfinite(float(grad.sum())):  # NaN and infinity survive a sum; counting them is much slower
+        return
+    bad = grad.numel() - int(torch.isfinite(grad).sum())
+    if bad:
+        raise NonFiniteGradient(
+            f"{what}: {bad} of {grad.numel()} values are NaN or infinite; "
+            "leave that step out, or train with a lower learning rate or without overflowing half precision"
+        )
 
 
 @dataclass(frozen=True)
@@ -40,12 +58,50 @@ class Peer:
 
 
 @dataclass(frozen=True)
+class Key:
+    """All that randomness depends on; generators are made from it per call, so a state never mutates.
+
+    `phase` is 0 when a worker encodes its gradient and 1 when an owner re-encodes an aggregate.
+    """
+
+    seed: int
+    rank: int
+    step: int = 0
+    phase: int = 0
+
+    def own(self, device: torch.device) -> torch.Generator:
+        """Return this worker's generator for this step; the numbers it gives depend on the kind of device."""
+        mixed = np.random.SeedSequence((self.seed % 2**64, self.step, self.phase, 1 + self.rank))
+        return torch.Generator(device).manual_seed(int(mixed.generate_state(1, np.uint64)[0] >> 1))
+
+    def shared(self) -> np.random.Generator:
+        """Return the generator that is the same on all workers for this step, whatever their device."""
+        return np.random.default_rng((self.seed % 2**64, self.step, self.phase, 0))
+
+    def next(self) -> Key:
+        """Return the key of the next step."""
+        return replace(self, step=self.step + 1)
+
+
+@dataclass(frozen=True)
 class Message:
     """What one worker puts on the wire: tensors, their size in the declared wire format, and how they travel."""
 
     parts: Parts
     nbits: int
     op: Op
+    layout: tuple[wire.Field, ...] = ()
+    """The wire format of each part, known to every receiver from the tensor's shape and the scheme's fields."""
+
+    @classmethod
+    def of(cls, op: Op, *coded: tuple[torch.Tensor, int]) -> Message:
+        """Return the message of some parts, each given with the bits its elements take on the wire."""
+        layout = tuple(wire.Field(tuple(part.shape), part.dtype, width) for part, width in coded)
+        return cls(tuple(part for part, _ in coded), sum(one.nbits for one in layout), op, layout)
+
+    def pack(self) -> bytes:
+        """Return the ceil(nbits / 8) bytes of the message; `wire.unpack(data, layout)` gives the parts back."""
+        return wire.pack(self.parts, self.layout)
 
 
 @dataclass
@@ -53,20 +109,33 @@ class Reply:
     """What every worker's message amounts to once the exchange is over; one object shared by all workers."""
 
     parts: Sequence[Parts]
-    _decoded: torch.Tensor | None = field(default=None, repr=False)
+    _made: Any = field(default=None, repr=False)
+
+    def once(self, make: Callable[[], T]) -> T:
+        """Return what `make` gives, computed by the first worker that asks and shared by the others."""
+        if self._made is None:
+            self._made = make()
+        made: T = self._made
+        return made
 
     def mean(self) -> Parts:
-        """Return the element-wise mean over workers of each part (the reply to `sum`)."""
-        return tuple(torch.stack([one.float() for one in same]).mean(0) for same in zip(*self.parts, strict=True))
+        """Return the element-wise mean over workers of each part in float32 (the reply to `sum`)."""
+        return tuple(_mean([one.float() for one in same]) for same in zip(*self.parts, strict=True))
 
     def decoded_mean(self, decode: Callable[[Parts], torch.Tensor]) -> torch.Tensor:
         """Return the mean over workers of the decoded messages, computed once for all workers."""
-        if self._decoded is None:
-            total = decode(self.parts[0]).clone()
-            for one in self.parts[1:]:
-                total += decode(one)
-            self._decoded = total / len(self.parts)
-        return self._decoded
+        return self.once(lambda: _mean(decode(one) for one in self.parts))
+
+
+def _mean(tensors: Sequence[torch.Tensor] | Generator[torch.Tensor]) -> torch.Tensor:
+    """Return the mean of tensors of one shape, added in the order of the workers."""
+    total, count = None, 0
+    for one in tensors:
+        total = one.clone() if total is None else total.add_(one)
+        count += 1
+    if total is None:
+        raise ValueError("an exchange needs at least one worker")
+    return total.div_(count)
 
 
 Exchange: TypeAlias = "Generator[Message, Reply, tuple[torch.Tensor, torch.Tensor, State]]"
@@ -78,10 +147,16 @@ class Scheme(ABC):
 
     kind: ClassVar[str]
     paper: ClassVar[str]
-    ops: ClassVar[frozenset[Op]]
-    """The ops of the messages that `exchange` yields."""
-    unbiased: ClassVar[bool] = False
-    """Whether the expectation of the decoded message is the gradient."""
+
+    @property
+    @abstractmethod
+    def ops(self) -> frozenset[Op]:
+        """Return the ops of the messages that `exchange` may yield."""
+
+    @property
+    def unbiased(self) -> bool:
+        """Return whether the expectation of the decoded message is the gradient."""
+        return False
 
     def init(self, shape: torch.Size, peer: Peer) -> State:
         """Return the state of one worker for one tensor of `shape`, before the first step."""
@@ -89,7 +164,101 @@ class Scheme(ABC):
 
     @abstractmethod
     def exchange(self, grad: torch.Tensor, state: State) -> Exchange:
-        """Exchange one float32 gradient with all workers."""
+        """Exchange one float32 gradient with all workers; neither it nor the state is changed in place."""
+
+    @property
+    def label(self) -> str:
+        """Return the name with the parameters that are not defaults, as in `topk(ratio=0.001)`."""
+        shown = [f"{one.name}={_text(getattr(self, one.name))}" for one in fields(self) if self._tells(one)]  # type: ignore[arg-type]
+        return f"{self.kind}({', '.join(shown)})" if shown else self.kind
+
+    def _tells(self, one: Any) -> bool:
+        return one.name != "inner" and (one.default is MISSING or getattr(self, one.name) != one.default)
+
+    def chain(self) -> list[str]:
+        """Return the kinds, outermost wrapper first."""
+        return [self.kind]
+
+    def chain_at(self, step: int) -> list[str]:
+        """Return the kinds that code anything at a step, outermost first."""
+        return self.chain()
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return a member with its default parameters, for cost tables and contract tests."""
+        return cls()
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class OneShot(Scheme):
+    """A scheme of one message: a member writes `encode` and `decode` and sets `op` to `sum` or `gather`.
+
+    Its state is a `Key`. Encoding and decoding work on any shape, and stay on the gradient's device.
+    """
+
+    op: ClassVar[Op]
+
+    @property
+    def ops(self) -> frozenset[Op]:
+        """Return the one op."""
+        return frozenset({self.op})
+
+    def init(self, shape: torch.Size, peer: Peer) -> Key:
+        """Return the key of the first step."""
+        return Key(peer.seed, peer.rank)
+
+    @abstractmethod
+    def encode(self, grad: torch.Tensor, key: Key) -> Message:
+        """Return the message of a float32 tensor of any shape."""
+
+    @abstractmethod
+    def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
+        """Return the float32 tensor of `shape` that parts stand for; uses no more of the key than all workers share."""
+
+    def exchange(self, grad: torch.Tensor, state: Key) -> Exchange:
+        """Send the encoded gradient; decode the mean of what was summed, or average what was gathered and decoded."""
+        message = self.encode(grad, state)
+        own = self.decode(message.parts, grad.shape, state)
+        reply = yield message
+        if self.op == "sum":
+            mean = reply.once(lambda: self.decode(reply.mean(), grad.shape, state))
+        else:
+            mean = reply.decoded_mean(lambda parts: self.decode(parts, grad.shape, state))
+        return mean, own, state.next()
+
+
+class Wrapper(Scheme):
+    """A scheme around another: a policy that any scheme, or any scheme of one message, can be given."""
+
+    inner: Scheme
+
+    @property
+    def ops(self) -> frozenset[Op]:
+        """Return the ops of the inner scheme."""
+        return self.inner.ops
+
+    @property
+    def label(self) -> str:
+        """Return the inner scheme's label with this one as a suffix, as in `topk+error_feedback`."""
+        return f"{self.inner.label}+{super().label}"
+
+    def chain(self) -> list[str]:
+        """Return the kinds, outermost wrapper first."""
+        return [self.kind, *self.inner.chain()]
+
+    def chain_at(self, step: int) -> list[str]:
+        """Return the kinds that code anything at a step, outermost first."""
+        return [self.kind, *self.inner.chain_at(step)]
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return a wrapper with its default parameters around `none`."""
+        return cls(inner=schemes.get("none").example())  # type: ignore[call-arg]
 
 
 schemes: Registry[Scheme] = Registry("scheme")

@@ -96,7 +96,6 @@ class Bound(Network):
     def __init__(self, env: simpy.Environment, links: Links, plan_time: PlanTime) -> None:
         self.env = env
         self.links = links
-        self.link_bytes = links.nbytes
         self.plans: list[_Plan] = []
         self.timer = Timer(env, self._settle)
         self._plan_time = plan_time

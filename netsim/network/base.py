@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from netsim.registry import Registry
 
@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     import simpy
     from numpy.typing import NDArray
 
+    from netsim.network.links import Links
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
+
+
+Done: TypeAlias = "Callable[[NDArray[np.int64]], None]"
+"""Called with the nodes that have finished, at the instant they finish."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +52,8 @@ class Execution(ABC):
 class Network(ABC):
     """Executes plans in simulated time."""
 
-    link_bytes: NDArray[np.float64]
-    """[L] bytes that every link has been given to carry."""
+    links: Links
+    """The links as the transport achieves them; `links.nbytes` [L] counts what each has been given to carry."""
 
     @abstractmethod
     def begin(
@@ -58,10 +63,6 @@ class Network(ABC):
 
         `collective` says that nobody can finish before everybody has joined, as in every all-reduce and all-gather.
         """
-
-
-if TYPE_CHECKING:
-    Done = Callable[[NDArray[np.int64]], None]
 
 
 class Fidelity(ABC):

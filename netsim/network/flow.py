@@ -68,7 +68,6 @@ class FlowNetwork(Network):
 
     def __init__(self, env: simpy.Environment, topology: Topology, transport: Transport) -> None:
         self.links = Links(topology, transport)
-        self.link_bytes = self.links.nbytes
         self.fluid = Fluid(self.links.capacity, tag_size=3)
         self._timer = Timer(env, self._settle)
         self._env = env

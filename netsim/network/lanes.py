@@ -25,7 +25,7 @@ class Flying(NamedTuple):
     """Where a plan stands at some instant.
 
     Attributes:
-        at: [P] the round each participant is in; the number of rounds where it has finished, -1 where it has not joined.
+        at: [P] the round each participant is in; the number of rounds if it has finished, -1 if it has not joined.
         done: the transfers that have completed in rounds that are not over, as (round, places [K] in it).
         waiting: transfers that have been started but hold no bandwidth yet: (round, place [K], begin_s [K]).
         moving: transfers under way: (round, place [K], bytes left [K]).

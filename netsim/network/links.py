@@ -72,3 +72,8 @@ class Links:
             routed = self.route(one)
             carried = np.repeat(one.nbytes, np.diff(routed.start)) * times[id(one)]
             self.nbytes += np.bincount(routed.links, weights=carried, minlength=len(self.nbytes))
+
+    def latency_s(self, rounds: Sequence[Round]) -> float:
+        """Return the seconds that a plan's longest delays add up to, round by round: its time if nothing had bytes."""
+        longest = {id(one): float(self.route(one).delay_s.max(initial=0.0)) for one in rounds}
+        return sum(longest[id(one)] for one in rounds)

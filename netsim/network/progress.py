@@ -1,4 +1,4 @@
-"""The one rule of time for a plan under way: who may start which transfers, once others have completed. No clock here."""
+"""The one rule of time for a plan under way: who may start which transfers once others have completed. No clock."""
 
 from __future__ import annotations
 
@@ -101,8 +101,7 @@ class Progress:
             ended = numbers >= len(self.rounds)
             over.append(nodes[ended])
             nodes, numbers = nodes[~ended], numbers[~ended]
-            for number in np.unique(numbers):
-                started.append(self._start(int(number), nodes[numbers == number]))
+            started += [self._start(int(number), nodes[numbers == number]) for number in np.unique(numbers)]
             free = self._free(nodes)
             nodes, numbers = nodes[free], numbers[free] + 1
         self._tidy()

@@ -28,7 +28,7 @@ def plan_times(
     collective: bool = True,
 ) -> NDArray[np.float64]:
     """Return [P] the seconds at which each of `nodes` finishes a plan that it joins at `joined_s` (0 if not given)."""
-    env = simpy.Environment()
+    env = simpy.Environment(initial_time=0.0)
     network = fidelity.build(env, topology, transport)
     finish_s = np.full(len(topology.names), np.nan)
 

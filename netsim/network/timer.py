@@ -35,7 +35,7 @@ class Timer:
         epoch = self._epoch
         event = simpy.Event(self._env)
         event.callbacks.append(lambda _: self._fire(epoch))
-        event._ok, event._value = True, None  # noqa: SLF001  (as simpy.Timeout does: triggered when scheduled)
+        event._ok, event._value = True, None
         self._env.schedule(event, priority=LOW, delay=max(at_s - self._env.now, 0.0))
 
     def _fire(self, epoch: int) -> None:

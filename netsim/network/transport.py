@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from annotated_types import Gt, Le
@@ -11,14 +11,13 @@ from netsim.registry import Registry
 from netsim.units import Seconds
 
 
-@dataclass(frozen=True, kw_only=True)
 class Transport:
     """What a protocol makes of a link: the share of the line rate that carries payload, and the cost of a message."""
 
     kind: ClassVar[str]
     paper: ClassVar[str]
-    efficiency: Annotated[float, Gt(0), Le(1)] = 1.0
-    overhead: Seconds = 0.0
+    efficiency: float
+    overhead: float
 
 
 transports: Registry[Transport] = Registry("transport")
@@ -28,6 +27,9 @@ transports: Registry[Transport] = Registry("transport")
 @dataclass(frozen=True, kw_only=True)
 class Ideal(Transport):
     """The line rate itself: efficiency 1, no overhead."""
+
+    efficiency: float = field(default=1.0, init=False)
+    overhead: float = field(default=0.0, init=False)
 
 
 @transports.register("tcp", paper="RFC 793, RFC 7323, IEEE 802.3")

@@ -1,1 +1,5 @@
-"""record."""
+"""Results: tidy tables and provenance."""
+
+from netsim.record.result import PARTS, RUN_COLUMNS, Result
+
+__all__ = ["PARTS", "RUN_COLUMNS", "Result"]

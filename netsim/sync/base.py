@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from netsim.errors import InputError
 from netsim.registry import Registry
@@ -12,14 +12,13 @@ from netsim.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from typing import TypeAlias
-
     import numpy as np
     from numpy.typing import NDArray
 
     from netsim.network.base import Round
 
-    Nodes: TypeAlias = NDArray[np.int64]
+Nodes: TypeAlias = "NDArray[np.int64]"
+"""Indices of nodes of a topology."""
 
 Collective = Literal["sum", "gather", "owner"]
 """What has to be carried: `sum` is reduced in flight, `gather` reaches everyone, `owner` is reduced by shard owners."""

@@ -25,7 +25,7 @@ def all_gather(nbytes: np.ndarray, workers: Nodes) -> list[Round]:
 @syncs.register("ring", paper="Patarasuk, Yuan 2009, doi 10.1016/j.jpdc.2008.09.002")
 @dataclass(frozen=True, kw_only=True)
 class Ring(Sync):
-    """Ring all-reduce: 2(n-1) rounds of S/n bytes. What cannot be summed in flight goes by ring all-gather, n-1 rounds."""
+    """Ring all-reduce: 2(n-1) rounds of S/n bytes. What cannot be summed in flight goes by ring all-gather."""
 
     carries = frozenset[Collective]({"sum", "gather"})
 

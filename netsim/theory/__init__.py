@@ -1,1 +1,1 @@
-"""theory."""
+"""Closed forms, each citing its source; the simulator is tested against them."""

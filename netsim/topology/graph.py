@@ -135,8 +135,8 @@ class Topology:
         """Return [sources, nodes]: the node before each node on the route from each source."""
         missing = np.array([one for one in sources.tolist() if one not in self._predecessors], dtype=np.int64)
         if len(missing):
-            from scipy.sparse import csr_matrix  # noqa: PLC0415  (loaded when something is simulated, not before)
-            from scipy.sparse.csgraph import dijkstra  # noqa: PLC0415
+            from scipy.sparse import csr_matrix
+            from scipy.sparse.csgraph import dijkstra
 
             total_s = float(self.latency_s.sum()) or 1.0
             weight = 1.0 + 0.5 * self.latency_s / total_s

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
-from netsim.registry import Registry
+from netsim.errors import InputError
+from netsim.registry import FileField, Registry
+from netsim.workload import documented
+
+SHIPPED_TABLE = Path(__file__).parent / "costs" / "epyc-7003.json"
+"""The table that was measured for, and is installed with, netsim."""
+TABLE_FORMAT = "netsim coding costs 1"
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,11 @@ FREE = Affine(0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Coding:
-    """What one scheme costs: encoding a tensor, decoding a message, each per call."""
+    """What one scheme or wrapper costs: encoding a tensor, decoding a message, each per call.
+
+    What a wrapper adds to its inner scheme is element-wise work that is done once a step, however many messages
+    arrive: all of it counts as encoding.
+    """
 
     encode: Affine
     decode: Affine
@@ -71,3 +85,91 @@ class Free(CostModel):
     def source(self) -> str:
         """Say that nothing was measured."""
         return "free (no coding time)"
+
+
+@costs.register("documented", paper="Espresso, EuroSys 2023; Cupcake, MLSys 2023")
+@dataclass(frozen=True, kw_only=True)
+class Documented(CostModel):
+    """Published coding times of a V100; estimates from memory traffic where nothing is published.
+
+    `scaled_sign` takes the figures of EF-SignSGD, `onebit` of One-bit, `topk` of DGC and `randomk` of Random-K. Those
+    of `fp16`, `bf16`, `qsgd`, `powersgd`, the wrappers and a server's sum are estimated. Every figure is in
+    `netsim.workload.documented`, with its source.
+    """
+
+    def coding(self, scheme_kind: str) -> Coding:
+        """Return the published or estimated figures."""
+        if scheme_kind not in documented.FIGURES:
+            raise InputError(
+                f"cost model 'documented' has no figures for scheme {scheme_kind!r}",
+                "choose cost 'free', or measure with `netsim calibrate-schemes --out FILE` and choose 'measured'",
+                "cost",
+            )
+        figures = documented.FIGURES[scheme_kind]
+        return Coding(Affine(*figures.encode), Affine(*figures.decode))
+
+    def aggregate(self) -> Affine:
+        """Return the estimate for a server's CPU."""
+        return Affine(*documented.AGGREGATE)
+
+    def source(self) -> str:
+        """Name the papers."""
+        return f"{documented.DEVICE}, as published: Espresso (EuroSys 2023), Cupcake (MLSys 2023); others estimated"
+
+
+@costs.register("measured")
+@dataclass(frozen=True, kw_only=True)
+class Measured(CostModel):
+    """Coding times that `netsim calibrate-schemes` measured on a device.
+
+    `table` is the JSON file it wrote, or the name of one in a folder `costs`; the default is a table installed with
+    netsim, measured on one core of a server's CPU.
+    """
+
+    table: Annotated[str, FileField(("costs",), ".json")] | None = None
+
+    @cached_property
+    def _read(self) -> dict[str, Any]:
+        path = Path(self.table) if self.table else SHIPPED_TABLE
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise self._broken(f"cannot be read: {error}") from error
+        if not isinstance(table, dict) or table.get("format") != TABLE_FORMAT:
+            raise self._broken("is not a table of coding costs")
+        return table
+
+    def _broken(self, problem: str) -> InputError:
+        remedy = "write a new one with `netsim calibrate-schemes --out FILE`"
+        return InputError(f"cost table {self.table or SHIPPED_TABLE.name!r} {problem}", remedy, "cost.table")
+
+    def coding(self, scheme_kind: str) -> Coding:
+        """Return the measured times of a scheme."""
+        found = self._part(self._read, "schemes")
+        if scheme_kind not in found:
+            raise self._broken(f"holds no times of scheme {scheme_kind!r}")
+        times = self._part(found, scheme_kind)
+        return Coding(self._affine(times, "encode"), self._affine(times, "decode"))
+
+    def aggregate(self) -> Affine:
+        """Return the measured time of adding one tensor to another."""
+        return self._affine(self._read, "aggregate")
+
+    def _part(self, table: dict[str, Any], name: str) -> dict[str, Any]:
+        found = table.get(name)
+        if not isinstance(found, dict):
+            raise self._broken(f"is damaged at {name!r}")
+        return found
+
+    def _affine(self, table: dict[str, Any], name: str) -> Affine:
+        values = self._part(table, name)
+        good = values.keys() == {one.name for one in fields(Affine)}
+        if not good or not all(isinstance(one, int | float) and 0 <= one < math.inf for one in values.values()):
+            raise self._broken(f"is damaged at {name!r}")
+        return Affine(**values)
+
+    def source(self) -> str:
+        """Return the device, when it was measured and with what."""
+        read = self._read
+        threads = f" ({read.get('threads')} used)" if read.get("threads") else ""
+        return f"{read.get('device')}{threads}, measured {read.get('date')} with torch {read.get('torch')}"

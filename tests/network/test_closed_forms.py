@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from netsim.api import collective_time, transfer_times
 from netsim.errors import InputError
-from netsim.network import Round, Transport, fidelities, transports
+from netsim.network import Round, fidelities, transports
 from netsim.network.run import plan_times
 from netsim.network.transport import Tcp
 from netsim.sync import AllGather, AllToAll, ParameterServer, Payload, Ring, Tree
@@ -231,7 +231,7 @@ def test_no_protocol_is_spoken_inside_a_machine(network):
         hop_bandwidth=hop_bytes_per_s,
         hop_latency=hop_s,
     ).build()
-    transport = Transport(efficiency=0.5, overhead=1e-3)
+    transport = Tcp(efficiency=0.5, overhead=1e-3)
     fidelity = fidelities.get(network)()
 
     def alone_s(src, dst):

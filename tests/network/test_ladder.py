@@ -180,13 +180,13 @@ def test_bytes_in_are_bytes_out(network, seed):
     built.begin(rounds, topology.workers, lambda _: times.append(env.now), collective=False).join(topology.workers)
     env.run()
     size = len(topology.names)
-    out, into = (np.bincount(ends, built.link_bytes, size) for ends in (topology.link_src, topology.link_dst))
+    out, into = (np.bincount(ends, built.links.nbytes, size) for ends in (topology.link_src, topology.link_dst))
     sent = sum(np.bincount(one.src, one.nbytes, size) for one in rounds)
     received = sum(np.bincount(one.dst, one.nbytes, size) for one in rounds)
     np.testing.assert_allclose(out - into, sent - received, atol=1e-6 * max(out.sum(), 1.0))
     assert sent.sum() == pytest.approx(received.sum())
     if network == "flow":  # what a link has carried, it had the time to carry
-        assert (built.link_bytes <= topology.capacity_bytes_per_s * max(times) * (1 + 1e-9)).all()
+        assert (built.links.nbytes <= topology.capacity_bytes_per_s * max(times) * (1 + 1e-9)).all()
 
 
 @any_plan

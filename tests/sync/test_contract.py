@@ -104,7 +104,7 @@ def test_bytes_of_the_rounds_are_the_bytes_on_the_links(sync, op, n):
     env.run()
     assert sorted(finished) == nodes.tolist()
     total = sum(one.nbytes.sum() for one in rounds)
-    assert network.link_bytes.sum() == pytest.approx(2 * total)  # host to switch, switch to host
+    assert network.links.nbytes.sum() == pytest.approx(2 * total)  # host to switch, switch to host
 
 
 @each

@@ -1,0 +1,213 @@
+"""The command line's grammar: commands, options, defaults and help texts. Nothing here imports more than argparse."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Fill = Callable[[argparse.ArgumentParser], None]
+
+REGISTRIES = ("schemes", "sync", "topologies", "networks", "transports", "tasks", "traces", "optimizers")
+PLOTS = ("speedup", "breakdown", "heatmap", "timeline", "error")
+DEFAULT_SIZES = "1kB,10kB,100kB,1MB,10MB,100MB,1GB"
+DEFAULT_TOPOLOGY = "{kind: star, workers: 8, bandwidth: 10 Gbit/s, latency: 25 us}"
+_EXIT_CODES = """exit codes: 0 done, 1 the input is wrong, 2 wrong usage, 70 a defect of netsim, 130 interrupted"""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its name, what it does, how it is used, and what adds its options."""
+
+    name: str
+    does: str
+    example: str
+    fill: Fill
+
+
+def parser(version: str) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    root = argparse.ArgumentParser(
+        prog="netsim",
+        description="Predicts how much faster training gets if gradients are compressed: which scheme, over ring\n"
+        "all-reduce or a parameter server, on which cluster.",
+        epilog=f"example: netsim run scenarios/quickstart.yaml\n\n{_EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("--version", action="version", version=f"netsim {version}")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        one = commands.add_parser(
+            command.name,
+            help=command.does,
+            description=f"{command.does[0].upper()}{command.does[1:]}.",
+            epilog=f"example: {command.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.fill(one)
+        one.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+        one.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return root
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE; write for example --set topology.workers=16")
+    return key.strip(), value.strip()
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of steps; write for example 0,10,100")
+    return tuple(int(part) for part in parts)
+
+
+def _scenarios(one: argparse.ArgumentParser) -> None:
+    one.add_argument("scenarios", nargs="+", metavar="SCENARIO", type=Path, help="a scenario file (YAML)")
+    _overrides(one)
+
+
+def _overrides(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", type=_setting,
+        help="replace a key of the scenario, such as topology.workers=16; may be repeated",
+    )  # fmt: skip
+    one.add_argument("--network", metavar="KIND", help="replace the network fidelity: ideal, analytic or flow")
+
+
+def _run(one: argparse.ArgumentParser) -> None:
+    _scenarios(one)
+    one.add_argument(
+        "--out", metavar="DIR", type=Path, help="folder for the result (default: results/ and the scenario's name)"
+    )
+    processors = os.cpu_count() or 1
+    one.add_argument(
+        "--jobs", metavar="N", type=_positive, default=processors,
+        help="processes that simulate (default: one a processor, here %(default)s)",
+    )  # fmt: skip
+    one.add_argument("--resume", action="store_true", help="keep the points that --out already holds")
+    one.add_argument("--no-plots", dest="plots", action="store_false", help="draw no figures")
+
+
+def _list(one: argparse.ArgumentParser) -> None:
+    one.add_argument("what", nargs="?", choices=REGISTRIES, help="one registry (default: all)")
+
+
+def _plot(one: argparse.ArgumentParser) -> None:
+    one.add_argument("result", metavar="RESULT_DIR", type=Path, help="the folder that `netsim run` wrote")
+    one.add_argument("--kind", choices=PLOTS, default="speedup", help="the figure (default: %(default)s)")
+    one.add_argument("--x", metavar="COLUMN", default="", help="x axis of speedup, any column of runs.csv")
+    one.add_argument(
+        "--point", metavar="N", type=_positive, action="append", default=[],
+        help="show the Nth row of runs.csv in the timeline; may be repeated (default: none and the fastest scheme)",
+    )  # fmt: skip
+    one.add_argument("--step", type=int, default=0, metavar="N", help="the step of the timeline (default: %(default)s)")
+    one.add_argument("--out", metavar="FILE", type=Path, help="the picture (default: RESULT_DIR/plots/KIND.png)")
+
+
+def _capture(one: argparse.ArgumentParser) -> None:
+    one.add_argument("task", metavar="TASK", help="a built-in task; see netsim list tasks")
+    one.add_argument("--out", metavar="TRACE", type=Path, required=True, help="the trace file to write")
+    one.add_argument("--workers", metavar="W", type=_positive, default=4, help="virtual workers (default: %(default)s)")
+    one.add_argument("--steps", metavar="LIST", type=_steps, help="steps to capture (default: early, middle and late)")
+    one.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="default: %(default)s")
+    one.add_argument("--batch", metavar="B", type=_positive, help="samples a worker (default: the task's)")
+    one.add_argument("--seed", metavar="N", type=int, default=0, help="of weights and samples (default: %(default)s)")
+
+
+def _inspect(one: argparse.ArgumentParser) -> None:
+    one.add_argument("trace", metavar="TRACE", type=Path, help="a trace file")
+
+
+def _collective(one: argparse.ArgumentParser) -> None:
+    one.add_argument("name", metavar="NAME", help="all_reduce or all_gather")
+    one.add_argument("--algorithm", metavar="A", default="ring", help="who sends what to whom (default: %(default)s)")
+    one.add_argument(
+        "--topology", metavar="YAML", default=DEFAULT_TOPOLOGY,
+        help="a file, or a map as in a scenario (default: %(default)s)",
+    )  # fmt: skip
+    one.add_argument("--sizes", metavar="LIST", default=DEFAULT_SIZES, help="bytes (default: %(default)s)")
+    one.add_argument("--network", metavar="KIND", default="flow", help="network fidelity (default: %(default)s)")
+    one.add_argument("--transport", metavar="KIND", default="ideal", help="transport (default: %(default)s)")
+
+
+def _explain(one: argparse.ArgumentParser) -> None:
+    one.add_argument("scenario", metavar="SCENARIO", type=Path, help="a scenario file (YAML)")
+    _overrides(one)
+    one.add_argument(
+        "--point", metavar="N", type=_positive, action="append", default=[],
+        help="explain the Nth point only; may be repeated (default: all points)",
+    )  # fmt: skip
+
+
+def _nothing(_: argparse.ArgumentParser) -> None:
+    """Add no option."""
+
+
+def _calibrate(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--out", metavar="FILE", type=Path, required=True, help="the cost table to write")
+    one.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="default: %(default)s")
+
+
+COMMANDS = (
+    Command(
+        "run",
+        "simulate every point of scenarios, print the speedup table, write tables and figures",
+        "netsim run scenarios/quickstart.yaml --set topology.workers=32 --jobs 2",
+        _run,
+    ),
+    Command(
+        "check",
+        "validate every point of scenarios without simulating",
+        "netsim check scenarios/quickstart.yaml",
+        _scenarios,
+    ),
+    Command("list", "list schemes, architectures, topologies and all else by name", "netsim list schemes", _list),
+    Command(
+        "plot",
+        "draw a figure from a result's tables",
+        "netsim plot results/quickstart --kind speedup --x workers --out speedup.pdf",
+        _plot,
+    ),
+    Command(
+        "capture",
+        "train a built-in task and record every worker's gradients",
+        "netsim capture resnet20-digits --out resnet20.trace --workers 8",
+        _capture,
+    ),
+    Command("inspect", "show what a trace holds", "netsim inspect resnet20.trace", _inspect),
+    Command(
+        "collective",
+        "time one collective alone, in the columns of nccl-tests",
+        "netsim collective all_reduce --sizes 1MB,16MB --transport tcp",
+        _collective,
+    ),
+    Command(
+        "explain",
+        "say where one step's time goes, what bounds it, and how much each input matters",
+        "netsim explain scenarios/quickstart.yaml --set topology.bandwidth='1 Gbit/s' --point 2",
+        _explain,
+    ),
+    Command(
+        "schema", "print the JSON Schema of a scenario, for editors", "netsim schema > scenario.schema.json", _nothing
+    ),
+    Command(
+        "calibrate-schemes",
+        "measure what encoding and decoding cost on this machine",
+        "netsim calibrate-schemes --out costs.json",
+        _calibrate,
+    ),
+)

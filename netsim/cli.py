@@ -1,0 +1,279 @@
+"""The command line: prints and exit codes only; what a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netsim.arguments import parser
+from netsim.errors import InputError, NetsimError, ScenarioErrors
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping, Sequence
+
+    from netsim.scenario.schema import Scenario
+
+DONE, WRONG_INPUT, DEFECT, INTERRUPTED, BROKEN_PIPE = 0, 1, 70, 130, 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code; wrong usage exits with 2."""
+    arguments = parser(_version()).parse_args(argv)
+    try:
+        code = _COMMANDS[arguments.command](arguments)
+        sys.stdout.flush()
+    except NetsimError as error:
+        _report(error, arguments)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone; Python must not fail once more when it flushes what is left at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:
+        if arguments.debug:
+            traceback.print_exc()
+        said = " ".join(str(error).split())
+        print(f"netsim: defect: {type(error).__name__}: {said}; run again with --debug for details", file=sys.stderr)
+        return DEFECT
+    return code
+
+
+def _version() -> str:
+    try:
+        return version("gradnetsim")
+    except PackageNotFoundError:
+        return "source tree"
+
+
+def _report(error: NetsimError, arguments: argparse.Namespace) -> None:
+    if arguments.debug:
+        traceback.print_exc()
+    problems = error.problems if isinstance(error, ScenarioErrors) else (error,)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if arguments.json:
+        _print_json({"errors": [_fields(problem) for problem in problems]})
+
+
+def _fields(problem: NetsimError) -> dict[str, Any]:
+    return dict(vars(problem)) if isinstance(problem, InputError) else {"problem": str(problem)}
+
+
+def _print_json(value: object) -> None:
+    json.dump(value, sys.stdout, indent=2, default=_plain, allow_nan=False)
+    print()
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _records(table: Any) -> list[dict[str, Any]]:
+    """Return the rows of a table for JSON, which knows no NaN."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
+
+
+def _say(arguments: argparse.Namespace, text: str) -> None:
+    """Print what is for people: on standard output, or beside it where that is for machines."""
+    print(text, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+
+
+def _load(arguments: argparse.Namespace, paths: Sequence[Path]) -> list[Scenario]:
+    from netsim.scenario.load import load_all
+
+    overrides = dict(arguments.settings)
+    if arguments.network:
+        overrides["network.kind"] = arguments.network
+    return load_all(paths, overrides)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    scenarios = _load(arguments, arguments.scenarios)
+    out = arguments.out or Path("results") / "+".join(dict.fromkeys(one.name for one in scenarios))
+    from netsim.report.tables import details, summary
+    from netsim.sweep import sweep
+
+    runs = sweep(
+        scenarios, jobs=arguments.jobs, out=out, resume=arguments.resume, progress=sys.stderr.isatty()
+    )  # fmt: skip
+    (out / "table.txt").write_text(f"{summary(runs, blocks=0)}\n\n{details(runs)}\n", encoding="utf-8")
+    pictures = _draw_standard(out) if arguments.plots else []
+    _say(arguments, summary(runs))
+    _say(arguments, f"\nTables: {out}{os.sep} (runs.csv; every point in detail: table.txt)")
+    if pictures:
+        _say(arguments, f"Figures: {', '.join(map(str, pictures))}")
+    if arguments.json:
+        _print_json({"out": str(out), "figures": list(map(str, pictures)), "runs": _records(runs)})
+    return DONE
+
+
+def _draw_standard(out: Path) -> list[Path]:
+    from netsim.report.plot import STANDARD, draw, save
+
+    pictures = []
+    for kind in STANDARD:
+        pictures.append(out / "plots" / f"{kind}.png")
+        save(draw(out, kind), pictures[-1])
+    return pictures
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    scenarios = _load(arguments, arguments.scenarios)
+    counts: dict[str, int] = {}
+    for one in scenarios:
+        counts[one.name] = counts.get(one.name, 0) + 1
+    for name, count in counts.items():
+        _say(arguments, f"{name}: {count} {'point' if count == 1 else 'points'}, no problem found")
+    if arguments.json:
+        _print_json({"errors": [], "points": counts})
+    return DONE
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from netsim.catalogue import catalogue
+    from netsim.report.text import entries
+
+    found = catalogue(arguments.what)
+    if arguments.json:
+        _print_json({what: [one._asdict() for one in members] for what, members in found.items()})
+        return DONE
+    blocks = []
+    for what, members in found.items():
+        rows = [(one.name, f"{one.summary} [{one.source}]" if one.source else one.summary) for one in members]
+        blocks.append("\n".join([what, *(entries(rows) or ["  none"])]))
+    print("\n\n".join(blocks))
+    return DONE
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from netsim.report.plot import draw, save
+
+    out = arguments.out or arguments.result / "plots" / f"{arguments.kind}.png"
+    rows = [number - 1 for number in arguments.point]
+    save(draw(arguments.result, arguments.kind, arguments.x, rows, arguments.step), out)
+    _say(arguments, str(out))
+    if arguments.json:
+        _print_json({"figure": str(out)})
+    return DONE
+
+
+def _capture(arguments: argparse.Namespace) -> int:
+    from netsim.workload.capture import capture
+
+    progress = _progress if sys.stderr.isatty() else None
+    capture(
+        arguments.task, arguments.out, workers=arguments.workers, steps=arguments.steps, device=arguments.device,
+        batch=arguments.batch, seed=arguments.seed, progress=progress,
+    )  # fmt: skip
+    _say(arguments, f"{arguments.out} ({arguments.out.stat().st_size:,} bytes); netsim inspect shows what it holds")
+    if arguments.json:
+        _print_json({"trace": str(arguments.out)})
+    return DONE
+
+
+def _progress(done: int, total: int) -> None:
+    print(f"\rstep {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+def _collective(arguments: argparse.Namespace) -> int:
+    from netsim.collective import busbw_factor, parse_sizes, parse_topology, time_collective
+    from netsim.report.text import Column, table
+
+    topology = parse_topology(arguments.topology, arguments.algorithm)
+    rows = time_collective(
+        topology, arguments.name, parse_sizes(arguments.sizes), arguments.algorithm, arguments.network,
+        arguments.transport,
+    )  # fmt: skip
+    if arguments.json:
+        _print_json([row._asdict() for row in rows])
+        return DONE
+    workers = len(topology.workers)
+    print(f"# {arguments.name} between {workers} workers over {arguments.algorithm}, {arguments.network} network")
+    print(f"# busbw = algbw x {busbw_factor(arguments.name, workers):.4g}")
+    headings = ("size|(B)", "count|(elements)", "type|", "time|(us)", "algbw|(GB/s)", "busbw|(GB/s)")
+    cells = [
+        (f"{row.size_bytes:.0f}", f"{row.elements:.0f}", "float", f"{row.time_s * 1e6:.2f}", *map(_rate, row[3:]))
+        for row in rows
+    ]
+    print("\n".join(table([Column(heading) for heading in headings], cells)))
+    return DONE
+
+
+def _rate(bytes_per_s: float) -> str:
+    return f"{bytes_per_s / 1e9:.3f}"
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from netsim.explain import explain
+    from netsim.report.explanation import explained
+
+    scenarios = _load(arguments, [arguments.scenario])
+    for number in arguments.point:
+        if number > len(scenarios):
+            raise InputError(f"there is no point {number}", f"the scenario has {len(scenarios)}", path="--point")
+    found: list[dict[str, Any]] = []
+    for number, scenario in enumerate(scenarios, start=1):
+        if arguments.point and number not in arguments.point:
+            continue
+        explanation = explain(scenario)
+        changes = [change._asdict() for change in explanation.changes]
+        found.append({"point": number, "run": explanation.run, "changes": changes})
+        _say(arguments, f"{explained(number, explanation.run, explanation.changes)}\n")
+    if arguments.json:
+        _print_json(found)
+    return DONE
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from netsim.report.inspection import inspected
+    from netsim.workload.describe import describe
+
+    held = describe(arguments.trace)
+    if arguments.json:
+        _print_json(held)
+    else:
+        print(inspected(held))
+    return DONE
+
+
+def _schema(_: argparse.Namespace) -> int:
+    from netsim.scenario.load import json_schema
+
+    _print_json(json_schema())
+    return DONE
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from netsim.engine.calibrate import calibrate, write_table
+
+    costs = calibrate(arguments.device, progress=lambda kind: print(f"measuring {kind}", file=sys.stderr, flush=True))
+    write_table(costs, arguments.out)
+    _say(arguments, f"{arguments.out}: {len(costs['schemes'])} schemes measured on {costs['device']}")
+    _say(arguments, f"Use it in a scenario with cost: {{kind: measured, table: {arguments.out}}}")
+    if arguments.json:
+        _print_json(costs)
+    return DONE
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "check": _check,
+    "list": _list,
+    "plot": _plot,
+    "capture": _capture,
+    "inspect": _inspect,
+    "collective": _collective,
+    "explain": _explain,
+    "schema": _schema,
+    "calibrate-schemes": _calibrate,
+}

@@ -1,0 +1,118 @@
+"""Drive the workers of one exchange in lock step, and try a scheme on tensors at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from netsim.compress.base import Message, Peer, Reply, Scheme, State, check_finite
+from netsim.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from netsim.compress.base import Exchange
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an exchange gives: the estimate all workers share, and for each worker what it sent and keeps.
+
+    Attributes:
+        mean: the workers' common estimate of the mean gradient.
+        own: each worker's own contribution.
+        states: each worker's state for the next step.
+        messages: rounds of the exchange, each with the messages of all workers.
+    """
+
+    mean: torch.Tensor
+    own: list[torch.Tensor]
+    states: list[State]
+    messages: tuple[list[Message], ...]
+
+
+def exchange(scheme: Scheme, grads: Sequence[torch.Tensor], states: Sequence[State], what: str = "gradient") -> Outcome:
+    """Exchange one tensor between all workers.
+
+    Args:
+        scheme: the scheme that all workers run.
+        grads: a float32 gradient for each worker, all of one shape.
+        states: a state for each worker, from `scheme.init` or the last outcome.
+        what: what to call the tensor in an error, such as its name and step.
+
+    Raises:
+        NonFiniteGradient: where a gradient holds NaN or infinity.
+    """
+    for rank, grad in enumerate(grads):
+        check_finite(grad, f"{what} of worker {rank}")
+    running = [scheme.exchange(grad, state) for grad, state in zip(grads, states, strict=True)]
+    rounds: list[list[Message]] = []
+    reply: Reply | None = None
+    while True:
+        messages, finished = _advance(running, reply)
+        if finished:
+            estimates, own, kept = zip(*finished, strict=True)
+            return Outcome(estimates[0], list(own), list(kept), tuple(rounds))
+        rounds.append(messages)
+        reply = Reply([message.parts for message in messages])
+
+
+def _advance(running: Sequence[Exchange], reply: Reply | None) -> tuple[list[Message], list[Any]]:
+    """Run every worker to its next message or to its end; return the messages and what ended workers return."""
+    messages, finished = [], []
+    for worker in running:
+        try:
+            messages.append(next(worker) if reply is None else worker.send(reply))
+        except StopIteration as end:
+            finished.append(end.value)
+    if (messages and finished) or len({message.op for message in messages}) > 1:
+        raise RuntimeError("workers of one exchange must send the same kinds of messages")
+    return messages, finished
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What a scheme makes of some gradients.
+
+    Attributes:
+        mean: the estimate of the mean gradient that every worker ends with.
+        nbits_per_worker: the bits that the busiest worker sends, over all messages.
+        rel_error: Euclidean norm of (estimate - mean) over that of the mean.
+    """
+
+    mean: torch.Tensor
+    nbits_per_worker: int
+    rel_error: float
+
+
+def compress(scheme: Scheme, grads: torch.Tensor, seed: int = 0) -> Compressed:
+    """Exchange the gradients of some workers once, from fresh states, every worker owning a shard.
+
+    Args:
+        scheme: any scheme.
+        grads: [workers, ...] one gradient a worker; converted to float32.
+        seed: seed of the scheme's randomness.
+
+    Raises:
+        InputError: where `grads` holds no worker or no floating-point numbers.
+        NonFiniteGradient: where a gradient holds NaN or infinity.
+    """
+    if grads.dim() < 1 or not len(grads) or not grads.is_floating_point():
+        raise InputError(
+            f"cannot compress a {grads.dtype} tensor of shape {list(grads.shape)}",
+            "give floating-point gradients stacked along a first dimension of workers",
+        )
+    each = list(grads.detach().float())
+    peers = [Peer(rank, workers=len(each), owners=len(each), seed=seed) for rank in range(len(each))]
+    outcome = exchange(scheme, each, [scheme.init(each[0].shape, peer) for peer in peers])
+    sent = [sum(message.nbits for message in of_worker) for of_worker in zip(*outcome.messages, strict=True)]
+    return Compressed(outcome.mean, max(sent), relative_error(outcome.mean, grads.detach().double().mean(0)))
+
+
+def relative_error(estimate: torch.Tensor, exact: torch.Tensor) -> float:
+    """Return the Euclidean norm of (estimate - exact) over that of exact, in float64; 0 where both are zero."""
+    error = float((estimate.double() - exact.double()).norm())
+    norm = float(exact.double().norm())
+    return error / norm if norm else (0.0 if not error else float("inf"))

@@ -1,0 +1,62 @@
+"""PowerSGD: a low-rank approximation found by one step of power iteration over the workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge
+
+from netsim.compress.base import Exchange, Key, Message, Op, Peer, Scheme, schemes
+from netsim.lazy import torch
+
+
+@schemes.register("powersgd", paper="Vogels et al., NeurIPS 2019 (arXiv:1905.13727)")
+@dataclass(frozen=True, kw_only=True)
+class PowerSGD(Scheme):
+    """Rank-r approximation G = P Q^T of a matrix, warm-started. Biased: wrap in error_feedback.
+
+    Wire, for a tensor seen as a matrix m x k (first dimension against the rest): 32 r m bits, then 32 r k bits, both
+    summable. Vectors, and matrices of which (m + k) r >= m k, travel raw: 32 d bits. As in the paper, what a worker
+    has contributed is the common estimate, so under error feedback gradient = average + residual.
+    """
+
+    rank: Annotated[int, Ge(1)] = 2
+    ops: ClassVar[frozenset[Op]] = frozenset({"sum"})
+
+    def init(self, shape: torch.Size, peer: Peer) -> torch.Tensor | None:
+        """Return an orthonormal Q [k, r], the same on all workers, or None for a tensor that travels raw."""
+        if not self._saves(shape):
+            return None
+        drawn = Key(peer.seed, peer.rank).shared().standard_normal((shape.numel() // shape[0], self.rank))
+        return _orthonormal(torch.from_numpy(drawn.astype(np.float32)))
+
+    def exchange(self, grad: torch.Tensor, state: torch.Tensor | None) -> Exchange:
+        """Average P = G Q, then Q = G^T P; the estimate is P Q^T and Q is kept for the next step."""
+        if state is None:
+            reply = yield Message.of("sum", (grad, 32))
+            return reply.once(lambda: reply.mean()[0]), grad, None
+        matrix = grad.reshape(grad.shape[0], -1)
+        first = yield Message.of("sum", (matrix @ state.to(grad.device), 32))
+        p = first.once(lambda: _orthonormal(first.mean()[0]))
+        second = yield Message.of("sum", (matrix.T @ p, 32))
+        mean, q = second.once(lambda: _product(p, second.mean()[0], grad.shape))
+        return mean, mean, q
+
+    def _saves(self, shape: torch.Size) -> bool:
+        if len(shape) < 2 or not shape.numel():
+            return False
+        rows, columns = shape[0], shape.numel() // shape[0]
+        return (rows + columns) * self.rank < rows * columns
+
+
+def _orthonormal(matrix: torch.Tensor) -> torch.Tensor:
+    """Return an orthonormal basis of the columns; any basis where they are zero."""
+    basis: torch.Tensor = torch.linalg.qr(matrix).Q
+    return basis
+
+
+def _product(p: torch.Tensor, q: torch.Tensor, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return P Q^T in the tensor's shape, and the basis from which the next step starts."""
+    return (p @ q.T).reshape(shape), _orthonormal(q)

@@ -1,0 +1,208 @@
+"""Measure what the schemes cost on this device: the table behind cost model `measured`."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.optimize import nnls
+
+from netsim.compress import OneShot, Peer, Uncompressed, Wrapper, schemes
+from netsim.compress.base import Key, Reply
+from netsim.errors import InputError
+from netsim.lazy import torch
+from netsim.workload.cost import FREE, TABLE_FORMAT, Affine, Coding
+from netsim.workload.device import choose_device, clock_of, device_name, driver_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from netsim.compress import Scheme
+    from netsim.workload.device import Clock
+
+SIZES = tuple(2**power for power in range(10, 23, 2))
+"""Elements of the tensors that are measured."""
+LEAST_S = 1e-6
+"""Shorter times count as this one when errors are weighed: no clock tells them apart."""
+
+
+def calibrate(
+    device: str = "auto",
+    sizes: Sequence[int] = SIZES,
+    repeats: int = 10,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Measure encoding and decoding of every registered scheme, with its default parameters, on Gaussian matrices.
+
+    Encoding is everything up to the last reply, decoding what follows it for one message; a wrapper is booked with what
+    it adds to `none`, and `none` with nothing. Times are medians after a warm-up call, by CUDA events or the monotonic
+    clock. Fitted is max(floor, fixed + slope x) (Cupcake, MLSys 2023).
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+        sizes: elements of the tensors, at least two different ones.
+        repeats: calls for each median.
+        progress: called with the name of each scheme before it is measured.
+
+    Returns:
+        The table, as `write_table` stores it: device, versions, date, the fits and the medians behind them.
+
+    Raises:
+        InputError: where there is no such device, or too few sizes or repeats.
+    """
+    chosen = choose_device(device)
+    counts = sorted(set(sizes))
+    if len(counts) < 2 or counts[0] < 1 or repeats < 1:
+        raise InputError("calibration needs two different sizes and one repeat", "give for example sizes 1024, 65536")
+    measured = {}
+    for kind in schemes:
+        if progress:
+            progress(kind)
+        measured[kind] = _measure(schemes.get(kind).example(), counts, chosen, repeats)
+    return {
+        "format": TABLE_FORMAT,
+        "device": device_name(chosen),
+        "driver": driver_name(chosen),
+        "torch": torch.__version__,
+        "netsim": _version(),
+        "threads": torch.get_num_threads() if chosen.type == "cpu" else 0,
+        "date": datetime.now(UTC).date().isoformat(),
+        "repeats": repeats,
+        "aggregate": asdict(fit(counts, _adding_s(counts, chosen, repeats))),
+        "schemes": measured,
+    }
+
+
+def _version() -> str:
+    try:
+        return version("gradnetsim")
+    except PackageNotFoundError:
+        return "source tree"
+
+
+def write_table(table: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a table as JSON; the file is replaced at once or not at all."""
+    target = Path(path)
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(
+            f"cannot write {str(target)!r}: {error.strerror}", "choose a folder that exists", "out"
+        ) from error
+
+
+def fit(elements: Sequence[int], seconds: Sequence[float]) -> Affine:
+    """Return the floor, fixed part and slope with the least squared relative error, none of them negative.
+
+    Every split of the sizes, in rising order, into a flat part and a straight line is tried.
+    """
+    x, t = np.asarray(elements, dtype=float), np.asarray(seconds, dtype=float)
+    weight = 1 / np.maximum(t, LEAST_S)
+    line = np.stack([weight, weight * x], axis=1)
+    best, least = FREE, float("inf")
+    for flat in range(len(x) - 1):
+        (fixed, slope), _ = nnls(line[flat:], (weight * t)[flat:])
+        floor = np.sum((weight**2 * t)[:flat]) / np.sum(weight[:flat] ** 2) if flat else 0.0
+        error = float(np.sum((weight * (np.maximum(floor, fixed + slope * x) - t)) ** 2))
+        if error < least * (1 - 1e-9):
+            best, least = Affine(*(float(f"{value:.4g}") for value in (floor, fixed, slope))), error
+    return best
+
+
+def _measure(scheme: Scheme, sizes: Sequence[int], device: torch.device, repeats: int) -> dict[str, Any]:
+    """Return a scheme's entry of the table: the fits, and the medians [s] at each size."""
+    if isinstance(scheme, Uncompressed):
+        return asdict(Coding(FREE, FREE))
+    encode_s, decode_s = [], []
+    for size in sizes:
+        grad = _matrix(size, device)
+        times = _times(scheme, grad, repeats)
+        if isinstance(scheme, Wrapper):
+            plain = _drive(Uncompressed(), grad, repeats)
+            encode_s.append(_surplus(times.sum(axis=1), plain.sum(axis=1)))
+            decode_s.append(0.0)
+        else:
+            encode_s.append(float(np.median(times[:, 0])))
+            decode_s.append(float(np.median(times[:, 1])))
+    fits = asdict(Coding(fit(sizes, encode_s), fit(sizes, decode_s)))
+    medians = [[float(f"{value:.4g}") for value in values] for values in (encode_s, decode_s)]
+    return fits | {"elements": list(sizes), "encode_s": medians[0], "decode_s": medians[1]}
+
+
+def _matrix(size: int, device: torch.device) -> torch.Tensor:
+    """Return a Gaussian matrix of about `size` elements, as square as powers of two allow."""
+    rows = 2 ** (size.bit_length() // 2)
+    return torch.randn(max(1, size // rows), rows, generator=torch.Generator().manual_seed(size)).to(device)
+
+
+def _times(scheme: Scheme, grad: torch.Tensor, repeats: int) -> NDArray[np.float64]:
+    """Return the seconds [repeats, 2] of encodings and decodings, after one that does not count."""
+    if not isinstance(scheme, OneShot):
+        return _drive(scheme, grad, repeats)
+    clock, key, times = clock_of(grad.device), Key(seed=0, rank=0), []
+    for _ in range(repeats + 1):
+        start = clock.mark()
+        message = scheme.encode(grad, key)
+        middle = clock.mark()
+        scheme.decode(message.parts, grad.shape, key)
+        times.append(_between(clock, (start, middle, clock.mark())))
+    return np.array(times[1:])
+
+
+def _drive(scheme: Scheme, grad: torch.Tensor, repeats: int) -> NDArray[np.float64]:
+    """Return the seconds [repeats, 2] before and after the last reply to a worker that is alone."""
+    clock, times = clock_of(grad.device), []
+    state = scheme.init(grad.shape, Peer(rank=0, workers=1, owners=1, seed=0))
+    for _ in range(repeats + 1):
+        worker = scheme.exchange(grad, state)
+        start = clock.mark()
+        message, ended = next(worker), False
+        while not ended:
+            middle = clock.mark()
+            try:
+                message = worker.send(Reply([message.parts]))
+            except StopIteration as end:
+                state, ended = end.value[2], True
+        times.append(_between(clock, (start, middle, clock.mark())))
+    return np.array(times[1:])
+
+
+def _between(clock: Clock, marks: tuple[Any, Any, Any]) -> tuple[float, float]:
+    """Return the seconds from the first mark to the second and from there to the third."""
+    clock.settle()
+    start, middle, end = marks
+    return clock.seconds(start, middle), clock.seconds(middle, end)
+
+
+def _surplus(with_it: NDArray[np.float64], without: NDArray[np.float64]) -> float:
+    """Return the median of with_it - without [repeats], or 0 where it is no more than their scatter."""
+    scatter = max(float(np.median(np.abs(one - np.median(one)))) for one in (with_it, without))
+    found = float(np.median(with_it) - np.median(without))
+    return found if found > scatter else 0.0
+
+
+def _adding_s(sizes: Sequence[int], device: torch.device, repeats: int) -> list[float]:
+    """Return the median seconds of adding one tensor to another, for each size."""
+    clock, medians = clock_of(device), []
+    for size in sizes:
+        total, message = _matrix(size, device), _matrix(size, device)
+        times = []
+        for _ in range(repeats + 1):
+            start = clock.mark()
+            total.add_(message)
+            end = clock.mark()
+            clock.settle()
+            times.append(clock.seconds(start, end))
+        medians.append(float(np.median(times[1:])))
+    return medians

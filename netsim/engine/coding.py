@@ -1,0 +1,107 @@
+"""Seconds that coding takes in each bucket, by the cost model: on the workers' devices and at the owners of shards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netsim.engine.buckets import FLOAT32_BYTES
+from netsim.sync.base import Payload, carrier
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from netsim.engine.measure import Measurement, Stage
+    from netsim.scenario.schema import Scenario
+    from netsim.sync.base import Sync
+    from netsim.workload.cost import Affine
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One collective of a bucket, ready to be simulated.
+
+    Attributes:
+        payload: what the architecture has to carry.
+        sync: the architecture that carries it.
+        encode_s: seconds a worker's device takes before it can start.
+        decode_s: seconds a worker's device takes once it is over.
+    """
+
+    payload: Payload
+    sync: Sync
+    encode_s: float
+    decode_s: float
+
+
+class Coding:
+    """Turns measured stages into exchanges with costs, for one scenario."""
+
+    def __init__(self, scenario: Scenario, measurement: Measurement) -> None:
+        self.scenario = scenario
+        self.measurement = measurement
+        self.num_workers = scenario.topology.num_workers
+
+    def exchanges(self, step: int, bucket: int) -> list[Exchange]:
+        """Return the collectives of one bucket at one step, in order.
+
+        Encoding is shared evenly by the collectives of a bucket. A sum is decoded once, at the end; gathered messages
+        are all decoded. Every coded unit of a bucket is a call of its own (Cupcake, MLSys'23, 3.1).
+        """
+        units = self.measurement.units[bucket]
+        stages = self.measurement.stages[step][bucket]
+        encode_s, decode_s = self._seconds(step, units)
+        found = []
+        for place, stage in enumerate(stages):
+            sync = carrier(self.scenario.sync, stage.op)
+            last = place == len(stages) - 1
+            decodes = sync.decodes(stage.op, self.num_workers) if last else 0
+            payload = self._payload(bucket, stage, (encode_s, decode_s))
+            found.append(Exchange(payload, sync, encode_s / len(stages), decode_s * decodes))
+        return found
+
+    def _seconds(self, step: int, units: NDArray[np.int64]) -> tuple[float, float]:
+        """Return seconds to encode all units of a bucket, and to decode one message of each."""
+        costs = [self.scenario.cost.coding(kind) for kind in self.scenario.scheme.chain_at(step)]
+        encode_s = sum(_calls_s(cost.encode, units) for cost in costs)
+        return encode_s, sum(_calls_s(cost.decode, units) for cost in costs)
+
+    def _payload(self, bucket: int, stage: Stage, coding_s: tuple[float, float]) -> Payload:
+        units, (first, _) = self.measurement.units[bucket], self.measurement.buckets[bucket]
+        up_bytes = stage.up_bytes[np.arange(self.num_workers) % len(stage.up_bytes)]
+        add_s = _calls_s(self.scenario.cost.aggregate(), units)
+        encode_s, decode_s = coding_s
+        owner = stage.op == "owner"
+        down_bytes = {
+            "sum": float(up_bytes.max()),
+            "owner": stage.down_bytes,
+            "gather": self._aggregate_bytes(stage, units),
+        }
+        return Payload(
+            stage.op,
+            up_bytes,
+            down_bytes[stage.op],
+            self.measurement.sizes[bucket],
+            first,
+            decode_s=add_s if stage.op == "sum" else add_s + decode_s,
+            encode_s=encode_s if owner else 0.0,
+        )
+
+    def _aggregate_bytes(self, stage: Stage, units: NDArray[np.int64]) -> float:
+        """Return the bytes of a sum that a server hands out: sparse (value and index) or dense, whichever is less.
+
+        Beyond the measured workers, supports are taken as independent: what is still empty shrinks geometrically.
+        """
+        if not len(stage.filled):
+            return 0.0
+        more = self.num_workers / len(stage.up_bytes)
+        elements = np.maximum(units, 1)
+        density = 1 - (1 - np.minimum(stage.filled / elements, 1.0)) ** more
+        index_bits = np.ceil(np.log2(elements))
+        return float(np.minimum(density * units * (32 + index_bits) / 8, units * FLOAT32_BYTES).sum())
+
+
+def _calls_s(cost: Affine, units: NDArray[np.int64]) -> float:
+    return float(sum(cost(int(elements)) for elements in units))

@@ -1,0 +1,136 @@
+"""One training job in simulated time: a SimPy process that runs step after step and notes where the time goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import simpy
+
+from netsim.engine.coding import Coding
+from netsim.engine.step import Compute, Span, Step
+from netsim.errors import Deadlock
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+
+    from netsim.engine.measure import Measurement
+    from netsim.scenario.schema import Scenario, Straggler
+    from netsim.workload.base import Timing
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """What a job leaves behind.
+
+    Attributes:
+        steps: one mapping a step: `step_time_s`, its parts and more, as means over workers.
+        spans: what workers did in the first step.
+        link_names: [L] names of the links.
+        capacity_bytes_per_s, latency_s: [L] of the links, before any transport.
+        link_bytes: [L] bytes each link has carried.
+        total_s: seconds of all steps.
+        collectives: the names of the collectives that carried the messages.
+    """
+
+    steps: list[dict[str, Any]]
+    spans: list[Span]
+    link_names: list[str]
+    capacity_bytes_per_s: NDArray[np.float64]
+    latency_s: NDArray[np.float64]
+    link_bytes: NDArray[np.float64]
+    total_s: float
+    collectives: tuple[str, ...]
+
+
+def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> JobRecord:
+    """Simulate all steps of a scenario.
+
+    Raises:
+        Deadlock: nothing more can happen although workers still wait.
+    """
+    env = simpy.Environment(initial_time=0.0)
+    topology = scenario.topology.build(scenario.sync.dedicated_servers)
+    network = scenario.network.build(env, topology, scenario.transport)
+    nodes = topology.workers, topology.servers[: scenario.sync.dedicated_servers]
+    coding = Coding(scenario, measurement)
+    rows: list[dict[str, Any]] = []
+    spans: list[Span] = []
+    names: set[str] = set()
+    current: list[Step] = []
+
+    def job() -> Generator[simpy.Event, Any, None]:
+        for number in range(scenario.job.steps):
+            exchanges = [coding.exchanges(number, bucket) for bucket in range(len(measurement.buckets))]
+            names.update(one.sync.describe(one.payload.op) for stages in exchanges for one in stages)
+            compute = _compute(scenario, measurement, timing, number)
+            step = Step(env, network, nodes, compute, exchanges)
+            current[:] = [step]
+            yield step.finished
+            rows.append(_account(step, compute, env.now) | {"step": number})
+            if not number:
+                spans.extend(step.spans)
+
+    process = env.process(job())
+    env.run()
+    if process.is_alive:
+        raise Deadlock("the simulation is stuck: " + "; ".join(current[0].waiting()[:20]))
+    return JobRecord(
+        rows,
+        spans,
+        topology.link_names,
+        topology.capacity_bytes_per_s,
+        topology.latency_s,
+        network.links.nbytes,
+        float(env.now),
+        tuple(sorted(names)),
+    )
+
+
+def _compute(scenario: Scenario, measurement: Measurement, timing: Timing, step: int) -> Compute:
+    """Return the seconds of a step's computation: all micro-batches, the last one's backward making gradients ready."""
+    job, count = scenario.job, scenario.topology.num_workers
+    factor = _slowness(job.straggler, count, np.random.default_rng((scenario.seed, step)))
+    before_s = job.grad_accumulation * timing.forward_s + (job.grad_accumulation - 1) * timing.backward_s
+    last = [bucket.last - 1 for bucket in measurement.buckets]
+    ready_s = np.array([timing.ready_s[place] for place in last])
+    if job.overlap == "none":
+        ready_s = np.full(len(last), timing.backward_s)
+    return Compute(
+        forward_s=factor * before_s,
+        backward_end_s=factor * (before_s + timing.backward_s),
+        ready_s=(before_s + ready_s)[:, None] * factor,
+        optimizer_s=timing.optimizer_s,
+    )
+
+
+def _slowness(straggler: Straggler, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return [n] factors on the workers' compute times."""
+    if straggler.distribution == "lognormal":
+        return np.exp(rng.normal(0.0, straggler.spread, count))
+    if straggler.distribution == "uniform":
+        return rng.uniform(1.0, 1.0 + straggler.spread, count)
+    return np.ones(count)
+
+
+def _account(step: Step, compute: Compute, end_s: float) -> dict[str, Any]:
+    """Return where a step's time went, as means over workers; what a device does not work is exposed communication."""
+    parts = {
+        "compute_s": float(compute.backward_end_s.mean()),
+        "encode_s": float(step.encode_s.mean()),
+        "decode_s": float(step.decode_s.mean()),
+        "optimizer_s": compute.optimizer_s,
+    }
+    step_time_s = end_s - step.begin_s
+    exposed_s = max(step_time_s - sum(parts.values()), 0.0)
+    return {
+        "step_time_s": step_time_s,
+        **parts,
+        "exposed_comm_s": exposed_s,
+        "comm_s": float(step.comm_s.mean()),
+        "comm_latency_s": step.latency_s,
+        "wire_bytes_per_worker": float(step.sent_bytes.mean()),
+    }

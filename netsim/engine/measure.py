@@ -1,0 +1,247 @@
+"""Runs the real gradients of a workload through a scheme: what every worker sends, and what is lost. No clock here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from netsim.compress.base import Peer
+from netsim.compress.drive import exchange
+from netsim.engine.buckets import FLOAT32_BYTES, Bucket, make_buckets
+from netsim.lazy import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from numpy.typing import NDArray
+
+    from netsim.compress.base import Message
+    from netsim.compress.drive import Outcome
+    from netsim.scenario.schema import Scenario
+    from netsim.sync.base import Collective
+    from netsim.workload.base import Gradients
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One collective of one bucket: messages of all its coded units, fused.
+
+    Attributes:
+        op: how the messages travel.
+        up_bytes: [m] bytes of every measured worker's message.
+        down_bytes: bytes of the re-encoded aggregate (`owner`), else 0.
+        filled: [u] for `gather`, elements of each coded unit's aggregate that are not zero.
+    """
+
+    op: Collective
+    up_bytes: NDArray[np.float64]
+    down_bytes: float
+    filled: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a scheme makes of a workload.
+
+    Attributes:
+        buckets: the job's buckets.
+        sizes: for each bucket, elements of each tensor.
+        units: for each bucket, elements of each unit that is coded by itself.
+        stages: [steps][buckets] the collectives of each bucket at each simulated step, in order.
+        captured: the captured step behind each simulated one.
+        rel_error: [steps] norm of (estimate - mean gradient) over that of the mean gradient, over the whole model.
+        cosine: [steps] cosine of the angle between estimate and mean gradient.
+        update_error, update_cosine: the same of estimates and mean gradients added up over all steps: what the model
+            has received of what it should have, older residuals included.
+        workers: the number of workers whose gradients were compressed.
+    """
+
+    buckets: tuple[Bucket, ...]
+    sizes: tuple[NDArray[np.int64], ...]
+    units: tuple[NDArray[np.int64], ...]
+    stages: tuple[tuple[tuple[Stage, ...], ...], ...]
+    captured: tuple[int, ...]
+    rel_error: tuple[float, ...]
+    cosine: tuple[float, ...]
+    update_error: float
+    update_cosine: float
+    workers: int
+
+
+def measurement_key(scenario: Scenario) -> Hashable:
+    """Return what a measurement depends on; scenarios with equal keys can share one."""
+    job, scheme = scenario.job, scenario.scheme
+    split = (job.overlap == "per_tensor", job.bucket, job.first_bucket, job.coding_unit, job.steps)
+    return (scenario.workload, scheme, split, scenario.seed, scenario.topology.num_workers, _owners(scenario))
+
+
+def _owners(scenario: Scenario) -> int:
+    """Return the number of shard owners where the scheme has any, else 0: what travels does not depend on it."""
+    return scenario.sync.owners(scenario.topology.num_workers) if "owner" in scenario.scheme.ops else 0
+
+
+def measure(scenario: Scenario) -> Measurement:
+    """Compress the captured gradients, step after step, carrying every worker's state on.
+
+    The captured steps are taken in turn. Where the cluster has more workers than were captured, the captured ones stand
+    for all, and the result is marked as extrapolated. Arithmetic runs on one thread so that results are the same
+    whatever the number of processes.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _measure(scenario, scenario.workload.open())
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measure(scenario: Scenario, gradients: Gradients) -> Measurement:
+    job = scenario.job
+    workers = min(scenario.topology.num_workers, gradients.num_workers)
+    buckets = tuple(make_buckets(gradients.tensors, job))
+    coder = _Coder(scenario, gradients, workers)
+    stages, errors, cosines, captured = [], [], [], []
+    for step in range(job.steps):
+        captured.append(step % gradients.num_steps)
+        score = _Score()
+        stages.append(tuple(coder.code(bucket, step, captured[-1], score) for bucket in buckets))
+        errors.append(score.rel_error)
+        cosines.append(score.cosine)
+    sizes = _sizes(gradients, buckets)
+    update = coder.update.score()
+    units = tuple(one.sum(keepdims=True) for one in sizes) if coder.flat else sizes
+    return Measurement(
+        buckets,
+        sizes,
+        units,
+        tuple(stages),
+        tuple(captured),
+        tuple(errors),
+        tuple(cosines),
+        update.rel_error,
+        update.cosine,
+        workers,
+    )
+
+
+def _sizes(gradients: Gradients, buckets: Sequence[Bucket]) -> tuple[NDArray[np.int64], ...]:
+    numel = np.array([one.numel for one in gradients.tensors], dtype=np.int64)
+    return tuple(numel[bucket.first : bucket.last] for bucket in buckets)
+
+
+class _Score:
+    """Sums, over tensors, what relative error and cosine are made of, in float64."""
+
+    def __init__(self) -> None:
+        self.error2 = self.mean2 = self.estimate2 = self.dot = 0.0
+
+    def add(self, estimate: torch.Tensor, mean: torch.Tensor) -> None:
+        self.error2 += float((estimate - mean).square().sum())
+        self.mean2 += float(mean.square().sum())
+        self.estimate2 += float(estimate.square().sum())
+        self.dot += float(estimate @ mean)
+
+    @property
+    def rel_error(self) -> float:
+        return float(np.sqrt(self.error2 / self.mean2)) if self.mean2 else 0.0
+
+    @property
+    def cosine(self) -> float:
+        norms = np.sqrt(self.mean2 * self.estimate2)
+        return float(self.dot / norms) if norms else 0.0
+
+
+class _Update:
+    """Estimates and mean gradients added up over the steps, for each coded unit."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def add(self, key: int, estimate: torch.Tensor, mean: torch.Tensor) -> None:
+        if key in self._sums:
+            before = self._sums[key]
+            before[0].add_(estimate)
+            before[1].add_(mean)
+        else:
+            self._sums[key] = estimate.clone(), mean
+
+    def score(self) -> _Score:
+        score = _Score()
+        for estimate, mean in self._sums.values():
+            score.add(estimate, mean)
+        return score
+
+
+class _Coder:
+    """Codes bucket after bucket, keeping each worker's state of each unit."""
+
+    def __init__(self, scenario: Scenario, gradients: Gradients, workers: int) -> None:
+        self.scheme = scenario.scheme
+        self.flat = scenario.job.coding_unit == "bucket"
+        self.gradients = gradients
+        self.seed = scenario.seed
+        self.ranks = range(workers)
+        self.owners = _owners(scenario) or workers
+        self.states: dict[int, list[Any]] = {}
+        self.update = _Update()
+
+    def code(self, bucket: Bucket, step: int, captured: int, score: _Score) -> tuple[Stage, ...]:
+        """Exchange one bucket; return its collectives."""
+        of_worker = [self.gradients.read(captured, rank, bucket.first, bucket.last) for rank in self.ranks]
+        if self.flat:
+            of_worker = [[torch.cat([one.reshape(-1) for one in tensors])] for tensors in of_worker]
+        outcomes = []
+        for place, grads in enumerate(zip(*of_worker, strict=True)):
+            key, name = bucket.first + place, self.gradients.tensors[bucket.first + place].name
+            states = self.states.get(key) or self._states(grads[0].shape, key)
+            outcome = exchange(self.scheme, grads, states, f"gradient of {name!r} at step {step}")
+            self.states[key] = outcome.states
+            mean = torch.stack([grad.reshape(-1) for grad in grads]).double().mean(0)
+            estimate = outcome.mean.reshape(-1).double()
+            score.add(estimate, mean)
+            self.update.add(key, estimate, mean)
+            outcomes.append(outcome)
+        return _fuse(outcomes)
+
+    def _states(self, shape: torch.Size, key: int) -> list[Any]:
+        """Return fresh states; every unit has a seed of its own, so that tensors of one shape draw unlike noise."""
+        seed = int(np.random.SeedSequence((self.seed, key)).generate_state(1)[0])
+        return [self.scheme.init(shape, Peer(rank, len(self.ranks), self.owners, seed)) for rank in self.ranks]
+
+
+def _fuse(outcomes: Sequence[Outcome]) -> tuple[Stage, ...]:
+    """Join the messages of a bucket's units: those with the same place and op travel together."""
+    joined: dict[tuple[int, str], list[tuple[list[Message], Outcome]]] = {}
+    for outcome in outcomes:
+        for place, messages in enumerate(outcome.messages):
+            joined.setdefault((place, messages[0].op), []).append((messages, outcome))
+    stages = []
+    for (place, op), units in sorted(joined.items()):
+        if op == "shard":
+            continue
+        down_bytes = 0.0
+        if op == "owner":
+            down_bytes = sum(_bytes(one) for messages, _ in joined[place + 1, "shard"] for one in messages)
+        up_bytes = np.array([[_bytes(one) for one in messages] for messages, _ in units], np.float64).sum(axis=0)
+        filled = [int(torch.count_nonzero(outcome.mean)) for _, outcome in units] if op == "gather" else []
+        stages.append(Stage(cast("Collective", op), up_bytes, down_bytes, np.array(filled, dtype=np.int64)))
+    return tuple(stages)
+
+
+def _bytes(message: Message) -> int:
+    return -(-message.nbits // 8)
+
+
+def dense(scenario: Scenario, gradients: Gradients) -> Measurement:
+    """Return the measurement of scheme `none`, from the sizes of the tensors alone."""
+    buckets = tuple(make_buckets(gradients.tensors, scenario.job))
+    workers = min(scenario.topology.num_workers, gradients.num_workers)
+    sizes, none = _sizes(gradients, buckets), np.zeros(0, dtype=np.int64)
+    step = tuple((Stage("sum", np.full(workers, float(one.sum() * FLOAT32_BYTES)), 0.0, none),) for one in sizes)
+    steps = scenario.job.steps
+    captured = tuple(one % gradients.num_steps for one in range(steps))
+    return Measurement(
+        buckets, sizes, sizes, (step,) * steps, captured, (0.0,) * steps, (1.0,) * steps, 0.0, 1.0, workers
+    )

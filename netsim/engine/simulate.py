@@ -1,0 +1,168 @@
+"""The composition root: one scenario in, one result out; pure and picklable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netsim.compress.base import schemes
+from netsim.engine.job import JobRecord, run_job
+from netsim.engine.measure import Measurement, dense, measure
+from netsim.errors import InputError
+from netsim.network.base import fidelities
+from netsim.network.transport import transports
+from netsim.record.result import PARTS, RUN_COLUMNS, Result
+from netsim.sync.base import syncs
+from netsim.workload.cost import costs
+
+if TYPE_CHECKING:
+    from netsim.scenario.schema import Scenario
+    from netsim.workload.base import Gradients, Workload
+
+SPAN_WORKERS = 64
+"""Workers whose spans are kept: a timeline of more cannot be read."""
+
+
+def simulate(scenario: Scenario, measurement: Measurement | None = None) -> Result:
+    """Return the result of one point; the same scenario gives the same result in any process.
+
+    `measurement` is that of `measure(scenario)`, where it is at hand.
+    """
+    import pandas as pd
+
+    measured = measurement or measure(scenario)
+    gradients = open_workload(scenario.workload)
+    record = run_job(scenario, measured, gradients.timing)
+    place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": scenario.sync.kind}
+    steps = pd.DataFrame(record.steps).assign(
+        captured_step=measured.captured, rel_error=measured.rel_error, cosine=measured.cosine
+    )
+    spans = pd.DataFrame([span._asdict() for span in record.spans if span.worker < SPAN_WORKERS]).assign(step=0)
+    run = _run(scenario, measured, gradients, record) | place
+    return Result(
+        runs=pd.DataFrame([run])[list(RUN_COLUMNS)],
+        steps=_placed(steps, place),
+        links=_placed(_links(record), place),
+        spans=_placed(spans, place),
+        provenance={
+            "trace": gradients.trace_id,
+            "compute_device": gradients.device,
+            "cost_source": scenario.cost.source(),
+            "seed": scenario.seed,
+        },
+    )
+
+
+def point_name(scenario: Scenario) -> str:
+    """Return what a sweep changes at this point, as text; empty without a sweep."""
+    return ", ".join(f"{key}={value}" for key, value in scenario.swept)
+
+
+@lru_cache(maxsize=8)
+def open_workload(workload: Workload) -> Gradients:
+    """Return an open workload, kept for the next point of a sweep."""
+    return workload.open()
+
+
+def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record: JobRecord) -> dict[str, Any]:
+    mean = {key: float(np.mean([row[key] for row in record.steps])) for key in record.steps[0] if key != "step"}
+    # The mean of each part is taken before they are added, so that they add up to the step in this row too.
+    mean["step_time_s"] = sum(mean[part] for part in PARTS)
+    bandwidth, latency_s = scenario.topology.access
+    none_s, best_s, best_sync, ideal_s = _baselines(_without_scheme(scenario))
+    elements = sum(one.numel for one in gradients.tensors)
+    return mean | {
+        "scenario": scenario.name,
+        "topology": scenario.topology.kind,
+        "network": scenario.network.kind,
+        "transport": scenario.transport.kind,
+        "workload": gradients.label,
+        "workers": scenario.topology.num_workers,
+        "bandwidth_bytes_per_s": bandwidth,
+        "latency_s": latency_s,
+        "speedup_x": none_s / mean["step_time_s"],
+        "dense_bytes": 4 * elements,
+        "compression_x": 4 * elements / _payload_bytes(measured),
+        "rel_error": measured.update_error,
+        "cosine": measured.update_cosine,
+        "headroom_x": none_s / ideal_s,
+        "bottleneck": _bottleneck(mean, record),
+        "extrapolated": bool(gradients.synthetic or scenario.topology.num_workers > measured.workers),
+        "seed": scenario.seed,
+        "vs_best_dense_x": best_s / mean["step_time_s"],
+        "best_dense_sync": best_sync,
+        "collective": " + ".join(record.collectives),
+        "compute_device": gradients.device,
+        "cost_source": scenario.cost.source(),
+        "swept": point_name(scenario),
+    }
+
+
+def _without_scheme(scenario: Scenario) -> Scenario:
+    """Return the point with scheme `none`, stripped of what names it, so that all its schemes share the baselines."""
+    return replace(scenario, scheme=schemes.get("none")(), name="", about="", swept=())
+
+
+@lru_cache(maxsize=256)
+def _baselines(scenario: Scenario) -> tuple[float, float, str, float]:
+    """Return seconds of a step without compression, with the best architecture and its name, and with no network."""
+    none_s = _dense_s(scenario)
+    by_sync = {scenario.sync.kind: none_s}
+    for name in syncs:
+        try:
+            if name != scenario.sync.kind:
+                by_sync[name] = _dense_s(replace(scenario, sync=syncs.get(name)()))
+        except InputError:
+            continue  # the topology has no host for it
+    best = min(by_sync, key=lambda name: by_sync[name])
+    free = replace(
+        scenario, network=fidelities.get("ideal")(), transport=transports.get("ideal")(), cost=costs.get("free")()
+    )
+    return none_s, by_sync[best], best, _dense_s(free)
+
+
+@lru_cache(maxsize=1024)
+def _dense_s(scenario: Scenario) -> float:
+    gradients = open_workload(scenario.workload)
+    record = run_job(scenario, dense(scenario, gradients), gradients.timing)
+    # Rounded like a row of the result: the mean of each part, then their sum.
+    return sum(float(np.mean([row[part] for row in record.steps])) for part in PARTS)
+
+
+def _payload_bytes(measured: Measurement) -> float:
+    """Return the bytes of one worker's messages in a step, before any architecture multiplies them."""
+    of_step = [sum(stage.up_bytes.max() for bucket in step for stage in bucket) for step in measured.stages]
+    return float(np.mean(of_step))
+
+
+def _bottleneck(mean: dict[str, float], record: JobRecord) -> str:
+    """Return the largest part of the step; where it is communication, latency or the busiest link."""
+    largest = max(PARTS, key=lambda part: mean[part])
+    if largest != "exposed_comm_s":
+        return largest.removesuffix("_s")
+    if mean["comm_latency_s"] > 0.5 * mean["comm_s"]:
+        return "latency"
+    return f"link {record.link_names[int(np.argmax(record.link_bytes / record.capacity_bytes_per_s))]}"
+
+
+def _links(record: JobRecord) -> Any:
+    import pandas as pd
+
+    used_s = record.link_bytes / record.capacity_bytes_per_s
+    return pd.DataFrame(
+        {
+            "link": record.link_names,
+            "capacity_bytes_per_s": record.capacity_bytes_per_s,
+            "latency_s": record.latency_s,
+            "bytes_per_step": record.link_bytes / len(record.steps),
+            "utilisation": used_s / record.total_s,
+        }
+    )
+
+
+def _placed(table: Any, place: dict[str, str]) -> Any:
+    """Return a table with the columns that say which point it belongs to, first."""
+    return table.assign(**place)[[*place, *(name for name in table.columns if name not in place)]]

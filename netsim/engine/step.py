@@ -1,0 +1,205 @@
+"""One training step in simulated time: devices compute and code, buckets are exchanged one after another.
+
+All workers are rows of arrays. A worker's device is serial: forward, backward, and coding. A bucket is encoded as soon
+as its last gradient is ready; decoding, and encoding between two collectives of a bucket, come when they are due.
+Coding goes before backward: each second of it delays the gradients that are still to come by a second. Exchanges are
+served in bucket order, as by one communicator, so that all workers agree on their order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import simpy
+
+from netsim.network.timer import Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from netsim.engine.coding import Exchange
+    from netsim.network.base import Execution, Network
+
+_SAME_INSTANT = 1e-12
+
+
+class Compute(NamedTuple):
+    """Seconds of a step's computation on each worker [n]; `ready_s` [buckets, n] counts from the step's begin."""
+
+    forward_s: NDArray[np.float64]
+    backward_end_s: NDArray[np.float64]
+    ready_s: NDArray[np.float64]
+    optimizer_s: float
+
+
+class Span(NamedTuple):
+    """Something one worker did: `what` from `start_s` to `end_s`, for a bucket (-1 for none)."""
+
+    worker: int
+    what: str
+    bucket: int
+    start_s: float
+    end_s: float
+
+
+class Item(NamedTuple):
+    """One exchange in the order of service."""
+
+    bucket: int
+    first: bool
+    last: bool
+    exchange: Exchange
+
+
+class Step:
+    """One step, from the instant it is created; `finished` fires with the step's end."""
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        network: Network,
+        nodes: tuple[NDArray[np.int64], NDArray[np.int64]],
+        compute: Compute,
+        exchanges: Sequence[Sequence[Exchange]],
+    ) -> None:
+        self.env = env
+        self.network = network
+        self.workers, self.servers = nodes
+        self.compute = compute
+        self.items = [
+            Item(bucket, place == 0, place == len(stages) - 1, one)
+            for bucket, stages in enumerate(exchanges)
+            for place, one in enumerate(stages)
+        ]
+        count = len(self.workers)
+        self.begin_s = float(env.now)
+        self.finished = simpy.Event(env)
+        self.spans: list[Span] = []
+        self.encode_s = np.zeros(count)
+        self.decode_s = np.zeros(count)
+        self.comm_s = np.zeros(count)
+        self.sent_bytes = np.zeros(count)
+        self.latency_s = 0.0
+        self.next_item = np.zeros(count, dtype=np.int64)
+        self._row = np.full(int(max(self.workers.max(), self.servers.max(initial=0))) + 1, -1, dtype=np.int64)
+        self._row[self.workers] = np.arange(count)
+        self._launched_s = np.full(count, np.nan)
+        self._executions: dict[int, Execution] = {}
+        self._timer = Timer(env, self._launch_due)
+        encodes = np.array([stages[0].encode_s if stages else 0.0 for stages in exchanges])
+        self.encode_s += encodes.sum()
+        # A bucket is encoded where its last gradient is ready, so it and all later gradients wait for that.
+        self._ready_s = self.begin_s + compute.ready_s + np.cumsum(encodes)[:, None]
+        self._backward_end_s = self.begin_s + compute.backward_end_s + encodes.sum()
+        self._coding_free_s = np.full(count, self.begin_s)
+        self._last_s = np.full(count, self.begin_s)
+        self._due_s = np.full(count, np.inf)
+        self._open(np.arange(count))
+
+    def _open(self, workers: NDArray[np.int64]) -> None:
+        """Set when workers may launch their next exchange, or end their step where there is none."""
+        waiting = workers[self.next_item[workers] < len(self.items)]
+        for number in np.unique(self.next_item[waiting]):
+            item, mine = self.items[number], waiting[self.next_item[waiting] == number]
+            if item.first:
+                self._due_s[mine] = np.maximum(self.env.now, self._ready_s[item.bucket, mine])
+        self._timer.set(self._due_s.min())
+        if len(waiting) < len(workers) and (self.next_item >= len(self.items)).all():
+            self._end()
+
+    def _launch_due(self) -> None:
+        now_s = self.env.now
+        due = np.flatnonzero(self._due_s <= now_s * (1 + _SAME_INSTANT))
+        self._due_s[due] = np.inf
+        self._launched_s[due] = now_s
+        for number in np.unique(self.next_item[due]):
+            mine, item = due[self.next_item[due] == number], self.items[number]
+            if item.first and item.exchange.encode_s:
+                ready_s = self._ready_s[item.bucket, mine]
+                self._span(mine, "encode", item.bucket, ready_s - item.exchange.encode_s, ready_s)
+            execution = self._executions.get(int(number)) or self._begin(int(number))
+            execution.join(self.workers[mine])
+        self._timer.set(self._due_s.min())
+
+    def _begin(self, number: int) -> Execution:
+        exchange = self.items[number].exchange
+        rounds = exchange.sync.rounds(exchange.payload, self.workers, self.servers)
+        for one in rounds:
+            row = self._row[one.src]
+            self.sent_bytes += np.bincount(row[row >= 0], one.nbytes[row >= 0], len(self.workers))
+        self.latency_s += self.network.links.latency_s(rounds)
+        nodes = np.concatenate([self.workers, self.servers])
+        execution = self._executions[number] = self.network.begin(rounds, nodes, lambda done: self._over(number, done))
+        if len(self.servers):
+            execution.join(self.servers)
+        return execution
+
+    def _over(self, number: int, nodes: NDArray[np.int64]) -> None:
+        """Go on after an exchange: decode, or encode what the bucket's next collective sends."""
+        workers = self._row[nodes]
+        workers = workers[workers >= 0]
+        if not len(workers):
+            return
+        item, now_s = self.items[number], self.env.now
+        self.comm_s[workers] += now_s - self._launched_s[workers]
+        self._last_s[workers] = now_s
+        self._span(workers, "communicate", item.bucket, self._launched_s[workers], np.full(len(workers), now_s))
+        self.next_item[workers] += 1
+        if item.last:
+            self._code(workers, "decode", item.bucket, item.exchange.decode_s)
+        else:
+            seconds = self.items[number + 1].exchange.encode_s
+            self._due_s[workers] = self._code(workers, "encode", item.bucket, seconds)
+        self._open(workers)
+
+    def _code(self, workers: NDArray[np.int64], what: str, bucket: int, seconds: float) -> NDArray[np.float64]:
+        """Let devices code now, before the rest of backward; return when they are through."""
+        now_s = self.env.now
+        busy = now_s < self._backward_end_s[workers]
+        free_s = np.maximum(self._coding_free_s[workers], np.where(busy, now_s, self._backward_end_s[workers]))
+        start_s = np.maximum(free_s, now_s)
+        self._coding_free_s[workers] = start_s + seconds
+        ready_s = self._ready_s[:, workers]
+        self._ready_s[:, workers] = np.where(ready_s > now_s, ready_s + seconds, ready_s)
+        self._backward_end_s[workers] += np.where(busy, seconds, 0.0)
+        (self.encode_s if what == "encode" else self.decode_s)[workers] += seconds
+        if seconds:
+            self._span(workers, what, bucket, start_s, start_s + seconds)
+        return np.asarray(start_s + seconds)
+
+    def _span(
+        self,
+        workers: NDArray[np.int64],
+        what: str,
+        bucket: int,
+        start_s: NDArray[np.float64],
+        end_s: NDArray[np.float64],
+    ) -> None:
+        rows = zip(workers.tolist(), start_s.tolist(), end_s.tolist(), strict=True)
+        self.spans += [Span(worker, what, bucket, start, end) for worker, start, end in rows]
+
+    def _end(self) -> None:
+        """Run the optimizer everywhere; the step is over when the last worker is."""
+        everyone = np.arange(len(self.workers))
+        update_s = np.maximum(np.maximum(self._backward_end_s, self._coding_free_s), self._last_s)
+        forward_s = np.full(len(everyone), self.begin_s)
+        self._span(everyone, "forward", -1, forward_s, forward_s + self.compute.forward_s)
+        self._span(everyone, "backward", -1, forward_s + self.compute.forward_s, self._backward_end_s)
+        self._span(everyone, "optimizer", -1, update_s, update_s + self.compute.optimizer_s)
+        end_s = float(update_s.max()) + self.compute.optimizer_s
+        self.env.process(self._finish_at(end_s))
+
+    def _finish_at(self, end_s: float) -> simpy.events.ProcessGenerator:
+        yield self.env.timeout(max(end_s - self.env.now, 0.0))
+        self.finished.succeed(end_s)
+
+    def waiting(self) -> list[str]:
+        """Return what each worker that has not finished waits for."""
+        return [
+            f"worker {worker} waits for bucket {self.items[number].bucket}"
+            for worker, number in enumerate(self.next_item.tolist())
+            if number < len(self.items)
+        ]

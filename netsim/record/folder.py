@@ -1,0 +1,158 @@
+"""The result folder: every finished point is a file at once, and the tables are put together from these files.
+
+Each file is written under a temporary name beside its place, flushed to the disk and renamed, so that whatever is
+there under its own name is whole, whenever the process was killed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netsim.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import pandas as pd
+    import pyarrow as pa
+
+    from netsim.record.result import Result
+
+TABLES = ("runs", "steps", "links", "spans")
+_POINTS = "points"
+_TEMPORARY = ".writing"
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """A folder that holds a sweep's points, one file each under `points/`, and its tables."""
+
+    path: Path
+
+    def prepare(self, resume: bool) -> None:
+        """Make the folder; remove what a killed process left half written.
+
+        Raises:
+            InputError: it holds something and is not to be resumed, or cannot be made.
+        """
+        if not resume and self.path.is_dir() and any(self.path.iterdir()):
+            raise InputError(
+                "the result folder is not empty",
+                "use --resume to keep the points that are finished, or another --out",
+                file=str(self.path),
+            )
+        try:
+            (self.path / _POINTS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"the result folder cannot be made: {error.strerror}", "choose another --out", file=str(self.path)
+            ) from error
+        for half in [*self.path.glob(f"*{_TEMPORARY}"), *(self.path / _POINTS).glob(f"*{_TEMPORARY}")]:
+            half.unlink(missing_ok=True)
+
+    def point(self, key: str) -> Path:
+        """Return the file of the point called `key`."""
+        return self.path / _POINTS / f"{key}.zip"
+
+    def has(self, key: str) -> bool:
+        """Return whether a point is finished and its file is whole."""
+        try:
+            with zipfile.ZipFile(self.point(key)) as archive:
+                return archive.testzip() is None
+        except (OSError, zipfile.BadZipFile):
+            return False
+
+    def save(self, key: str, result: Result) -> None:
+        """Write a finished point."""
+        write_atomically(self.point(key), lambda stream: _pack(stream, result))
+
+    def assemble(self, keys: Sequence[str], scenario: str, provenance: dict[str, Any]) -> pd.DataFrame:
+        """Write the tables from the points in the order of `keys`, and what was run; return the table of runs."""
+        runs: pd.DataFrame | None = None
+        for name in TABLES:
+            table = _joined(_read_table(self.point(key), name) for key in keys)
+            write_atomically(self.path / f"{name}.parquet", partial(_write_parquet, table))
+            if name == "runs":
+                runs = table.to_pandas()
+        assert runs is not None
+        csv = runs.to_csv(index=False, lineterminator="\n")
+        self.write_text("runs.csv", csv)
+        self.write_text("scenario.yaml", scenario)
+        of_points = [_read_provenance(self.point(key)) for key in keys]
+        self.write_text("provenance.json", json.dumps(provenance | _distinct(of_points), indent=2) + "\n")
+        return runs
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file of the folder."""
+        write_atomically(self.path / name, lambda stream: stream.write(text.encode()))
+
+
+def write_atomically(path: Path, write: Callable[[Any], object]) -> None:
+    """Let `write` fill a file that appears under its name only once it is on the disk."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{_TEMPORARY}")
+    with temporary.open("wb") as stream:
+        write(stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _pack(stream: Any, result: Result) -> None:
+    import pyarrow as pa
+
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in TABLES:
+            table = pa.Table.from_pandas(getattr(result, name), preserve_index=False)
+            sink = io.BytesIO()
+            with pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table)
+            archive.writestr(f"{name}.arrow", sink.getvalue())
+        archive.writestr("provenance.json", json.dumps(result.provenance))
+
+
+def _read_table(path: Path, name: str) -> pa.Table:
+    import pyarrow as pa
+
+    with zipfile.ZipFile(path) as archive:
+        return pa.ipc.open_file(io.BytesIO(archive.read(f"{name}.arrow"))).read_all()
+
+
+def _read_provenance(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        found: dict[str, Any] = json.loads(archive.read("provenance.json"))
+        return found
+
+
+def _joined(tables: Iterable[pa.Table]) -> pa.Table:
+    """Join tables whose columns may differ in type where one has no value."""
+    import pyarrow as pa
+
+    return pa.concat_tables([table.replace_schema_metadata(None) for table in tables], promote_options="permissive")
+
+
+def _write_parquet(table: pa.Table, stream: Any) -> None:
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(table, stream)
+
+
+def _distinct(of_points: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return, for every key, its distinct values over the points, in their order."""
+    found: dict[str, list[Any]] = {}
+    for one in of_points:
+        for key, value in one.items():
+            if value not in found.setdefault(key, []):
+                found[key].append(value)
+    return found

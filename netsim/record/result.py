@@ -1,0 +1,40 @@
+"""What a simulation gives: four tidy tables with units in their column names, and where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RUN_COLUMNS = (
+    "scenario", "point", "scheme", "sync", "topology", "network", "transport", "workload", "workers",
+    "bandwidth_bytes_per_s", "latency_s", "step_time_s", "speedup_x", "compute_s", "encode_s", "decode_s",
+    "exposed_comm_s", "optimizer_s", "comm_s", "wire_bytes_per_worker", "dense_bytes", "compression_x", "rel_error",
+    "cosine", "headroom_x", "bottleneck", "extrapolated", "seed", "vs_best_dense_x", "best_dense_sync", "collective",
+    "compute_device", "cost_source", "swept",
+)  # fmt: skip
+"""Columns of `runs`, one row a simulated point; the parts of a step add up to `step_time_s`."""
+
+PARTS = ("compute_s", "encode_s", "exposed_comm_s", "decode_s", "optimizer_s")
+"""Columns that account for a step completely: they add up to `step_time_s`."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One simulated point.
+
+    Attributes:
+        runs: one row, with RUN_COLUMNS.
+        steps: one row a step.
+        links: one row a link: its bytes and utilisation.
+        spans: who did what from when to when, in the first step.
+        provenance: scenario hash, seed, versions, trace id, device.
+    """
+
+    runs: pd.DataFrame
+    steps: pd.DataFrame
+    links: pd.DataFrame
+    spans: pd.DataFrame
+    provenance: dict[str, Any]

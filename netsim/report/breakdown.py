@@ -1,0 +1,71 @@
+"""Where a step's time goes: stacked bars that add up to the step, a row of panels for each architecture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from netsim.report import style
+from netsim.report.points import label, point_columns, split, spread
+from netsim.report.text import seconds
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MOST_SYNCS = 4
+
+
+def breakdown(runs: pd.DataFrame) -> Figure:
+    """Return the figure at up to three points of the sweep: the first, the middle one and the last."""
+    by = point_columns(runs)
+    chosen = spread(runs, by)
+    left_out = len(split(runs, by)) - len(chosen)
+    syncs = list(dict.fromkeys(runs["sync"]))[:_MOST_SYNCS]
+    order = list(dict.fromkeys(runs["scheme"]))[::-1]
+    height = 0.9 + 0.24 * len(order)
+    figure = style.figure(2.2 + 3.7 * len(chosen), 0.7 + height * len(syncs))
+    grid = figure.subplots(len(syncs), len(chosen), squeeze=False, sharey=True)
+    for row, sync in zip(grid, syncs, strict=True):
+        for axes, (key, part) in zip(row, chosen, strict=True):
+            axes.set_title(style.wrapped(f"{sync} at {label(by, key)}", 42), fontsize=10, loc="left")
+            _stack(axes, part[part["sync"] == sync], order)
+    handles = [Patch(facecolor=colour, label=name) for name, colour in style.PARTS.values()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8, frameon=False)
+    notes = ["A bar is one step; its parts do not overlap and add up to it. Numbers: step time, and its bottleneck."]
+    if style.extrapolated(runs).any():
+        notes.append("Hatched: statistics extrapolated beyond the captured workers.")
+    if left_out:
+        notes.append(f"{len(chosen)} of {len(chosen) + left_out} points.")
+    style.footer(figure, runs, *notes)
+    return figure
+
+
+def _stack(axes: Axes, part: pd.DataFrame, order: list[Any]) -> None:
+    rows = part.drop_duplicates("scheme").set_index("scheme")
+    for place, scheme in enumerate(order):
+        if scheme in rows.index and rows.loc[scheme, list(style.PARTS)].notna().all():
+            _bar(axes, place, rows.loc[scheme])
+        else:
+            axes.annotate("not simulated", (0, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
+    axes.set_yticks(range(len(order)), [str(scheme) for scheme in order])
+    longest = float(rows["step_time_s"].max()) if len(rows) else 1.0
+    axes.set_xlim(0, 1.62 * (longest if longest > 0 else 1.0))
+    axes.set_ylim(-0.6, len(order) - 0.4)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.duration(value)))
+    style.tidy(axes)
+    axes.grid(visible=False, axis="y")
+
+
+def _bar(axes: Axes, place: int, row: pd.Series[Any]) -> None:
+    left = 0.0
+    hatch = "////" if bool(row.get("extrapolated", False)) else None
+    for column, (_, colour) in style.PARTS.items():
+        axes.barh(place, row[column], left=left, height=0.72, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
+        left += float(row[column])
+    text = f"{seconds(float(row['step_time_s']))}  {row.get('bottleneck', '')}"
+    axes.annotate(text, (left, place), (3, 0), textcoords="offset points", va="center", fontsize=7)

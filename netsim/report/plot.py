@@ -1,0 +1,64 @@
+"""Figures from the tables of a result folder: a plot is a function of a table, never of a simulation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from netsim.errors import InputError, closest
+from netsim.report.breakdown import breakdown
+from netsim.report.error import error
+from netsim.report.heatmap import heatmap
+from netsim.report.points import expanded
+from netsim.report.speedup import speedup
+from netsim.report.timeline import timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+KINDS = ("speedup", "breakdown", "heatmap", "timeline", "error")
+STANDARD = ("speedup", "breakdown", "heatmap")
+"""What every run draws."""
+
+
+def draw(folder: Path, kind: str, x: str = "", rows: Sequence[int] = (), step: int = 0) -> Figure:
+    """Return a figure of a result folder; `x` belongs to speedup, `rows` (of runs, from 0) and `step` to timeline.
+
+    Raises:
+        InputError: the folder holds no result, the kind or a column is unknown, or nothing was simulated.
+    """
+    if kind not in KINDS:
+        raise InputError(f"unknown plot {kind!r}", closest(kind, KINDS), path="--kind")
+    runs = expanded(read(folder, "runs"))
+    if runs.empty:
+        raise InputError("no point was simulated", "run the scenario first", file=str(folder))
+    if kind == "timeline":
+        return timeline(read(folder, "spans"), runs, rows, step)
+    if kind == "speedup":
+        return speedup(runs, x)
+    return {"breakdown": breakdown, "heatmap": heatmap, "error": error}[kind](runs)
+
+
+def read(folder: Path, name: str) -> pd.DataFrame:
+    """Return a table of a result folder; raise InputError where it is missing or not a table."""
+    file = Path(folder) / f"{name}.parquet"
+    if not file.is_file():
+        raise InputError(f"no {name}.parquet here", "give the folder that `netsim run` wrote", file=str(folder))
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as caught:
+        raise InputError(f"not a readable table ({caught})", "run the scenario again", file=str(file)) from caught
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write a figure in the format of the file's suffix, at 150 dots an inch; raise InputError where it cannot."""
+    known = figure.canvas.get_supported_filetypes()
+    suffix = file.suffix.removeprefix(".")
+    if suffix not in known:
+        raise InputError(f"cannot write a {suffix or 'nameless'} picture", closest(suffix, known), path="--out")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=150)

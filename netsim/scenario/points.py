@@ -1,0 +1,264 @@
+"""From a point's tree to its scenarios: one for every architecture and scheme, with the defaults filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge
+
+# Importing the packages registers their members.
+import netsim.compress
+import netsim.network
+import netsim.sync
+import netsim.topology
+import netsim.workload  # noqa: F401
+from netsim.compress.base import schemes
+from netsim.errors import InputError, NetsimError, closest
+from netsim.network.base import fidelities
+from netsim.network.transport import transports
+from netsim.scenario.fields import fields_of, reads_file
+from netsim.scenario.grid import SECTIONS, Point
+from netsim.scenario.members import attached
+from netsim.scenario.rules import RULES, impossible
+from netsim.scenario.schema import Job, Scenario
+from netsim.scenario.tree import Node, from_python, node_of_kind
+from netsim.sync.base import syncs
+from netsim.topology.base import topologies
+from netsim.workload.base import workloads
+from netsim.workload.cost import costs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netsim.registry import Registry
+    from netsim.scenario.members import Builder
+
+DEFAULT_NETWORK = "flow"
+DEFAULT_TRANSPORT = "tcp"
+DEFAULT_SYNC = "ring"
+DEFAULT_COST = "documented"
+BASELINE = "none"
+IDEAL = "ideal"
+"""The network on which no transport has an effect, and the transport that it is listed with."""
+
+
+_LOOKS: tuple[tuple[str, Callable[[Any], object]], ...] = (
+    ("workload", lambda one: one.check()),
+    ("topology", lambda one: one.num_workers),
+)
+"""What reads the files behind a section, so that a bad one is found before anything runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class General:
+    """What a scenario says of itself."""
+
+    about: str = ""
+    seed: Annotated[int, Ge(0)] = 0
+
+
+class PointReader:
+    """Builds the points of one file."""
+
+    def __init__(self, name: str, builder: Builder) -> None:
+        self.name = name
+        self.builder = builder
+        self._opened: dict[tuple[str, Any], bool] = {}
+        self._checked: set[tuple[Any, Any]] = set()
+        self._idle: dict[tuple[str, str], InputError | None] = {}
+
+    def read(self, points: list[Point]) -> list[Scenario]:
+        """Return the distinct points; problems are noted in the builder."""
+        found: dict[object, Scenario] = {}
+        for point in points:
+            for scenario in self._point(point):
+                found.setdefault(_identity(scenario), scenario)
+        for problem in self._idle.values():
+            if problem is not None:
+                self.builder.note(problem)
+        return list(found.values())
+
+    def _point(self, point: Point) -> list[Scenario]:
+        root, builder = point.root, self.builder
+        entries = root.entries()
+        for key in sorted(entries.keys() - set(SECTIONS)):
+            builder.note(
+                entries[key].error(key, f"unknown key {key!r}", _owner(key) + closest(key, [*SECTIONS, "sweep"]))
+            )
+        general = builder.section(
+            General, root.replaced({key: entries[key] for key in ("about", "seed") if key in entries}), ""
+        )
+        network, transport = self._network(entries.get("network"))
+        sections = {
+            "topology": self._required(topologies, root, "topology"),
+            "workload": self._required(workloads, root, "workload"),
+            "cost": builder.member(costs, _with_kind(entries.get("cost"), DEFAULT_COST), "cost"),
+            "job": builder.section(Job, entries.get("job") or Node("map", ()), "job"),
+            "network": network,
+            "transport": transport,
+        }
+        sound = self._open(sections, root)
+        pairs = self._pairs(root, sections["topology"] if "topology" in sound else None)
+        if general is None or any(one is None for one in sections.values()):
+            return []
+        swept = tuple((key, node.text()) for key, node in point.swept)
+        scenarios = [
+            Scenario(
+                name=self.name,
+                about=general.about,
+                seed=general.seed,
+                scheme=scheme,
+                sync=sync,
+                swept=swept,
+                **sections,
+            )
+            for scheme, sync in pairs
+        ]
+        self._rules(root, scenarios)
+        return scenarios
+
+    def _required(self, registry: Any, root: Node, key: str) -> Any:
+        node = root.get(key)
+        if node is not None:
+            return self.builder.member(registry, node, key)
+        remedy = f"add `{key}:`, a map with `kind:`; valid kinds: {', '.join(sorted(registry))}"
+        self.builder.missing(root, "", key, remedy)
+        return None
+
+    def _network(self, node: Node | None) -> tuple[Any, Any]:
+        """Return the fidelity and the transport, which is written among the fidelity's own keys."""
+        node = _with_kind(node, DEFAULT_NETWORK)
+        entries = node.entries()
+        transport = entries.pop("transport", None)
+        own = node.replaced(entries) if node.kind == "map" else node
+        kind = entries.get("kind")
+        fidelity = self.builder.member(fidelities, own, "network")
+        made = self.builder.member(transports, transport or from_python(DEFAULT_TRANSPORT), "network.transport")
+        if made is not None and kind is not None and kind.value == IDEAL:
+            made = self.builder.member(transports, from_python(IDEAL), "network.transport")
+        return fidelity, made
+
+    def _open(self, sections: dict[str, Any], root: Node) -> set[str]:
+        """Look once at what a distinct workload or topology reads from files; return the sections that are sound."""
+        sound = set()
+        for key, look in _LOOKS:
+            section, node = sections[key], root.get(key)
+            if section is None or node is None:
+                continue
+            if (key, section) not in self._opened:
+                self._opened[key, section] = self._look(look, section, node, key)
+            if self._opened[key, section]:
+                sound.add(key)
+        return sound
+
+    def _look(self, look: Callable[[Any], object], section: Any, node: Node, key: str) -> bool:
+        try:
+            look(section)
+        except InputError as error:
+            self.builder.note(attached(error, node, key))
+        except NetsimError as error:
+            self.builder.note(node.error(key, str(error)))
+        else:
+            return True
+        return False
+
+    def _pairs(self, root: Node, topology: Any) -> list[tuple[Any, Any]]:
+        """Return the scheme and the architecture of every point, the baseline included."""
+        chosen = self._schemes(root.get("schemes"))
+        pairs = []
+        for sync, sync_node, sync_path in self._syncs(root.get("sync")):
+            if sync is not None and topology is not None:
+                self._fits(sync, topology, sync_node, sync_path)
+            for scheme, node, path in chosen:
+                if scheme is None or sync is None:
+                    continue
+                if problem := impossible(scheme, sync):
+                    self.builder.note((node or sync_node).error(path or sync_path, problem.problem, problem.remedy))
+                pairs.append((scheme, sync))
+        return pairs
+
+    def _fits(self, sync: Any, topology: Any, node: Node, path: str) -> None:
+        """Check an architecture against the number of workers, and against the server hosts of a topology's file."""
+        if (topology, sync) in self._checked:
+            return
+        self._checked.add((topology, sync))
+        try:
+            sync.check(topology.num_workers)
+            if reads_file(type(topology)):
+                topology.build(sync.dedicated_servers)
+        except InputError as error:
+            self.builder.note(attached(error, node, path))
+
+    def _schemes(self, node: Node | None) -> list[tuple[Any, Node | None, str]]:
+        baseline = (self.builder.member(schemes, from_python(BASELINE), "schemes"), None, "")
+        if node is None:
+            return [baseline]
+        if node.kind != "list" or not node.value:
+            problem = "is an empty list" if node.kind == "list" else f"is {node.text()!r} where a list is expected"
+            self.builder.note(node.error("schemes", problem, "write for example `schemes: [none, topk]`"))
+            return [baseline]
+        listed = [(f"schemes.{index}", one) for index, one in enumerate(node.items())]
+        made: list[Any] = [(self.builder.member(schemes, one, path), one, path) for path, one in listed]
+        self._repeats("scheme", made)
+        return made if any(getattr(one, "kind", "") == BASELINE for one, _, _ in made) else [baseline, *made]
+
+    def _syncs(self, node: Node | None) -> list[tuple[Any, Node, str]]:
+        node = node or from_python(DEFAULT_SYNC)
+        if node.kind != "list":
+            return [(self.builder.member(syncs, node, "sync"), node, "sync")]
+        if not node.value:
+            self.builder.note(node.error("sync", "is an empty list", "write for example `sync: [ring]`"))
+        made = [(self.builder.member(syncs, one, f"sync.{i}"), one, f"sync.{i}") for i, one in enumerate(node.items())]
+        self._repeats("architecture", made)
+        return made
+
+    def _repeats(self, what: str, made: list[tuple[Any, Node, str]]) -> None:
+        seen: dict[Any, str] = {}
+        for member, node, path in made:
+            if member is not None and seen.setdefault(member, path) != path:
+                self.builder.note(node.error(path, f"is the same {what} as {seen[member]}", "remove one of them"))
+
+    def _rules(self, root: Node, scenarios: list[Scenario]) -> None:
+        """Remember which written keys no point has used so far."""
+        for rule in RULES:
+            node: Node | None = root
+            for part in rule.key.split("."):
+                node = node.get(part) if node is not None else None
+            if node is None or not scenarios:
+                continue
+            key = (rule.key, rule.problem)
+            if not all(rule.idle(one) for one in scenarios) or node.text() in rule.allowed:
+                self._idle[key] = None
+            else:
+                self._idle.setdefault(key, node.error(rule.key, rule.problem, rule.remedy))
+
+
+def _identity(scenario: Scenario) -> tuple[Any, ...]:
+    return tuple(getattr(scenario, one.name) for one in fields(scenario) if one.name not in {"name", "about", "swept"})
+
+
+def _with_kind(node: Node | None, kind: str) -> Node:
+    """Return a section whose kind is the default one unless it names another."""
+    if node is None:
+        return node_of_kind(from_python(kind))
+    if node.kind == "str":
+        return node_of_kind(node)
+    if node.kind != "map" or node.get("kind") is not None:
+        return node
+    return node.replaced({"kind": Node("str", kind, node.file, node.line)} | node.entries())
+
+
+def _owner(key: str) -> str:
+    """Return a hint where a key of a section stands at the top of a scenario."""
+    if key in {"transport", "transports"}:
+        return "write it under `network:`; "
+    sections: tuple[tuple[str, Registry[Any]], ...] = (
+        ("topology", topologies),
+        ("network", fidelities),
+        ("workload", workloads),
+        ("sync", syncs),
+    )
+    owners = [name for name, one in sections if any(key in fields_of(one.get(kind)).names for kind in one)]
+    owners += ["job"] if key in fields_of(Job).names else []
+    return f"write it under `{owners[0]}:`; " if owners else ""

@@ -1,0 +1,115 @@
+"""What no single field can tell: keys without effect, and schemes that no collective of an architecture can carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netsim.errors import InputError
+from netsim.sync.base import syncs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netsim.compress.base import Scheme
+    from netsim.scenario.schema import Scenario
+    from netsim.sync.base import Sync
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A written key that changes nothing where `idle` holds: an error unless some point of the file uses it.
+
+    `allowed` are values that say what holds anyway.
+    """
+
+    key: str
+    idle: Callable[[Scenario], bool]
+    problem: str
+    remedy: str
+    allowed: tuple[str, ...] = ()
+
+
+RULES = (
+    Rule(
+        "job.bucket",
+        lambda one: one.job.overlap == "per_tensor",
+        "has no effect with `overlap: per_tensor`, which exchanges every tensor by itself",
+        "remove it, or choose `overlap: ddp`",
+    ),
+    Rule(
+        "job.first_bucket",
+        lambda one: one.job.overlap == "per_tensor",
+        "has no effect with `overlap: per_tensor`, which exchanges every tensor by itself",
+        "remove it, or choose `overlap: ddp`",
+    ),
+    Rule(
+        "job.coding_unit",
+        lambda one: one.job.overlap == "per_tensor",
+        "has no effect with `overlap: per_tensor`, where a bucket is a tensor",
+        "remove it, or choose `overlap: ddp`",
+    ),
+    Rule(
+        "job.straggler.spread",
+        lambda one: one.job.straggler.distribution == "none",
+        "has no effect without a distribution",
+        "add `distribution: lognormal` beside it, or remove it",
+        allowed=("0", "0.0"),
+    ),
+    Rule(
+        "job.straggler.distribution",
+        lambda one: one.job.straggler.distribution != "none" and not one.job.straggler.spread,
+        "has no effect with a spread of 0",
+        "add for example `spread: 0.2` beside it, or remove it",
+    ),
+    Rule(
+        "network.transport",
+        lambda one: one.network.kind == "ideal",
+        "has no effect on the `ideal` network, where every transfer takes no time",
+        "remove it, or choose `kind: flow`",
+        allowed=("ideal", "{kind: ideal}"),
+    ),
+    Rule(
+        "topology.server_bandwidth",
+        lambda one: not one.sync.dedicated_servers,
+        "has no effect: no architecture of this scenario has dedicated servers",
+        "remove it, or add a parameter_server with dedicated servers to `sync`",
+        allowed=("null",),
+    ),
+    Rule(
+        "cost",
+        lambda one: one.scheme.kind == "none" and "owner" not in one.sync.carries,
+        "has no effect: nothing is encoded, and no owner or server adds messages",
+        "remove it, or add a scheme that compresses",
+    ),
+)
+
+
+def carries(sync: Sync, op: str) -> bool:
+    """Return whether an architecture carries messages of an op, by itself or by its fallback.
+
+    What owners reduce (`owner`, and `shard` on its way back) has no fallback: it needs the owners.
+    """
+    if op in {"owner", "shard"}:
+        return "owner" in sync.carries
+    return op in sync.carries or (bool(sync.fallback) and op in syncs.get(sync.fallback).carries)
+
+
+def impossible(scheme: Scheme, sync: Sync) -> InputError | None:
+    """Return why a scheme cannot be exchanged over an architecture, or None where it can."""
+    for op in sorted(scheme.ops):
+        if carries(sync, op):
+            continue
+        able = [name for name in syncs if all(carries(_claims(name), one) for one in scheme.ops)]
+        return InputError(
+            f"scheme {scheme.kind!r} sends messages of op {op!r}, which sync {sync.kind!r} cannot carry",
+            f"use a sync that can: {', '.join(able)}"
+            if able
+            else "no registered sync carries it; choose another scheme",
+        )
+    return None
+
+
+def _claims(name: str) -> Sync:
+    # The claims of an architecture belong to its class, so no instance is needed to read them.
+    return syncs.get(name)  # type: ignore[return-value]

@@ -1,0 +1,134 @@
+"""Jobs of well-known models: published tensor sizes and ready times, filled with captured gradients.
+
+The tables in `models/` hold, in backward order, every tensor's name, shape and the microseconds between it and the
+tensor before it becoming ready on a V100 (Wang et al. 2023, Espresso, EuroSys). The source gives numbers of elements;
+shapes are those of the architectures. BERT's vocabulary is padded to 30,528. What the source does not give is assumed:
+
+- the first gradient is ready when the backward pass begins, and the pass ends with the last gradient;
+- the forward pass takes half as long as the backward pass, which has two products for each of the forward pass;
+- the optimizer is bound by memory traffic at 900 GB/s (V100-SXM2's data sheet), in float32: SGD with momentum moves 5
+  words an element (weight, gradient and momentum read, two written), Adam 7.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Gt
+
+from netsim.errors import InputError, closest
+from netsim.lazy import torch
+from netsim.registry import FileField
+from netsim.workload.base import Gradients, Tensor, Timing, Workload, workloads
+from netsim.workload.recorded import faster
+from netsim.workload.trace import open_trace, read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MEMORY_BYTES_PER_S = 900e9
+_WORDS_PER_ELEMENT = {"sgd_momentum": 5, "adam": 7}
+_MODELS = Path(__file__).parent / "models"
+
+
+def model_names() -> list[str]:
+    """Return the names of the published models."""
+    return sorted(file.stem for file in _MODELS.glob("*.json"))
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """One model of the tables: tensors in backward order and the times of one micro-batch."""
+
+    title: str
+    device: str
+    tensors: tuple[Tensor, ...]
+    timing: Timing
+
+
+def load_model(name: str) -> PublishedModel:
+    """Return a published model; raise InputError naming the nearest ones."""
+    if name not in model_names():
+        raise InputError(f"unknown model {name!r}", closest(name, model_names()), "model")
+    table: dict[str, Any] = json.loads((_MODELS / f"{name}.json").read_text(encoding="utf-8"))
+    tensors = tuple(Tensor(tensor, tuple(shape)) for tensor, shape, _ in table["tensors"])
+    ready_s = tuple(us * 1e-6 for us in accumulate(gap_us for _, _, gap_us in table["tensors"]))
+    words = _WORDS_PER_ELEMENT[table["optimizer"]] * sum(tensor.numel for tensor in tensors)
+    timing = Timing(
+        forward_s=ready_s[-1] / 2, backward_s=ready_s[-1], optimizer_s=4 * words / MEMORY_BYTES_PER_S, ready_s=ready_s
+    )
+    return PublishedModel(table["title"], table["device"], tensors, timing)
+
+
+class FilledGradients(Gradients):
+    """Gradients of one model's shapes, filled with the captured values of another.
+
+    Every tensor takes values of the same worker and step: one-dimensional tensors from the captured one-dimensional
+    ones, all others from the others, joined in backward order, not scaled, repeated cyclically from an offset that
+    depends on the tensor alone. So workers agree as much as the captured ones do, and values keep their distribution;
+    low rank and sparse rows are those of the captured shapes cut anew, so what they give is only an indication.
+    """
+
+    synthetic = True
+
+    def __init__(self, model: PublishedModel, captured: Gradients) -> None:
+        self.captured = captured
+        self.label = f"{model.title} ({model.device} timing; gradients filled from {captured.label})"
+        self.trace_id = captured.trace_id
+        self.device = model.device
+        self.tensors = model.tensors
+        self.timing = model.timing
+        self.num_steps = captured.num_steps
+        self.num_workers = captured.num_workers
+        # Two kinds for each of a few workers: a step is read bucket by bucket, worker by worker.
+        self._pool = lru_cache(maxsize=16)(self._read_pool)
+
+    def read(self, step: int, worker: int, first: int, last: int) -> Sequence[torch.Tensor]:
+        """Return the filled float32 gradients of tensors first..last-1."""
+        return [self._fill(step, worker, index) for index in range(first, last)]
+
+    def _fill(self, step: int, worker: int, index: int) -> torch.Tensor:
+        tensor = self.tensors[index]
+        pool = self._pool(step, worker, len(tensor.shape) == 1)
+        # Multiples of the golden ratio spread the offsets evenly over the pool.
+        offset = int(len(pool) * (index * 0.6180339887498949 % 1.0))
+        times = -(-(offset + tensor.numel) // len(pool))
+        return pool.repeat(times)[offset : offset + tensor.numel].reshape(tensor.shape)
+
+    def _read_pool(self, step: int, worker: int, vectors: bool) -> torch.Tensor:
+        tensors = self.captured.tensors
+        wanted = [index for index, tensor in enumerate(tensors) if (len(tensor.shape) == 1) == vectors]
+        # A trace of one kind only fills both.
+        indices = wanted if any(tensors[index].numel for index in wanted) else range(len(tensors))
+        return torch.cat([self.captured.read(step, worker, i, i + 1)[0].reshape(-1) for i in indices])
+
+
+@workloads.register("published", paper="Wang et al. 2023, Espresso (EuroSys)")
+@dataclass(frozen=True, kw_only=True)
+class Published(Workload):
+    """Sizes and ready times of a well-known model on a V100; gradients filled with a trace's.
+
+    Forward time is assumed to be half the backward time, optimizer time bound by memory traffic at 900 GB/s. Gradients
+    are cyclic repetitions of the trace's values, unscaled. `speed` is how many times faster than a V100 the simulated
+    device computes.
+    """
+
+    model: str
+    gradients: Annotated[str, FileField(("traces",), ".trace")] = "resnet20-digits"
+    speed: Annotated[float, Gt(0)] = 1.0
+
+    def check(self) -> None:
+        """Raise InputError where the model is unknown, TraceError where the trace cannot be used."""
+        load_model(self.model)
+        read_header(self.gradients)
+
+    def open(self) -> Gradients:
+        """Return the model's tensors and times, filled with the trace's gradients."""
+        gradients = FilledGradients(load_model(self.model), open_trace(self.gradients))
+        gradients.timing = faster(gradients.timing, self.speed)
+        return gradients

@@ -1,0 +1,157 @@
+"""What the commands print and write."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from netsim.cli import main
+
+
+def run(*arguments):
+    return main([str(one) for one in arguments])
+
+
+@pytest.fixture(scope="module")
+def result(home, tmp_path_factory):
+    out = tmp_path_factory.mktemp("results") / "small"
+    assert run("run", home / "small.yaml", "--out", out, "--jobs", 1) == 0
+    return out
+
+
+def test_run_writes_tables_and_figures(result):
+    assert {file.name for file in (result / "plots").iterdir()} == {"speedup.png", "breakdown.png", "heatmap.png"}
+    assert all(file.stat().st_size > 10_000 for file in (result / "plots").iterdir())
+    runs = pd.read_csv(result / "runs.csv")
+    assert len(runs) == 12
+    text = (result / "table.txt").read_text()
+    assert "Verdict" in text
+    assert "step time" in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_run_prints_the_table_and_where_the_files_are(at_home, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run("run", "small.yaml", "--out", out, "--jobs", 1, "--no-plots", "--set", "sync=ring") == 0
+    text = capsys.readouterr().out
+    assert "topk(ratio=0.1)+error_feedback" in text
+    assert "Verdict" in text
+    assert f"Tables: {out}" in text
+    assert not (out / "plots").exists()
+
+
+def test_run_needs_resume_or_a_new_folder_and_then_prints_json(result, at_home, capsys):
+    assert run("run", "small.yaml", "--out", result) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert run("run", "small.yaml", "--out", result, "--resume", "--json", "--no-plots", "--jobs", 1) == 0
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)["runs"]) == 12
+    assert "Verdict" in said.err
+
+
+def test_run_writes_to_results_and_the_scenarios_name(at_home, capsys):
+    arguments = ("--network", "ideal", "--set", "sync=ring", "--set", "topology.bandwidth=1 Gbit/s", "--no-plots")
+    assert run("run", "small.yaml", "--jobs", 1, *arguments) == 0
+    runs = pd.read_csv(at_home / "results" / "small" / "runs.csv")
+    assert set(runs["network"]) == {"ideal"}
+    assert len(runs) == 3
+
+
+def test_check_counts_points(at_home, capsys):
+    assert run("check", "small.yaml") == 0
+    assert capsys.readouterr().out == "small: 12 points, no problem found\n"
+    assert run("check", "small.yaml", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"errors": [], "points": {"small": 12}}
+
+
+@pytest.mark.parametrize("what", ["schemes", "sync", "topologies", "networks", "transports", "tasks", "traces"])
+def test_list_names_members(what, at_home, capsys):
+    assert run("list", what, "--json") == 0
+    (members,) = json.loads(capsys.readouterr().out).values()
+    assert members
+    assert all(member["name"] and member["summary"] for member in members)
+    assert run("list", what) == 0
+    text = capsys.readouterr().out
+    assert all(member["name"] in text for member in members)
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_list_of_everything(at_home, capsys):
+    assert run("list") == 0
+    text = capsys.readouterr().out
+    for word in ("schemes", "topk", "ring", "star", "flow", "tcp", "resnet20-digits", "small", "optimizers"):
+        assert word in text
+    assert "made up" in text
+
+
+@pytest.mark.parametrize("kind", ["speedup", "breakdown", "heatmap", "timeline", "error"])
+def test_plot_draws_every_kind(kind, result, tmp_path, capsys):
+    assert run("plot", result, "--kind", kind, "--out", tmp_path / "x.svg", "--json") == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"figure": str(tmp_path / "x.svg")}
+    assert (tmp_path / "x.svg").read_text().startswith("<?xml")
+
+
+def test_plot_draws_beside_the_tables(result, capsys):
+    assert run("plot", result, "--kind", "timeline", "--point", 2, "--point", 3) == 0
+    assert capsys.readouterr().out.strip() == str(result / "plots" / "timeline.png")
+
+
+def test_inspect_shows_what_a_trace_holds(at_home, capsys):
+    assert run("inspect", "traces/small.trace") == 0
+    text = capsys.readouterr().out
+    for word in ("made up", "36,500 parameters in 3 tensors", "body.weight", "300x100", "Gaussian", "4, each with 8"):
+        assert word in text
+    assert run("inspect", "traces/small.trace", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["parameters"] == 36_500
+
+
+def test_collective_prints_the_columns_of_nccl_tests(capsys):
+    topology = "{kind: star, workers: 4, bandwidth: 1 GB/s, latency: 10 us}"
+    arguments = ("collective", "all_reduce", "--topology", topology, "--sizes", "4MB")
+    assert run(*arguments, "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    # Ring: 2 (n - 1) rounds of latency + S / (n B).
+    assert row["time_s"] == pytest.approx(6 * (10e-6 + 1e-3))
+    assert row["busbw_bytes_per_s"] == pytest.approx(1.5 * row["algbw_bytes_per_s"])
+    assert row["elements"] == 1e6
+    assert run(*arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == ["size", "count", "type", "time", "algbw", "busbw"]
+    assert lines[4].split() == ["4000000", "1000000", "float", "6060.00", "0.660", "0.990"]
+
+
+def test_collective_takes_a_scenario_and_builds_servers(at_home, capsys):
+    assert run("collective", "all_reduce", "--topology", "small.yaml", "--algorithm", "parameter_server") == 0
+    assert "between 4 workers over parameter_server" in capsys.readouterr().out
+
+
+def test_explain_says_where_the_time_goes_and_what_matters(at_home, capsys):
+    assert run("explain", "small.yaml", "--point", 1, "--json") == 0
+    said = capsys.readouterr()
+    (point,) = json.loads(said.out)
+    step_s = point["run"]["step_time_s"]
+    change = {one["what"]: one["change"] for one in point["changes"]}
+    assert set(change) == {"bandwidth x2", "latency /2", "compute x2 faster", "free coding", "ideal transport"}
+    # 100 Mbit/s: the network is the bottleneck, so its bandwidth matters most; coding is free already.
+    assert min(change, key=change.get) == "bandwidth x2"
+    assert -0.5 < change["bandwidth x2"] < -0.3
+    assert change["free coding"] == 0
+    assert "bottleneck: link" in said.err
+    parts = ("compute_s", "encode_s", "exposed_comm_s", "decode_s", "optimizer_s")
+    assert sum(point["run"][part] for part in parts) == pytest.approx(step_s)
+
+
+def test_explain_goes_through_all_points(at_home, capsys):
+    assert run("explain", "small.yaml", "--set", "sync=ring", "--set", "topology.bandwidth=1 Gbit/s") == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("Point")] == [
+        "Point 1: none over ring, 4 workers, 1 Gbit/s",
+        "Point 2: fp16 over ring, 4 workers, 1 Gbit/s",
+        "Point 3: topk(ratio=0.1)+error_feedback over ring, 4 workers, 1 Gbit/s",
+    ]
+
+
+def test_schema_is_json(capsys):
+    assert run("schema") == 0
+    assert json.loads(capsys.readouterr().out)["type"] == "object"

@@ -1,0 +1,103 @@
+"""What goes wrong: one line each, the right exit code, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import netsim.cli
+import pytest
+from netsim.cli import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["run", "broken.yaml"], "broken.yaml:2: topology.bandwidth: "),
+        (["check", "small.yaml", "--set", "topology.wrkers=2"], "'workers'"),
+        (["check", "small.yaml", "--network", "flwo"], "'flow'"),
+        (["plot", "nowhere"], "nowhere: no runs.parquet here"),
+        (["inspect", "nowhere.trace"], "there is no trace"),
+        (["inspect", "small.yaml"], "small.yaml"),
+        (["capture", "resnet", "--out", "x.trace"], "'resnet20-digits'"),
+        (["collective", "all_redcue"], "'all_reduce'"),
+        (["collective", "all_reduce", "--algorithm", "rign"], "'ring'"),
+        (["collective", "all_reduce", "--sizes", "1MB,3"], "--sizes: size '3' needs a unit"),
+        (["collective", "all_reduce", "--sizes", "0B"], "--sizes: a collective of 0 bytes"),
+        (["collective", "all_reduce", "--topology", "nowhere.yaml"], "--topology: there is no file"),
+        (["collective", "all_reduce", "--topology", "{kind: star, workers: 4}"], "bandwidth"),
+        (["collective", "all_reduce", "--topology", "{kind: sta}"], "'star'"),
+        (["explain", "small.yaml", "--point", "13"], "--point: there is no point 13; the scenario has 12"),
+    ],
+)
+def test_wrong_input_exits_with_1_and_says_what(arguments, said, at_home, capsys):
+    (at_home / "broken.yaml").write_text(
+        "topology:\n  {kind: star, bandwidth: 10}\nworkload: {kind: recorded, trace: small}\n"
+    )
+    assert main(arguments) == 1
+    text = capsys.readouterr()
+    assert said in text.err
+    assert "Traceback" not in text.err
+    assert not text.out
+
+
+def test_problems_are_json_too(at_home, capsys):
+    assert main(["check", "small.yaml", "--set", "seed=-1", "--set", "job.steps=0", "--json"]) == 1
+    errors = json.loads(capsys.readouterr().out)["errors"]
+    assert len(errors) == 2
+    assert all(set(error) == {"problem", "remedy", "path", "file", "line"} for error in errors)
+
+
+def test_debug_shows_the_traceback(capsys):
+    assert main(["plot", "nowhere", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def fail(error):
+    def command(_):
+        raise error
+
+    return command
+
+
+def test_a_defect_is_one_line_and_exits_with_70(monkeypatch, capsys):
+    monkeypatch.setitem(netsim.cli._COMMANDS, "list", fail(RuntimeError("two\nlines")))
+    assert main(["list"]) == 70
+    assert capsys.readouterr().err == "netsim: defect: RuntimeError: two lines; run again with --debug for details\n"
+    assert main(["list", "--debug"]) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_one_line_and_exits_with_130(monkeypatch, capsys):
+    monkeypatch.setitem(netsim.cli._COMMANDS, "list", fail(KeyboardInterrupt()))
+    assert main(["list"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_broken_pipe_is_silent(request):
+    command = f"{sys.executable} -m netsim list | head -c 1"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, cwd=request.config.rootpath, timeout=60, check=False
+    )
+    assert done.stdout == b"s"
+    assert done.stderr == b""
+
+
+def test_control_c_stops_a_run_without_a_traceback(at_home, tmp_path, request):
+    environment = os.environ | {"PYTHONPATH": str(request.config.rootpath)}
+    command = [sys.executable, "-m", "netsim", "run", "small.yaml", "--out", str(tmp_path / "out"), "--jobs", "1"]
+    command += ["--set", "job.steps=2000"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
+    while not (tmp_path / "out").exists() and running.poll() is None:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    assert err.endswith("interrupted\n")

@@ -1,0 +1,117 @@
+"""Cost models: published figures add up to what the papers say, tables are read and broken ones explained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import pytest
+from netsim.compress import schemes
+from netsim.errors import InputError
+from netsim.workload.cost import SHIPPED_TABLE, Affine, Documented, Measured, costs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from netsim.workload.cost import CostModel
+
+MEBI = 2**20
+MODELS = [costs.get(kind)() for kind in costs]
+
+
+@pytest.mark.parametrize("kind", list(schemes))
+@pytest.mark.parametrize("model", MODELS, ids=lambda one: one.kind)
+def test_every_model_knows_every_scheme(model: CostModel, kind: str) -> None:
+    coding = model.coding(kind)
+    for cost in (coding.encode, coding.decode, model.aggregate()):
+        seconds = [cost(elements) for elements in (0, 1, 1024, MEBI, 100 * MEBI)]
+        assert seconds == sorted(seconds)
+        assert seconds[0] >= 0
+        assert seconds[-1] < 10
+    assert model.source()
+
+
+@pytest.mark.parametrize("model", [Documented(), Measured()], ids=lambda one: one.kind)
+def test_wrappers_cost_nothing_per_message_and_dense_gradients_nothing_at_all(model: CostModel) -> None:
+    for kind in ("error_feedback", "two_way", "warm_up", "none"):
+        assert model.coding(kind).decode(MEBI) == 0
+    assert model.coding("none").encode(MEBI) == 0
+    assert model.coding("error_feedback").encode(MEBI) > 0
+
+
+def test_documented_figures_are_those_of_the_papers() -> None:
+    # Espresso: fixed 26 us and so much for 2^20 elements; one sign code takes 296 us for 4 MB.
+    assert Documented().coding("scaled_sign").encode(MEBI) == pytest.approx(296e-6)
+    assert Documented().coding("topk").encode(4 * MEBI) == pytest.approx((26 + 4 * 390) * 1e-6)
+    assert Documented().coding("randomk").encode(MEBI) == pytest.approx(114e-6)
+    assert Documented().coding("onebit").decode(MEBI) == pytest.approx(192e-6)
+
+
+@pytest.mark.parametrize(("kind", "floor_s"), [("scaled_sign", 0.25e-3), ("onebit", 0.25e-3), ("topk", 0.4e-3)])
+def test_documented_floor_holds_up_to_about_4_mb(kind: str, floor_s: float) -> None:
+    # Cupcake: a tensor of 128 KB takes DGC 0.4 ms; time is flat below about 4 MB, which is 2^20 elements.
+    encode = Documented().coding(kind).encode
+    assert encode(128 * 1024 / 4) == floor_s
+    assert encode(0.3 * MEBI) == floor_s
+    assert encode(1.05 * MEBI) > floor_s
+
+
+def test_affine_is_the_larger_of_floor_and_line() -> None:
+    cost = Affine(floor_s=3.0, fixed_s=1.0, slope_s_per_element=0.5)
+    assert [cost(elements) for elements in (0, 4, 6)] == [3.0, 3.0, 4.0]
+
+
+def test_unknown_scheme_of_the_published_figures_has_a_remedy() -> None:
+    with pytest.raises(InputError, match=r"no figures for scheme 'mine'; .*calibrate-schemes"):
+        Documented().coding("mine")
+
+
+def test_shipped_table_says_where_it_was_measured() -> None:
+    table = json.loads(SHIPPED_TABLE.read_text(encoding="utf-8"))
+    assert table.keys() >= {"device", "driver", "torch", "netsim", "threads", "date", "repeats"}
+    assert table["device"] in Measured().source()
+    assert table["date"] in Measured().source()
+
+
+def _table(folder: Path, content: str) -> Measured:
+    path = folder / "mine.json"
+    path.write_text(content, encoding="utf-8")
+    return Measured(table=str(path))
+
+
+ZERO = asdict(Affine(0, 0, 0))
+GOOD = {"format": "netsim coding costs 1", "schemes": {"topk": {"encode": ZERO, "decode": ZERO}}, "aggregate": ZERO}
+
+
+def test_table_of_the_user_is_read(tmp_path: Path) -> None:
+    twice = GOOD | {"schemes": {"topk": {"encode": ZERO | {"slope_s_per_element": 2.0}, "decode": ZERO}}}
+    assert _table(tmp_path, json.dumps(twice)).coding("topk").encode(3) == 6.0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "is not a table of coding costs"),
+        ('{"schemes": {}}', "is not a table of coding costs"),
+        (json.dumps(GOOD | {"schemes": {}}), "holds no times of scheme 'topk'"),
+        (json.dumps(GOOD | {"schemes": []}), "is damaged at 'schemes'"),
+        (json.dumps(GOOD | {"schemes": {"topk": {"encode": ZERO}}}), "is damaged at 'decode'"),
+        (json.dumps(GOOD | {"schemes": {"topk": {"encode": {"slope": 1}, "decode": ZERO}}}), "is damaged at 'encode'"),
+        (json.dumps(GOOD | {"schemes": {"topk": {"encode": "fast", "decode": ZERO}}}), "is damaged at 'encode'"),
+        (json.dumps(GOOD | {"schemes": {"topk": {"encode": ZERO | {"floor_s": "1"}, "decode": ZERO}}}), "is damaged"),
+        (json.dumps(GOOD | {"schemes": {"topk": {"encode": ZERO | {"floor_s": -1}, "decode": ZERO}}}), "is damaged"),
+        (json.dumps(GOOD | {"schemes": {"topk": 3}}), "is damaged at 'topk'"),
+    ],
+)
+def test_broken_table_is_explained(tmp_path: Path, content: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        _table(tmp_path, content).coding("topk")
+    assert said in caught.value.problem
+    assert "netsim calibrate-schemes --out FILE" in caught.value.remedy
+
+
+def test_missing_table_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        Measured(table=str(tmp_path / "none.json")).aggregate()

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from netsim.errors import InputError
+from netsim.report import style
+from netsim.report.breakdown import breakdown
+from netsim.report.error import error
+from netsim.report.heatmap import heatmap
+from netsim.report.plot import KINDS, STANDARD, draw, save
+from netsim.report.speedup import speedup
+from netsim.report.timeline import timeline
+from tests.report.synthetic import GBIT, runs, spans
+
+OF_RUNS = (speedup, breakdown, heatmap, error)
+
+
+def missing():
+    table = runs(gbits=(1, 10))
+    numbers = ["step_time_s", "speedup_x", "compute_s", "exposed_comm_s", "vs_best_dense_x", "rel_error", "headroom_x"]
+    table.loc[table["scheme"] == "fp16", numbers] = np.nan
+    return table.drop(index=table[(table["scheme"] == "bf16") & (table["sync"] == "ring")].index).reset_index(drop=True)
+
+
+FEW = ("none", "fp16", "topk(ratio=0.01)+error_feedback+two_way")
+TABLES = {
+    "full": lambda: runs(),
+    "workers": lambda: runs(FEW, workers=(4, 64), gbits=(1, 10)),
+    "workers only": lambda: runs(FEW, workers=(4, 16, 64), gbits=(1,)),
+    "one point": lambda: runs(gbits=(10,), syncs=("ring",)),
+    "one scheme": lambda: runs(("none",), gbits=(1, 10)),
+    "one row": lambda: runs(("none",), gbits=(10,), syncs=("ring",)),
+    "missing": missing,
+    "few columns": lambda: runs(FEW).drop(columns=["compute_device", "cost_source", "extrapolated", "vs_best_dense_x"]),
+    "many panels": lambda: runs(("none", "fp16"), workers=(2, 3, 4, 5, 6), gbits=(1, 2)),
+    "large": lambda: runs(FEW, gbits=(1e-6, 1e3)),
+}
+
+
+def png(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=50)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("draw_it", OF_RUNS, ids=lambda one: one.__name__)
+def test_every_figure_draws_every_table_without_overlaps(draw_it, table):
+    figure = draw_it(TABLES[table]())
+    data = png(figure)
+    assert data.startswith(b"\x89PNG")
+    assert len(data) > 3000
+    assert all(axes.has_data() for axes in figure.axes), "a panel is empty"
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+    boxes += [one.get_window_extent(renderer) for one in (*figure.legends, *figure.texts)]
+    for one, other in itertools.combinations(boxes, 2):
+        across = min(one.x1, other.x1) - max(one.x0, other.x0)
+        along = min(one.y1, other.y1) - max(one.y0, other.y0)
+        assert min(across, along) < 3, f"{one} overlaps {other}"
+    for box in boxes:
+        assert box.x0 > -1
+        assert box.y0 > -1
+        assert box.x1 < figure.bbox.x1 + 1
+        assert box.y1 < figure.bbox.y1 + 1
+
+
+def drawn_points(axes, look):
+    markers = [line for line in axes.lines if line.get_marker() == look.marker and line.get_color() == look.colour]
+    return {(float(x), float(y)) for line in markers for x, y in zip(*line.get_data(), strict=True)}
+
+
+def test_the_speedup_lines_are_the_table():
+    table = runs()
+    figure = speedup(table)
+    looks = style.looks(table)
+    for axes, sync in zip(figure.axes, ("ring", "parameter_server"), strict=True):
+        assert axes.get_title("left") == sync
+        for scheme in table["scheme"].unique():
+            rows = table[(table["sync"] == sync) & (table["scheme"] == scheme)]
+            expected = set(zip(rows["bandwidth_bytes_per_s"], rows["speedup_x"], strict=True))
+            assert drawn_points(axes, looks[scheme]) == expected
+
+
+def test_bandwidths_are_ticks_with_units():
+    figure = speedup(runs())
+    png(figure)
+    labels = [text.get_text().replace("\n", " ") for text in figure.axes[0].get_xticklabels()]
+    assert labels == ["100 Mbit/s", "1 Gbit/s", "10 Gbit/s", "25 Gbit/s", "100 Gbit/s"]
+
+
+def test_extrapolated_rows_are_hollow_and_said():
+    figure = speedup(runs(workers=(8, 64), gbits=(1,)))
+    faces = {line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == "o"}
+    assert faces == {"#0072B2", "white"}
+    assert any(line.get_linestyle() == "--" for line in figure.axes[0].lines)
+    assert "extrapolated" in figure.texts[-1].get_text()
+    assert "extrapolated" not in speedup(runs(workers=(8, 16), gbits=(1,))).texts[-1].get_text()
+
+
+def test_looks_are_distinct_and_do_not_depend_on_the_panel():
+    table = runs()
+    looks = style.looks(table)
+    assert len({(look.colour, look.marker) for look in looks.values()}) == table["scheme"].nunique()
+    assert style.looks(table[table["sync"] == "ring"]) == looks
+
+
+def test_any_column_can_be_the_x_axis():
+    table = runs(FEW, gbits=(1,))
+    assert png(speedup(table, "wire_bytes_per_worker"))
+    assert png(speedup(table, "sync"))
+    with pytest.raises(InputError, match=r"no column 'wrkers'.*'workers'"):
+        speedup(runs(), "wrkers")
+
+
+def test_the_bars_of_the_breakdown_add_up_to_the_step():
+    table = runs(gbits=(1,), syncs=("ring",))
+    (axes,) = breakdown(table).axes
+    ends = {}
+    for bar in axes.patches:
+        place = round(bar.get_y() + bar.get_height() / 2)
+        ends[place] = ends.get(place, 0.0) + bar.get_width()
+    order = [text.get_text() for text in axes.get_yticklabels()]
+    found = {order[place]: end for place, end in ends.items()}
+    assert found == pytest.approx(table.set_index("scheme")["step_time_s"].to_dict(), rel=1e-9)
+
+
+def test_the_heatmap_shows_the_winner_of_every_cell():
+    table = runs()
+    (axes,) = heatmap(table).axes
+    shown = {tuple(map(round, text.get_position())): text.get_text() for text in axes.texts}
+    syncs, bandwidths = list(table["sync"].unique()), sorted(table["bandwidth_bytes_per_s"].unique())
+    for (bandwidth, sync), cell in table.groupby(["bandwidth_bytes_per_s", "sync"]):
+        best = cell["speedup_x"].max()
+        text = shown[bandwidths.index(bandwidth), syncs.index(sync)]
+        assert text == ("none wins" if best <= 1.01 else f"{best:.3g}x" if best >= 10 else f"{best:.2f}x")
+    assert "none wins" in shown.values()
+
+
+def test_the_heatmap_of_workers_seeks_over_architectures():
+    table = runs(workers=(4, 16))
+    (axes,) = heatmap(table).axes
+    texts = [text.get_text() for text in axes.texts]
+    assert len(texts) == 10
+    assert any("parameter\nserver" in text for text in texts)
+    assert any("ring" in text for text in texts)
+
+
+def test_the_footer_names_workload_device_network_and_transport():
+    text = speedup(runs()).texts[-1].get_text()
+    for word in ("resnet50", "NVIDIA H200", "network flow", "transport tcp", "star"):
+        assert word in text
+
+
+def test_the_timeline_shows_uncompressed_training_and_the_fastest_scheme():
+    table = runs(gbits=(10,))
+    figure = timeline(spans(table), table)
+    assert png(figure)
+    titles = [axes.get_title("left").split(" over ")[0] for axes in figure.axes]
+    best = table[table["sync"] == "ring"].sort_values("step_time_s").iloc[0]["scheme"]
+    assert titles == ["none", best]
+
+
+def test_the_timeline_of_asked_rows_and_steps():
+    table = runs(gbits=(10,)).head(3)
+    recorded = spans(table, steps=2, workers=9)
+    figure = timeline(recorded, table, rows=(1,), step=1)
+    assert png(figure)
+    assert "first 4 of 9 workers" in figure.texts[-1].get_text()
+    # A later step begins at zero too.
+    assert min(bar.get_x() for bar in figure.axes[0].patches) == pytest.approx(0.0)
+    with pytest.raises(InputError, match="no point 4"):
+        timeline(recorded, table, rows=(3,))
+    with pytest.raises(InputError, match="no spans of step 7; recorded steps: 0, 1"):
+        timeline(recorded, table, step=7)
+    with pytest.raises(InputError, match="no spans were recorded"):
+        timeline(recorded.head(0), table)
+
+
+def test_figures_come_from_the_folder_alone(tmp_path):
+    table = runs(FEW, gbits=(1, 10))
+    table.to_parquet(tmp_path / "runs.parquet")
+    spans(table[table["bandwidth_bytes_per_s"] == GBIT]).to_parquet(tmp_path / "spans.parquet")
+    for kind in KINDS:
+        save(draw(tmp_path, kind), tmp_path / "plots" / f"{kind}.png")
+    assert set(STANDARD) < set(KINDS)
+    assert {file.stem for file in (tmp_path / "plots").glob("*.png")} == set(KINDS)
+
+
+def test_wrong_folders_kinds_and_formats_are_user_errors(tmp_path):
+    with pytest.raises(InputError, match=r"no runs.parquet"):
+        draw(tmp_path, "speedup")
+    with pytest.raises(InputError, match="unknown plot 'pie'"):
+        draw(tmp_path, "pie")
+    (tmp_path / "runs.parquet").write_text("not a table")
+    with pytest.raises(InputError, match="not a readable table"):
+        draw(tmp_path, "speedup")
+    with pytest.raises(InputError, match=r"cannot write a pgn picture.*'png'"):
+        save(speedup(runs(gbits=(1,))), tmp_path / "x.pgn")
+    runs().head(0).to_parquet(tmp_path / "runs.parquet")
+    with pytest.raises(InputError, match="no point was simulated"):
+        draw(tmp_path, "speedup")
