@@ -17,6 +17,11 @@ def test_ring_all_reduce_of_100_mb(benchmark, workers):
     assert (events <= 4, solves, rounds) == (True, 0, 2 * (workers - 1))
 
 
+def test_ring_all_reduce_of_1024_in_the_analytic_bound(benchmark):
+    _, events, solves, _ = benchmark(run_collective, Ring(), 1024, 1e8, network="analytic")
+    assert (events <= 4, solves) == (True, 0)
+
+
 def test_ring_all_reduce_of_1024_stragglers(benchmark):
     joined_s = np.random.default_rng(0).uniform(0, 0.1, 1024)
     _, events, solves, _ = benchmark(run_collective, Ring(), 1024, 1e8, joined_s)
