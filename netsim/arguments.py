@@ -149,7 +149,7 @@ def _explain(one: argparse.ArgumentParser) -> None:
     _overrides(one)
     one.add_argument(
         "--point", metavar="N", type=_positive, action="append", default=[],
-        help="explain the Nth point only; may be repeated (default: all points)",
+        help="explain the Nth point only, in the order of runs.csv; may be repeated (default: all points)",
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import traceback
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code; wrong usage exits with 2."""
     arguments = parser(_version()).parse_args(argv)
     try:
+        _load_plugins()
         code = _COMMANDS[arguments.command](arguments)
         sys.stdout.flush()
     except NetsimError as error:
@@ -52,6 +53,16 @@ def _version() -> str:
         return version("gradnetsim")
     except PackageNotFoundError:
         return "source tree"
+
+
+def _load_plugins() -> None:
+    """Let installed packages register their members; `import netsim` alone never does."""
+    for entry in entry_points(group="netsim.plugins"):
+        try:
+            entry.load()
+        except Exception as error:
+            remedy = "repair or uninstall the package that brings it"
+            raise InputError(f"plug-in {entry.name!r} ({entry.value}) fails: {error}", remedy) from error
 
 
 def _report(error: NetsimError, arguments: argparse.Namespace) -> None:

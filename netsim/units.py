@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated
 
 from netsim.errors import InputError
@@ -43,7 +44,8 @@ class Quantity:
             raise InputError(f"{self.name} {text!r} needs a unit", f"write for example '{self.example}'")
         if unit not in factors:
             raise InputError(f"{unit!r} is not a unit of {self.name}", self._remedy(unit))
-        value *= factors[unit]
+        # In decimal, so that 100 us is 1e-4 s and not its neighbour.
+        value = float(Decimal(match[1]) * Decimal(str(factors[unit])))
         if not math.isfinite(value) or value < 0 or (value == 0 and not self.zero_allowed):
             least = "zero or more" if self.zero_allowed else "more than zero"
             raise InputError(f"{self.name} {text!r} must be finite and {least}", f"write for example '{self.example}'")

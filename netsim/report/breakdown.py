@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from netsim.report import style
+from netsim.report import layout, scales, style
 from netsim.report.points import label, point_columns, split, spread
-from netsim.report.text import seconds
+from netsim.report.text import seconds, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_SYNCS = 4
+_CHARACTER = 0.0175
+"""Width of a letter of a bar's text, as a share of the panel's."""
 
 
 def breakdown(runs: pd.DataFrame) -> Figure:
@@ -27,11 +29,11 @@ def breakdown(runs: pd.DataFrame) -> Figure:
     syncs = list(dict.fromkeys(runs["sync"]))[:_MOST_SYNCS]
     order = list(dict.fromkeys(runs["scheme"]))[::-1]
     height = 0.9 + 0.24 * len(order)
-    figure = style.figure(2.2 + 3.7 * len(chosen), 0.7 + height * len(syncs))
+    figure = layout.figure(2.2 + 3.7 * len(chosen), 0.7 + height * len(syncs))
     grid = figure.subplots(len(syncs), len(chosen), squeeze=False, sharey=True)
     for row, sync in zip(grid, syncs, strict=True):
         for axes, (key, part) in zip(row, chosen, strict=True):
-            axes.set_title(style.wrapped(f"{sync} at {label(by, key)}", 42), fontsize=10, loc="left")
+            axes.set_title(layout.wrapped(f"{sync} at {label(by, key)}", 42), fontsize=10, loc="left")
             _stack(axes, part[part["sync"] == sync], order)
     handles = [Patch(facecolor=colour, label=name) for name, colour in style.PARTS.values()]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8, frameon=False)
@@ -40,7 +42,7 @@ def breakdown(runs: pd.DataFrame) -> Figure:
         notes.append("Hatched: statistics extrapolated beyond the captured workers.")
     if left_out:
         notes.append(f"{len(chosen)} of {len(chosen) + left_out} points.")
-    style.footer(figure, runs, *notes)
+    layout.footer(figure, runs, *notes)
     return figure
 
 
@@ -52,12 +54,12 @@ def _stack(axes: Axes, part: pd.DataFrame, order: list[Any]) -> None:
         else:
             axes.annotate("not simulated", (0, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
     axes.set_yticks(range(len(order)), [str(scheme) for scheme in order])
-    longest = float(rows["step_time_s"].max()) if len(rows) else 1.0
-    axes.set_xlim(0, 1.62 * (longest if longest > 0 else 1.0))
+    ends = [float(row["step_time_s"]) / (1 - _CHARACTER * len(_text(row))) for _, row in rows.iterrows()]
+    axes.set_xlim(0, max(scales.finite(ends), default=1.0))
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.duration(value)))
-    style.tidy(axes)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: scales.duration(value)))
+    scales.tidy(axes)
     axes.grid(visible=False, axis="y")
 
 
@@ -67,5 +69,9 @@ def _bar(axes: Axes, place: int, row: pd.Series[Any]) -> None:
     for column, (_, colour) in style.PARTS.items():
         axes.barh(place, row[column], left=left, height=0.72, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
         left += float(row[column])
-    text = f"{seconds(float(row['step_time_s']))}  {row.get('bottleneck', '')}"
-    axes.annotate(text, (left, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
+    axes.annotate(_text(row), (left, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
+
+
+def _text(row: pd.Series[Any]) -> str:
+    bottleneck = str(row.get("bottleneck", "")).removeprefix("link ")
+    return f"{seconds(float(row['step_time_s']))}  {shorten(bottleneck, 30)}"

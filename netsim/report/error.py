@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from netsim.report import style
+from netsim.report import layout, scales, style
 from netsim.report.points import label, point_columns, spread
 from netsim.report.text import EXACT, fraction
 
@@ -24,11 +24,11 @@ def error(runs: pd.DataFrame) -> Figure:
     chosen = spread(runs, by)
     syncs = list(dict.fromkeys(runs["sync"]))[:_MOST_SYNCS]
     looks = style.looks(runs)
-    figure = style.figure(2.8 + 3.4 * len(chosen), 0.6 + 3.2 * len(syncs))
+    figure = layout.figure(2.8 + 3.4 * len(chosen), 0.6 + 3.2 * len(syncs))
     grid = figure.subplots(len(syncs), len(chosen), squeeze=False)
     for row, sync in zip(grid, syncs, strict=True):
         for axes, (key, part) in zip(row, chosen, strict=True):
-            axes.set_title(style.wrapped(f"{sync} at {label(by, key)}", 40), fontsize=10, loc="left")
+            axes.set_title(layout.wrapped(f"{sync} at {label(by, key)}", 40), fontsize=10, loc="left")
             _scatter(axes, part[part["sync"] == sync], runs, looks)
     handles = [style.legend_handle(str(name), looks[str(name)]) for name in dict.fromkeys(runs["scheme"])]
     for handle in handles:
@@ -37,13 +37,13 @@ def error(runs: pd.DataFrame) -> Figure:
     notes = ["Error: of the mean gradient, relative, before any feedback corrects it. Up and to the left is better."]
     if style.extrapolated(runs).any():
         notes.append("Hollow: statistics extrapolated beyond the captured workers.")
-    style.footer(figure, runs, *notes)
+    layout.footer(figure, runs, *notes)
     return figure
 
 
 def _scatter(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, looks: dict[str, style.Look]) -> None:
     known = part[part["rel_error"].notna() & part["speedup_x"].notna()]
-    errors = [one for one in style.finite(runs["rel_error"]) if one >= EXACT]
+    errors = [one for one in scales.finite(runs["rel_error"]) if one >= EXACT]
     smallest = min(errors, default=0.1)
     # A logarithmic axis has no zero: exact schemes stand at its left edge, a decade before the smallest error.
     exact = smallest / 10
@@ -52,16 +52,16 @@ def _scatter(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, looks: dict[str
         look = looks[str(row.scheme)]
         style.markers(axes, [place], [row.speedup_x], look, hollow=bool(getattr(row, "extrapolated", False)))
     axes.axhline(1.0, color="black", linewidth=0.7, zorder=1)
-    speeds = style.finite([*known["speedup_x"], 1.0])
-    style.ratio_axis(axes, "y", min(speeds), max(speeds))
+    speeds = scales.finite([*known["speedup_x"], 1.0])
+    scales.ratio_axis(axes, "y", min(speeds), max(speeds))
     high = max(errors, default=1.0)
     axes.set_xscale("log")
     axes.set_xlim(exact / 1.6, high * 2)
-    axes.set_xticks([exact, *style.nice_ticks(smallest, max(high, smallest * 10))])
+    axes.set_xticks([exact, *scales.nice_ticks(smallest, max(high, smallest * 10))])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda value, _: "exact" if value <= exact * 1.001 else fraction(value))
     )
     axes.set_xlabel("relative error of the gradient", fontsize=9)
     axes.set_ylabel("speedup", fontsize=9)
-    style.tidy(axes)
+    scales.tidy(axes)

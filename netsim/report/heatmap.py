@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from matplotlib.patches import Patch, Rectangle
 
-from netsim.report import style
+from netsim.report import layout, scales, style
 from netsim.report.points import UNCOMPRESSED
 from netsim.report.text import ratio
 from netsim.report.verdict import PAYS_X
@@ -29,12 +29,12 @@ def heatmap(runs: pd.DataFrame) -> Figure:
     x = varying[0] if varying else "bandwidth_bytes_per_s"
     y = varying[1] if len(varying) > 1 else "sync"
     number = "speedup_x" if y == "sync" or "vs_best_dense_x" not in runs else "vs_best_dense_x"
-    panels, left_out = style.panels(runs, [], x, y, "sync")
+    panels, left_out = layout.panels(runs, [], x, y, "sync")
     columns, rows = (
         list(pd.unique(runs[x].sort_values())),
         list(pd.unique(runs[y] if y == "sync" else runs[y].sort_values())),
     )
-    figure, grid = style.panel_figure(panels, 1.0 + 1.05 * max(2, len(columns)), 1.0 + 0.75 * len(rows))
+    figure, grid = layout.panel_figure(panels, 1.0 + 1.05 * max(2, len(columns)), 1.0 + 0.75 * len(rows))
     looks = style.looks(runs)
     winners: dict[str, None] = {}
     for axes, (_, part) in zip(grid, panels, strict=True):
@@ -51,7 +51,9 @@ def heatmap(runs: pd.DataFrame) -> Figure:
     )
     against = "none over the same architecture" if number == "speedup_x" else "the best uncompressed architecture"
     hatched = "Hatched: extrapolated beyond the captured workers." if style.extrapolated(runs).any() else ""
-    style.footer(figure, runs, f"Number in a cell: speedup of the fastest scheme against {against}.", hatched, left_out)
+    layout.footer(
+        figure, runs, f"Number in a cell: speedup of the fastest scheme against {against}.", hatched, left_out
+    )
     return figure
 
 
@@ -93,10 +95,10 @@ def _cell(
 
 
 def _ticks(axes: Axes, x: str, columns: list[Any], y: str, rows: list[Any]) -> None:
-    axes.set_xticks(range(len(columns)), [style.tick(x, value) for value in columns])
-    axes.set_yticks(range(len(rows)), [style.tick(y, value) for value in rows])
+    axes.set_xticks(range(len(columns)), [scales.tick(x, value) for value in columns])
+    axes.set_yticks(range(len(rows)), [scales.tick(y, value) for value in rows])
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-0.5, len(rows) - 0.5))
-    axes.set_xlabel(style.axis_name(x), fontsize=9)
-    axes.set_ylabel("" if y == "sync" else style.axis_name(y), fontsize=9)
+    axes.set_xlabel(scales.axis_name(x), fontsize=9)
+    axes.set_ylabel("" if y == "sync" else scales.axis_name(y), fontsize=9)
     axes.spines[:].set_visible(False)
     axes.tick_params(labelsize=8, length=0)

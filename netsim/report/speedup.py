@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from netsim.errors import InputError, closest
-from netsim.report import style
+from netsim.report import layout, scales, style
 from netsim.report.text import ratio
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def speedup(runs: pd.DataFrame, x: str = "") -> Figure:
         raise InputError(f"no column {x!r} in the table of runs", closest(x, map(str, runs.columns)), path="--x")
     runs = runs.assign(dashed=style.extrapolated(runs))
     single = runs[x].nunique() < 2
-    panels, left_out = style.panels(runs, ["sync"], x)
+    panels, left_out = layout.panels(runs, ["sync"], x)
     height = 0.5 + (0.6 + 0.24 * runs["scheme"].nunique() if single else 3.5)
-    figure, grid = style.panel_figure(panels, 4.1, height, sharey=single)
+    figure, grid = layout.panel_figure(panels, 4.1, height, sharey=single)
     order = list(runs.groupby("scheme", sort=False)["speedup_x"].mean().sort_values(na_position="first").index)
     looks = style.looks(runs)
     for axes, (_, part) in zip(grid, panels, strict=True):
@@ -46,7 +46,7 @@ def speedup(runs: pd.DataFrame, x: str = "") -> Figure:
         else:
             _lines(axes, part, x, looks)
     _legend(figure, runs, x, looks, single=single)
-    style.footer(figure, runs, _DEFINITION, _DASHED if runs["dashed"].any() else "", left_out)
+    layout.footer(figure, runs, _DEFINITION, _DASHED if runs["dashed"].any() else "", left_out)
     return figure
 
 
@@ -63,12 +63,12 @@ def _lines(axes: Axes, part: pd.DataFrame, x: str, looks: dict[str, style.Look])
     bound = part.groupby(place, sort=True)["headroom_x"].max().dropna()
     axes.plot(bound.index, bound, color="black", linewidth=1.1, linestyle="-.", zorder=1)
     axes.axhline(1.0, color="black", linewidth=0.7, zorder=1)
-    values = style.finite([*part["speedup_x"], *bound, 1.0])
-    style.ratio_axis(axes, "y", min(values), max(values))
+    values = scales.finite([*part["speedup_x"], *bound, 1.0])
+    scales.ratio_axis(axes, "y", min(values), max(values))
     axes.fill_between(bound.index, bound, axes.get_ylim()[1], color="#F0F0F0", zorder=0, linewidth=0)
     axes.set_ylabel("speedup", fontsize=9)
-    style.tidy(axes)
-    style.value_axis(axes, x, part[x])
+    scales.tidy(axes)
+    scales.value_axis(axes, x, part[x])
 
 
 def _line(axes: Axes, line: pd.DataFrame, look: style.Look) -> None:
@@ -111,9 +111,9 @@ def _bars(axes: Axes, part: pd.DataFrame, order: list[Any], looks: dict[str, sty
     if np.isfinite(bound):
         axes.axvline(bound, color="black", linewidth=1.1, linestyle="-.")
     axes.axvline(1.0, color="black", linewidth=0.7)
-    axes.set_xlim(0, 1.18 * max(style.finite([*part["speedup_x"], bound, 1.0])))
+    axes.set_xlim(0, 1.18 * max(scales.finite([*part["speedup_x"], bound, 1.0])))
     axes.set_xlabel("speedup", fontsize=9)
-    style.tidy(axes)
+    scales.tidy(axes)
     axes.grid(visible=False, axis="y")
 
 

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from netsim.errors import InputError
-from netsim.report import style
+from netsim.report import layout, scales, style
 from netsim.report.points import CLUSTER, UNCOMPRESSED
 
 if TYPE_CHECKING:
@@ -49,19 +49,19 @@ def timeline(spans: pd.DataFrame, runs: pd.DataFrame, rows: Sequence[int] = (), 
     chosen = runs.iloc[list(rows)] if rows else _telling(spans, runs)
     parts = [_step(spans, row, step) for _, row in chosen.iterrows()]
     lanes = [min(part["worker"].nunique(), _MOST_WORKERS) * len(_used(part)) for part in parts]
-    figure = style.figure(11, 1.0 + sum(0.55 + 0.2 * count for count in lanes))
+    figure = layout.figure(11, 1.0 + sum(0.55 + 0.2 * count for count in lanes))
     grid = figure.subplots(len(parts), 1, squeeze=False, sharex=True, height_ratios=[max(count, 2) for count in lanes])
     for axes, part in zip(grid.flat, parts, strict=True):
         _gantt(axes, part)
     last = list(grid.flat)[-1]
     last.set_xlabel("time since the step began", fontsize=9)
-    last.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.duration(value)))
+    last.xaxis.set_major_formatter(FuncFormatter(lambda value, _: scales.duration(value)))
     shown = [entry for what, entry in _WHAT.items() if any((part["what"] == what).any() for part in parts)]
     handles = [Patch(facecolor=colour, label=name) for _, name, colour in shown]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8, frameon=False)
     workers = max(part["worker"].nunique() for part in parts)
     some = f"The first {_MOST_WORKERS} of {workers} workers." if workers > _MOST_WORKERS else ""
-    style.footer(figure, chosen, "Numbers are buckets.", some, f"Step {step}.")
+    layout.footer(figure, chosen, "Numbers are buckets.", some, f"Step {step}.")
     return figure
 
 
@@ -106,9 +106,9 @@ def _gantt(axes: Axes, part: pd.DataFrame) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(8))
     axes.axvline(duration, color="black", linewidth=0.8)
     first = part.iloc[0]
-    title = f"{first['scheme']} over {first['sync']}: {style.duration(duration)}"
+    title = f"{first['scheme']} over {first['sync']}: {scales.duration(duration)}"
     axes.set_title(title, fontsize=10, loc="left")
-    style.tidy(axes)
+    scales.tidy(axes)
     axes.grid(visible=False, axis="y")
 
 

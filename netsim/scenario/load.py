@@ -74,7 +74,7 @@ def _points(root: Node, path: Path, overrides: Mapping[str, object]) -> list[Sce
     problems: list[InputError] = []
     points = expand(root, problems)
     builder = Builder(path.parent, swept_keys(root) if problems else ())
-    scenarios = PointReader(path.stem, builder).read(points)
+    scenarios = PointReader(path.stem, builder, overridden=bool(overrides)).read(points)
     if problems or builder.problems:
         raise ScenarioErrors([*problems, *builder.problems])
     return scenarios

@@ -59,11 +59,12 @@ class General:
 
 
 class PointReader:
-    """Builds the points of one file."""
+    """Builds the points of one file; `overridden` says that the file is not all there is."""
 
-    def __init__(self, name: str, builder: Builder) -> None:
+    def __init__(self, name: str, builder: Builder, *, overridden: bool = False) -> None:
         self.name = name
         self.builder = builder
+        self.overridden = overridden
         self._opened: dict[tuple[str, Any], bool] = {}
         self._checked: set[tuple[Any, Any]] = set()
         self._idle: dict[tuple[str, str], InputError | None] = {}
@@ -220,12 +221,12 @@ class PointReader:
                 self.builder.note(node.error(path, f"is the same {what} as {seen[member]}", "remove one of them"))
 
     def _rules(self, root: Node, scenarios: list[Scenario]) -> None:
-        """Remember which written keys no point has used so far."""
+        """Remember which written keys no point has used so far; one that an override made idle is nobody's mistake."""
         for rule in RULES:
             node: Node | None = root
             for part in rule.key.split("."):
                 node = node.get(part) if node is not None else None
-            if node is None or not scenarios:
+            if node is None or not scenarios or (self.overridden and node.line):
                 continue
             key = (rule.key, rule.problem)
             if not all(rule.idle(one) for one in scenarios) or node.text() in rule.allowed:

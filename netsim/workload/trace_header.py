@@ -61,7 +61,7 @@ class TraceFacts:
     def __post_init__(self) -> None:
         count, ready_s = len(self.tensors), self.timing.ready_s
         seconds = (self.timing.forward_s, self.timing.backward_s, self.timing.optimizer_s, *ready_s)
-        _require(count > 0, "it holds no tensor")
+        _require(any(tensor.numel for tensor in self.tensors), "it holds no values")
         _require(len({tensor.name for tensor in self.tensors}) == count, "two tensors have the same name")
         _require(len(ready_s) == count, "its ready times and its tensors differ in number")
         _require(all(math.isfinite(value) and value >= 0 for value in seconds), "a time is negative or not finite")

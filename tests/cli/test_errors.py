@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import netsim.cli
 import pytest
@@ -101,3 +102,23 @@ def test_control_c_stops_a_run_without_a_traceback(at_home, tmp_path, request):
     assert running.returncode == 130
     assert "Traceback" not in err
     assert err.endswith("interrupted\n")
+
+
+def plugin(load):
+    return lambda group: [SimpleNamespace(name="mine", value="mine:register", load=load)]
+
+
+def test_a_plug_in_is_loaded_before_the_command(monkeypatch, capsys):
+    loaded = []
+    monkeypatch.setattr(netsim.cli, "entry_points", plugin(lambda: loaded.append("mine")))
+    assert main(["list", "transports"]) == 0
+    assert loaded == ["mine"]
+
+
+def test_a_plug_in_that_fails_is_named(monkeypatch, capsys):
+    def load():
+        raise ImportError("no module named their")
+
+    monkeypatch.setattr(netsim.cli, "entry_points", plugin(load))
+    assert main(["list", "transports"]) == 1
+    assert capsys.readouterr().err.startswith("plug-in 'mine' (mine:register) fails: no module named their; ")

@@ -29,13 +29,13 @@ def _row(scheme: str, sync: str, bandwidth: float, workers: int) -> dict[str, ob
     dense, compute, optimizer, latency = 102e6, 80e-3, 3e-3, 25e-6
     sent = dense / ratio
     if sync == "parameter_server":
-        carried, wire, seconds = sync, sent, 2 * workers * sent / (4 * bandwidth) + 2 * latency
+        carried, wire, seconds = "push and pull", sent, 2 * workers * sent / (4 * bandwidth) + 2 * latency
     elif reducible:
         wire = 2 * (workers - 1) / workers * sent
-        carried, seconds = sync, wire / bandwidth + 2 * (workers - 1) * latency
+        carried, seconds = "ring all-reduce", wire / bandwidth + 2 * (workers - 1) * latency
     else:
         wire = (workers - 1) * sent
-        carried, seconds = "all_gather", wire / bandwidth + (workers - 1) * latency
+        carried, seconds = "ring all-gather", wire / bandwidth + (workers - 1) * latency
         decode *= workers
     exposed = max(seconds - 0.6 * compute, 0.02 * seconds)
     parts = {
@@ -46,14 +46,14 @@ def _row(scheme: str, sync: str, bandwidth: float, workers: int) -> dict[str, ob
         "optimizer_s": optimizer,
     }
     step = sum(parts.values())
-    bottleneck = "compute" if exposed < compute else "worker0->switch"
+    bottleneck = "compute" if exposed < compute else "link worker0->switch"
     return {
         "scenario": "synthetic", "scheme": scheme, "sync": sync, "topology": "star", "network": "flow",
         "transport": "tcp", "workload": "resnet50 (timing) with resnet20-digits gradients", "workers": workers,
         "bandwidth_bytes_per_s": bandwidth, "latency_s": latency, "step_time_s": step, **parts, "comm_s": seconds,
         "wire_bytes_per_worker": wire, "dense_bytes": dense, "compression_x": ratio, "rel_error": error,
         "cosine": max(0.0, 1 - error**2) ** 0.5, "bottleneck": bottleneck, "extrapolated": workers > 16, "seed": 7,
-        "collective": carried, "cost_source": "measured", "cost_device": "NVIDIA H200", "compute_device": "NVIDIA H200",
+        "collective": carried, "cost_source": "AMD EPYC CPU, measured", "compute_device": "NVIDIA H200", "swept": "",
     }  # fmt: skip
 
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from netsim.errors import InputError
-from netsim.report import style
+from netsim.report import scales, style
 from netsim.report.breakdown import breakdown
 from netsim.report.error import error
 from netsim.report.heatmap import heatmap
@@ -37,6 +38,7 @@ TABLES = {
     "missing": missing,
     "few columns": lambda: runs(FEW).drop(columns=["compute_device", "cost_source", "extrapolated", "vs_best_dense_x"]),
     "many panels": lambda: runs(("none", "fp16"), workers=(2, 3, 4, 5, 6), gbits=(1, 2)),
+    "long names": lambda: runs(FEW, gbits=(1, 10)).assign(bottleneck="link machine0.hub0->machine11.hub1"),
     "large": lambda: runs(FEW, gbits=(1e-6, 1e3)),
 }
 
@@ -91,6 +93,17 @@ def test_bandwidths_are_ticks_with_units():
     png(figure)
     labels = [text.get_text().replace("\n", " ") for text in figure.axes[0].get_xticklabels()]
     assert labels == ["100 Mbit/s", "1 Gbit/s", "10 Gbit/s", "25 Gbit/s", "100 Gbit/s"]
+
+
+def test_ticks_that_would_touch_are_left_out():
+    values = [0.1, 1, 10, 25, 40, 50, 100]
+    assert scales.thinned(values, math.log) == [0.1, 1, 10, 40, 100]
+    assert scales.thinned([4.0], float) == [4.0]
+    figure = speedup(runs(FEW, gbits=values, syncs=("ring",)))
+    png(figure)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in figure.axes[0].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_extrapolated_rows_are_hollow_and_said():
@@ -152,7 +165,14 @@ def test_the_heatmap_of_workers_seeks_over_architectures():
 
 def test_the_footer_names_workload_device_network_and_transport():
     text = speedup(runs()).texts[-1].get_text()
-    for word in ("resnet50", "NVIDIA H200", "network flow", "transport tcp", "star"):
+    for word in (
+        "resnet50",
+        "measured on NVIDIA H200",
+        "coding cost AMD EPYC CPU",
+        "network flow",
+        "transport tcp",
+        "star",
+    ):
         assert word in text
 
 

@@ -155,6 +155,15 @@ def test_an_override_of_a_zipped_key_leaves_the_others(folder):
     assert [(one.topology.workers, one.seed) for one in load(path, {"seed": "5"})] == [(2, 5), (4, 5)]
 
 
+def test_what_an_override_makes_idle_is_no_error_but_an_idle_override_is(folder):
+    path = folder / "tcp.yaml"
+    path.write_text(SMALL + "network: {kind: flow, transport: tcp}\n")
+    (point,) = load(path, {"network.kind": "ideal"})
+    assert (point.network.kind, point.transport.kind) == ("ideal", "ideal")
+    with pytest.raises(ScenarioErrors, match=r"--set job.bucket: job.bucket: has no effect"):
+        load(path, {"job.overlap": "per_tensor", "job.bucket": "1 MiB"})
+
+
 def test_override_errors_name_the_option(folder):
     path = folder / "small.yaml"
     path.write_text(SMALL)

@@ -87,4 +87,7 @@ class Log:
 if __name__ == "__main__":
     out, trace, jobs = sys.argv[1:4]
     log = Log(Path(out).with_name("log"), pause_s=0.02)
-    sweep(points(trace), int(jobs), out, resume=True, engine=log.engine)
+    try:
+        sweep(points(trace), int(jobs), out, resume=True, engine=log.engine)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -173,6 +173,6 @@ def test_interrupted_it_ends_soon_and_keeps_what_is_finished(trace, tmp_path, jo
     first_point(tmp_path / "out")
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=30)
-    assert process.returncode == -signal.SIGINT, said
+    assert process.returncode == 130, said
     assert list((tmp_path / "out" / "points").glob("*.zip"))
-    assert said.count("Traceback") <= 1, said
+    assert "Traceback" not in said

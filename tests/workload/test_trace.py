@@ -138,6 +138,7 @@ HEADER_DAMAGE: dict[str, Callable[[dict[str, Any]], object]] = {
     "a version that is no number": lambda header: metadata(header).update(format="netsim-trace/x"),
     "a future version": lambda header: metadata(header).update(format="netsim-trace/2"),
     "no tensors": lambda header: metadata(header).update(tensors=[]),
+    "no values": lambda header: metadata(header).update(tensors=[["nothing", [0, 4]]]),
     "tensors that are no list": lambda header: metadata(header).update(tensors=3),
     "a negative shape": lambda header: metadata(header)["tensors"][0].__setitem__(1, [-3]),
     "a fractional shape": lambda header: metadata(header)["tensors"][0].__setitem__(1, [3.0]),

@@ -1,0 +1,99 @@
+"""How a figure is laid out: its panels and their titles, and a footer that says what was simulated."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+
+from netsim.report.points import label, point_columns, split
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+_FOOTER_INCHES = 0.17
+_MOST_PANELS = 9
+
+
+def panels(runs: pd.DataFrame, by: Sequence[str], *drawn: str) -> tuple[list[tuple[str, pd.DataFrame]], str]:
+    """Return (title, rows) of each panel: one for each value of `by` and of what varies beside the `drawn` columns.
+
+    The second value says how many panels were left out, or nothing.
+    """
+    constant = runs[list(drawn)].astype(str).agg("|".join, axis=1) if drawn else None
+    others = [
+        column for column in point_columns(runs) if column not in {*by, *drawn} and _varies(runs, column, constant)
+    ]
+    found = split(runs, [*by, *others])
+    named = [(label([*by, *others], key), part) for key, part in found]
+    left_out = f"The first {_MOST_PANELS} of {len(named)} panels." if len(named) > _MOST_PANELS else ""
+    return named[:_MOST_PANELS], left_out
+
+
+def _varies(runs: pd.DataFrame, column: str, drawn: pd.Series[str] | None) -> bool:
+    """Return whether a column has several values that the drawn columns do not explain."""
+    if runs[column].nunique(dropna=False) < 2:
+        return False
+    return drawn is None or bool((runs.groupby(drawn)[column].nunique(dropna=False) > 1).any())
+
+
+def figure(width: float, height: float) -> Figure:
+    """Return a figure of these inches whose panels, titles and legends never overlap."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def wrapped(text: str, characters: int) -> str:
+    """Return a title in as many lines as it needs."""
+    return "\n".join(textwrap.wrap(text, characters))
+
+
+def panel_figure(
+    panels: Sequence[tuple[str, pd.DataFrame]], width: float, height: float, *, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a titled panel of `width` x `height` inches for each, and room for a legend at the right."""
+    columns = min(len(panels), 2 if len(panels) == 4 else 3)
+    rows = math.ceil(len(panels) / columns)
+    made = figure(2.6 + width * columns, 0.6 + height * rows)
+    grid = list(made.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
+    for axes, (title, _) in zip(grid, panels, strict=False):
+        axes.set_title(wrapped(title, int(width * 12)), fontsize=10, loc="left")
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    return made, grid[: len(panels)]
+
+
+def footer(figure: Figure, runs: pd.DataFrame, *notes: str) -> None:
+    """Write under the figure what was simulated, where it was measured, and the given notes."""
+    width, inches = figure.get_size_inches()
+    texts = (provenance(runs), " ".join(note for note in notes if note))
+    lines = [line for text in texts for line in textwrap.wrap(text, int(width * 19))]
+    reserved = (_FOOTER_INCHES * len(lines) + 0.08) / inches
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(rect=(0, reserved, 1, 1 - reserved))  # type: ignore[call-arg]
+    figure.text(0.01, 0.06 / inches, "\n".join(lines), fontsize=7, color="#555555", va="bottom", linespacing=1.35)
+
+
+def provenance(runs: pd.DataFrame) -> str:
+    """Return one line: workload, devices, topology, network and transport of a table."""
+    said = [
+        ("scenario", "scenario"),
+        ("workload", "workload"),
+        ("timing measured on", "compute_device"),
+        ("coding cost", "cost_source"),
+        ("topology", "topology"),
+        ("network", "network"),
+        ("transport", "transport"),
+        ("workers", "workers"),
+    ]
+    return "; ".join(f"{word} {_values(runs[column])}" for word, column in said if column in runs and len(runs))
+
+
+def _values(column: pd.Series[Any]) -> str:
+    found = [str(value) for value in column.dropna().unique() if str(value)]
+    return ", ".join(found[:6]) + (f" and {len(found) - 6} more" if len(found) > 6 else "") if found else "unknown"
