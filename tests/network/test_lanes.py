@@ -167,7 +167,7 @@ def compare(topology, plans, *, with_reference, **how):
         order = nodes.tolist()
         got, expected = ([run.finish_s[number][node] for node in order] for run in (fast, forced))
         np.testing.assert_allclose(got, expected, rtol=1e-9, err_msg=f"plan {number} of {len(rounds)} rounds")
-    np.testing.assert_allclose(fast.network.link_bytes, forced.network.link_bytes)
+    np.testing.assert_allclose(fast.network.links.nbytes, forced.network.links.nbytes)
     if with_reference:
         plain_plans = [
             reference.Plan(
