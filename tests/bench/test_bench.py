@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from netsim.api import transfer_times
 from netsim.sync import AllToAll, ParameterServer, Ring
 from tests.network.counting import run_collective

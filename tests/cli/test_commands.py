@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import json
 
-import netsim.engine.calibrate
 import pandas as pd
 import pytest
 
+import netsim.engine.calibrate
 from netsim.cli import main
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import simpy
+
 from netsim.network import fidelities, transports
 from netsim.sync import Payload
 from netsim.topology import Star

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import simpy
+
 from netsim.network import fidelities, transports
 from netsim.network.run import plan_times
 from tests.network.platforms import random_rounds, random_star

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from netsim.sync import AllToAll, ParameterServer, Ring, Tree
 from tests.network.counting import run_collective
 

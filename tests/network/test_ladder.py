@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import combinations
 
-import netsim.network.fluid as fluid_module
 import networkx as nx
 import numpy as np
 import pytest
 import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import netsim.network.fluid as fluid_module
 from netsim.api import transfer_times
 from netsim.network import Round, fidelities, transports
 from netsim.network.fairshare import max_min_rates

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from netsim.errors import InputError
 from netsim.topology import File, GpuCluster, Star, Topology, topologies
 from tests.network.platforms import random_graph, random_topology

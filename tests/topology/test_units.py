@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from netsim.errors import InputError
 from netsim.units import BANDWIDTH, DURATION, SIZE, format_bandwidth, format_duration, format_size
 

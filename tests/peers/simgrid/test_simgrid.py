@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from netsim.api import transfer_times
 from netsim.topology import Star
 from tests.network.platforms import random_graph, random_pairs, random_star, route_of
