@@ -77,6 +77,12 @@ CASES = [
         ("bandwidth '-1 Gbit/s' must be finite and more than zero", "write for example"),
     ),
     Broken(
+        "exponent beyond all numbers",
+        "topology: {kind: star, bandwidth: 1e99999999999999999999 Gbit/s}\n" + WORKLOAD,
+        1,
+        ("topology.bandwidth: bandwidth '1e99999999999999999999 Gbit/s' must be finite", "write for example"),
+    ),
+    Broken(
         "no latency unit",
         "topology: {kind: star, bandwidth: 1 Gbit/s, latency: 25}\n" + WORKLOAD,
         1,
