@@ -252,7 +252,7 @@ class Flow(Fidelity):
         """Return the [F] seconds at which independent transfers finish."""
         links = Links(topology, transport)
         routed = links.routed(src, dst)
-        begin_s = start_s + routed.delay_s
+        begin_s = start_s + routed.delay_s + links.slow_start_s(src, dst, nbytes)
         order = np.argsort(begin_s, kind="stable")
         finish_s, fluid, arrived = np.zeros(len(src)), Fluid(links.capacity, tag_size=1), 0
         while arrived < len(order) or len(fluid):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def all_gather(nbytes: np.ndarray, workers: Nodes) -> list[Round]:
     """Return the n-1 rounds in which messages of `nbytes` [n] travel once round the ring, hop by hop."""
     count, here, right = len(workers), np.arange(len(workers)), np.roll(workers, -1)
-    return [Round(workers, right, nbytes[(here - hop) % count]) for hop in range(count - 1)]
+    return [Round(workers, right, nbytes[(here - hop) % count], pipelined=hop > 0) for hop in range(count - 1)]
 
 
 @syncs.register("ring", paper="Patarasuk, Yuan 2009, doi 10.1016/j.jpdc.2008.09.002")
@@ -35,7 +35,7 @@ class Ring(Sync):
             return all_gather(payload.up_bytes, workers)
         count = len(workers)
         one = Round(workers, np.roll(workers, -1), np.full(count, payload.up_bytes.max() / count))
-        return [one] * (2 * (count - 1))
+        return [one, *[replace(one, pipelined=True)] * (2 * count - 3)] if count > 1 else []
 
     def decodes(self, op: Collective, num_workers: int) -> int:
         """Return 1 for a sum, n for a gather."""

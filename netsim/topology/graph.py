@@ -131,6 +131,16 @@ class Topology:
             flow, here = flow[go_on], previous[go_on]
         return _as_csr(flows, hops, len(src))
 
+    def farthest_hops(self) -> int:
+        """Return the number of hops from the first node to the farthest that it reaches."""
+        from scipy.sparse import csr_matrix
+        from scipy.sparse.csgraph import dijkstra
+
+        size = len(self.names)
+        graph = csr_matrix((np.ones(len(self.link_src)), (self.link_src, self.link_dst)), shape=(size, size))
+        hops = dijkstra(graph, indices=0, unweighted=True)
+        return int(hops[np.isfinite(hops)].max())
+
     def _before(self, sources: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return [sources, nodes]: the node before each node on the route from each source."""
         missing = np.array([one for one in sources.tolist() if one not in self._predecessors], dtype=np.int64)
