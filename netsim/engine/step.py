@@ -8,6 +8,7 @@ served in bucket order, as by one communicator, so that all workers agree on the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -127,7 +128,9 @@ class Step:
 
     def _begin(self, number: int) -> Execution:
         exchange = self.items[number].exchange
-        rounds = exchange.sync.rounds(exchange.payload, self.workers, self.servers)
+        machines = self.network.links.topology.machines[self.workers]
+        payload = replace(exchange.payload, machines=machines)
+        rounds = exchange.sync.rounds(payload, self.workers, self.servers)
         for one in rounds:
             row = self._row[one.src]
             self.sent_bytes += np.bincount(row[row >= 0], one.nbytes[row >= 0], len(self.workers))

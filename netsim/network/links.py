@@ -58,13 +58,13 @@ class Links:
 
     def route(self, one: Round) -> Routed:
         """Return the round's routes; rounds that share their arrays of nodes are looked up once."""
-        key = (id(one.src), id(one.dst), id(one.nbytes) if one.pipelined else 0)
+        key = (id(one.src), id(one.dst), 0 if one.slices == 1 else id(one.nbytes))
         known = self._routed.get(key)
         if known is None:
             if len(self._routed) >= _ROUTES_KEPT:
                 self._routed.clear()
             routed = self.routed(one.src, one.dst)
-            if one.pipelined:
+            if one.slices != 1:
                 routed = routed._replace(delay_s=self._pipelined_s(one, routed))
             # The round is kept beside its routes so that the ids of its arrays cannot be given to others.
             known = self._routed[key] = (one, routed)
@@ -142,13 +142,18 @@ class Links:
         come (d + C/(kB)), or after its slices have gone through what may be in flight, a round trip each time. What
         exceeds C/B is waiting: in a long ring this is exact, as all but the first wait is hidden behind own sends.
         """
-        size, delay_s = self.transport.slice, routed.delay_s
-        if size is None:
+        size, delay_s, chunk_s = self.transport.slice, routed.delay_s, one.nbytes / routed.rate
+        if one.slices is not None:
+            slices = np.full(len(chunk_s), float(one.slices))
+        elif size is not None:
+            slices = np.maximum(np.ceil(one.nbytes / size), 2)
+        else:
             return delay_s
-        slices = np.maximum(np.ceil(one.nbytes / size), 2)
-        chunk_s = one.nbytes / routed.rate
-        room_s = slices * (2 * delay_s + chunk_s / slices) / self.transport.slices_in_flight
-        return np.asarray(np.maximum(np.maximum(delay_s + chunk_s / slices, room_s) - chunk_s, 0.0))
+        next_s = delay_s + chunk_s / slices
+        if size is not None:
+            room_s = slices * (2 * delay_s + chunk_s / slices) / self.transport.slices_in_flight
+            next_s = np.maximum(next_s, room_s)
+        return np.asarray(np.maximum(next_s - chunk_s, 0.0))
 
     def _cap(self, round_trip_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return bytes/s that pairs of hosts can move over their sockets, by their round-trip times."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -79,6 +80,17 @@ class Topology:
             latency_s=np.array(columns[3], dtype=np.float64),
             local=np.array(columns[4], dtype=np.bool_),
         )
+
+    @cached_property
+    def machines(self) -> NDArray[np.int64]:
+        """Return [nodes] the machine of each node: nodes that local links join are in one."""
+        from scipy.sparse import csr_matrix
+        from scipy.sparse.csgraph import connected_components
+
+        size, inside = len(self.names), self.local
+        ends = self.link_src[inside], self.link_dst[inside]
+        graph = csr_matrix((np.ones(len(ends[0])), ends), shape=(size, size))
+        return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
     @property
     def link_names(self) -> list[str]:

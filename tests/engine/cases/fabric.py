@@ -24,3 +24,15 @@ for kind in ("tcp", "nccl", "gloo", "mpi"):
 for kind in ("nccl", "gloo"):
     CASES[f"transport.{kind}.slice"] = transport(kind, ", slices_in_flight: 1", ", slices_in_flight: 1, slice: 1 kB")
     CASES[f"transport.{kind}.slices_in_flight"] = transport(kind, ", slice: 1 kB", ", slice: 1 kB, slices_in_flight: 1")
+
+CLUSTER = "{kind: gpu_cluster, bandwidth: 10 Mbit/s, hop_bandwidth: 40 Mbit/s, cards_per_machine: 2}"
+
+CASES |= {
+    "sync.ring.rings": ({"topology": CLUSTER}, {"sync": "{kind: ring, rings: 2}"}),
+    "sync.ring.slices": ({}, {"sync": "{kind: ring, slices: 4}"}),
+    "sync.double_binary_tree.slices": (
+        {"sync": "double_binary_tree"},
+        {"sync": "{kind: double_binary_tree, slices: 2}"},
+    ),
+    "sync.torus_2d.rows": ({"sync": "torus_2d"}, {"sync": "{kind: torus_2d, rows: 1}"}),
+}
