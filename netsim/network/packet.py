@@ -174,9 +174,8 @@ class PacketNetwork(Network):
         window = WINDOWS[self.config.congestion](max(packets, 1.0))  # type: ignore[call-arg]
         clock = (lambda: self.now_s), self._schedule
         ports = self._route(src, dst)
-        adaptive = self.config.congestion != "fixed"
-        timeout_s = self.config.timeout if adaptive else np.inf
-        sender = Sender(self._senders, ports, nbytes, mtu, window, timeout_s, clock, finished, jitter=adaptive)
+        timeout_s = np.inf if self.config.congestion == "fixed" else self.config.timeout
+        sender = Sender(self._senders, ports, nbytes, mtu, window, timeout_s, clock, finished)
         self._schedule(begin_s - self.now_s, sender.start)
 
     def _route(self, src: int, dst: int) -> list[Port]:

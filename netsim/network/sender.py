@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ class Sender:
     """A transfer of `nbytes` over `ports`, in packets of at most `mtu_bytes`.
 
     Acknowledgements return after the route's latency, using no bandwidth. A packet counts as lost once a few sent after
-    it have been acknowledged, or when nothing is heard for `timeout_s` beyond the last measured round trip. With
-    `jitter`, a host takes up to a packet's time to hear of an acknowledgement, at random but the same in every run: in
+    it have been acknowledged, or when nothing is heard for `timeout_s` beyond the last measured round trip. Where
+    that is finite, a host takes up to a packet's time to hear of an acknowledgement, at random but the same in every run: in
     strict time, drop-tail queues starve one of two equal flows for ever (Floyd, Jacobson 1991, phase effects).
     """
 
@@ -32,8 +33,6 @@ class Sender:
         timeout_s: float,
         clock: tuple[Callable[[], float], Callable[[float, Callable[[], None]], None]],
         finished: Callable[[], None],
-        *,
-        jitter: bool = False,
     ) -> None:
         self.number, self.ports, self.window, self.timeout_s = number, ports, window, timeout_s
         self._now, self._schedule = clock
@@ -50,7 +49,7 @@ class Sender:
         self._return_s = sum(port.latency_s for port in ports)
         self._round_trip_s = 0.0
         self._alarm = 0
-        self._jitter_s = mtu_bytes / ports[0].bytes_per_s if jitter else 0.0
+        self._jitter_s = mtu_bytes / ports[0].bytes_per_s if timeout_s < inf else 0.0
         self._random = Random(number)
 
     def start(self) -> None:

@@ -17,8 +17,8 @@ CASES = {
         {"network": PACKET % ", queue: fifo"},
     ),
     "network.packet.congestion": (
-        SERVER | {"network": PACKET % (RENO % "")},
-        {"network": PACKET % ", queue: fifo, congestion: cubic, buffer: 8 kB"},
+        SERVER | {"network": PACKET % ""},
+        {"network": PACKET % ", congestion: reno"},
     ),
     "network.packet.buffer": (
         SERVER | {"network": PACKET % (RENO % "")},
