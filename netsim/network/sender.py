@@ -18,8 +18,8 @@ class Sender:
     """A transfer of `nbytes` over `ports`, in packets of at most `mtu_bytes`.
 
     Acknowledgements return after the route's latency, using no bandwidth. A packet counts as lost once a few sent after
-    it have been acknowledged, or when nothing is heard for `timeout_s` beyond the last measured round trip. Where
-    that is finite, a host takes up to a packet's time to hear of an acknowledgement, at random but the same in every run: in
+    it have been acknowledged, or when nothing is heard for `timeout_s` beyond the last measured round trip. Where that
+    is finite, a host takes up to a packet's time to hear of an acknowledgement, at random but the same in every run: in
     strict time, drop-tail queues starve one of two equal flows for ever (Floyd, Jacobson 1991, phase effects).
     """
 

@@ -17,7 +17,7 @@ CASES = {
         {"network": PACKET % ", queue: fifo"},
     ),
     "network.packet.congestion": (
-        SERVER | {"network": PACKET % ""},
+        SERVER | {"network": PACKET % "", "topology": "{kind: star, workers: 4, bandwidth: 1 Gbit/s, latency: 10 ms}"},
         {"network": PACKET % ", congestion: reno"},
     ),
     "network.packet.buffer": (
