@@ -156,5 +156,6 @@ class Analytic(Fidelity):
         start_s: NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """Return the [F] seconds at which each transfer would finish alone on its route."""
-        routed = Links(topology, transport).routed(src, dst)
-        return np.asarray(start_s + routed.delay_s + nbytes / routed.rate)
+        links = Links(topology, transport)
+        routed = links.routed(src, dst)
+        return np.asarray(start_s + routed.delay_s + links.slow_start_s(src, dst, nbytes) + nbytes / routed.rate)

@@ -44,4 +44,5 @@ class Flow(Fidelity):
 
         links = Links(topology, transport)
         routed = links.routed(src, dst)
-        return Fluid(links).finish_s(routed, start_s + routed.delay_s, nbytes)
+        begin_s = start_s + routed.delay_s + links.slow_start_s(src, dst, nbytes)
+        return Fluid(links).finish_s(routed, begin_s, nbytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -80,6 +81,17 @@ class Topology:
             local=np.array(columns[4], dtype=np.bool_),
         )
 
+    @cached_property
+    def machines(self) -> NDArray[np.int64]:
+        """Return [nodes] the machine of each node: nodes that local links join are in one."""
+        from scipy.sparse import csr_matrix
+        from scipy.sparse.csgraph import connected_components
+
+        size, inside = len(self.names), self.local
+        ends = self.link_src[inside], self.link_dst[inside]
+        graph = csr_matrix((np.ones(len(ends[0])), ends), shape=(size, size))
+        return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
     @property
     def link_names(self) -> list[str]:
         """Return `source->destination` for every link."""
@@ -130,6 +142,16 @@ class Topology:
             go_on = previous != src[flow]
             flow, here = flow[go_on], previous[go_on]
         return _as_csr(flows, hops, len(src))
+
+    def farthest_hops(self) -> int:
+        """Return the number of hops from the first node to the farthest that it reaches."""
+        from scipy.sparse import csr_matrix
+        from scipy.sparse.csgraph import dijkstra
+
+        size = len(self.names)
+        graph = csr_matrix((np.ones(len(self.link_src)), (self.link_src, self.link_dst)), shape=(size, size))
+        hops = dijkstra(graph, indices=0, unweighted=True)
+        return int(hops[np.isfinite(hops)].max())
 
     def _before(self, sources: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return [sources, nodes]: the node before each node on the route from each source."""
