@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from math import ceil
 
 import numpy as np
 import pytest
 import torch
 
-from netsim.compress import Message, Peer, Scheme, Wrapper, schemes, wire
-from netsim.compress.base import Reply
+from netsim.compress import Message, OneShot, Peer, Scheme, Wrapper, schemes, wire
+from netsim.compress.base import Key, Reply
 from netsim.compress.wire import WireError
 
 SHAPE = torch.Size([6, 7])
-WORKERS = 2
+WORKERS = 8
 PLAIN = [one for one in (schemes.get(kind).example() for kind in schemes) if not isinstance(one, Wrapper)]
 
 
@@ -56,17 +57,31 @@ def _try(scheme: Scheme, draw: np.random.Generator, grad: torch.Tensor, states: 
         sent += len(parts)
         read += sum(part is not None for part in parts)
         good = [message.parts if part is None else part for part, message in zip(parts, messages, strict=True)]
-        reply, messages = Reply(good), []
+        reply, messages, ended = Reply(good), [], []
         for worker in workers:
             try:
                 messages.append(worker.send(reply))
             except StopIteration as end:
-                assert end.value[0].shape == SHAPE
-                assert end.value[0].dtype == torch.float32
+                ended.append(end.value[0])
             except WireError:
                 return sent, read
         if not messages:
+            assert all(_valid(one) for one in ended)
             return sent, read
+
+
+def _valid(tensor: torch.Tensor) -> bool:
+    return tensor.shape == SHAPE and tensor.dtype == torch.float32
+
+
+def _decode(scheme: OneShot, message: Message, draw: np.random.Generator) -> int:
+    """Decode one broken message; return whether it could be read."""
+    parts = _broken(message, draw)
+    if parts is None:
+        return 0
+    with suppress(WireError):
+        assert _valid(scheme.decode(parts, SHAPE, Key(1, 0)))
+    return 1
 
 
 def _fuzz(scheme: Scheme, strings: int) -> tuple[int, int]:
@@ -76,6 +91,10 @@ def _fuzz(scheme: Scheme, strings: int) -> tuple[int, int]:
     grad = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
     states: list[object] = [scheme.init(SHAPE, Peer(rank, WORKERS, WORKERS, seed=1)) for rank in range(WORKERS)]
     sent = read = 0
+    while isinstance(scheme, OneShot) and sent < strings:
+        if sent % 1000 == 0:
+            message = scheme.encode(torch.randn(SHAPE, generator=torch.Generator().manual_seed(sent)), Key(1, 0))
+        sent, read = sent + 1, read + _decode(scheme, message, draw)
     while sent < strings:
         more, good = _try(scheme, draw, grad, states)
         sent, read = sent + more, read + good
