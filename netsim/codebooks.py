@@ -22,32 +22,45 @@ def density(x: Values) -> Values:
     return weight
 
 
-def thresholds(points: Values) -> Values:
-    """Return the midpoints between rising points, with the infinities around them."""
-    return np.concatenate([[-np.inf], (points[1:] + points[:-1]) / 2, [np.inf]])
+def thresholds(points: Values, beyond: float = -np.inf) -> Values:
+    """Return the midpoints between rising points, with the ends of the source around them."""
+    return np.concatenate([[beyond], (points[1:] + points[:-1]) / 2, [np.inf]])
+
+
+def cells(points: Values, beyond: float = -np.inf) -> Values:
+    """Return the probabilities of the values nearest to each point, of those that lie beyond a threshold."""
+    tail: Values = ndtr(-thresholds(points, beyond))
+    return tail[:-1] - tail[1:]
 
 
 @lru_cache(maxsize=64)
-def lloyd_max(levels: int) -> Values:
+def lloyd_max(levels: int, beyond: float = -np.inf) -> Values:
     """Return the rising points [levels] of the scalar quantizer with the least mean squared error.
 
-    Each point is the mean of its cell and each threshold the middle of two points (Lloyd, IEEE Trans. Inf. Theory 1982;
-    Max 1960). The fixed point is found by Newton's method from the companding quantizer.
+    Each point is the mean of its cell and each threshold the middle of two points (Max, IRE Trans. Inf. Theory 1960;
+    Lloyd, IEEE Trans. Inf. Theory 1982). The fixed point is found by Newton's method from the companding quantizer.
+
+    Args:
+        levels: the number of points.
+        beyond: quantize only values above this threshold, as the tail that top-k keeps.
     """
-    points = np.sqrt(3) * ndtri((np.arange(levels) + 0.5) / levels)
+    share = ndtr(-beyond / np.sqrt(3)) * (1 - (np.arange(levels) + 0.5) / levels)
+    points: Values = -np.sqrt(3) * ndtri(share)
     for _ in range(100):
-        edges = thresholds(points)
-        weight, probability = density(edges), np.diff(ndtr(edges))
+        edges, probability = thresholds(points, beyond), cells(points, beyond)
+        weight = density(edges)
         centroids = -np.diff(weight) / probability
         inner = edges[1:-1]
         up = weight[1:-1] * (inner - centroids[:-1]) / probability[:-1] / 2
         down = weight[1:-1] * (centroids[1:] - inner) / probability[1:] / 2
-        slope = np.diag(np.append(up, 0) + np.insert(down, 0, 0)) + np.diag(up, 1) + np.diag(down, -1)
+        diagonal = np.append(up, 0) + np.insert(down, 0, 0)
+        slope = np.diag(diagonal) + np.diag(up, 1) + np.diag(down, -1)
         step = np.linalg.solve(np.eye(levels) - slope, centroids - points)
         points = points + step
-        if np.abs(step).max() < 1e-13:
+        if np.abs(step).max() < 1e-13:  # float64 gives no more
             break
-    points = np.asarray((points - points[::-1]) / 2)
+    if beyond == -np.inf:
+        points = np.asarray((points - points[::-1]) / 2)
     points.flags.writeable = False
     return points
 
