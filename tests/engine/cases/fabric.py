@@ -36,3 +36,56 @@ CASES |= {
     ),
     "sync.torus_2d.rows": ({"sync": "torus_2d"}, {"sync": "{kind: torus_2d, rows: 1}"}),
 }
+
+
+def topology(kind: str, before: str, after: str) -> Case:
+    """Return the same scenario on a topology with one key and with another."""
+    return tuple({"topology": f"{{kind: {kind}, {keys}}}", "sync": "all_to_all"} for keys in (before, after))  # type: ignore[return-value]
+
+
+SLOW = "bandwidth: 10 Mbit/s"
+LEAVES = f"{SLOW}, leaves: 2, hosts_per_leaf: 2"
+DRAGONFLY = f"{SLOW}, routers_per_group: 2, hosts_per_router: 1, global_links_per_router: 1"
+WAN = "workers_per_site: 2, round_trips: [10 ms], wan_bandwidth: 10 Mbit/s"
+
+CASES |= {
+    "topology.leaf_spine.leaves": topology("leaf_spine", LEAVES, f"{SLOW}, leaves: 3, hosts_per_leaf: 2"),
+    "topology.leaf_spine.hosts_per_leaf": topology("leaf_spine", LEAVES, f"{SLOW}, leaves: 2, hosts_per_leaf: 3"),
+    "topology.leaf_spine.spines": topology("leaf_spine", LEAVES, f"{LEAVES}, spines: 1"),
+    "topology.leaf_spine.bandwidth": topology(
+        "leaf_spine", LEAVES, "bandwidth: 20 Mbit/s, leaves: 2, hosts_per_leaf: 2"
+    ),
+    "topology.leaf_spine.latency": topology("leaf_spine", LEAVES, f"{LEAVES}, latency: 1 ms"),
+    "topology.leaf_spine.oversubscription": topology("leaf_spine", LEAVES, f"{LEAVES}, oversubscription: 4"),
+    "topology.fat_tree.k": topology("fat_tree", f"{SLOW}, k: 2", f"{SLOW}, k: 4"),
+    "topology.fat_tree.bandwidth": topology("fat_tree", f"{SLOW}, k: 2", "bandwidth: 20 Mbit/s, k: 2"),
+    "topology.fat_tree.latency": topology("fat_tree", f"{SLOW}, k: 2", f"{SLOW}, k: 2, latency: 1 ms"),
+    "topology.torus.shape": topology("torus", f"{SLOW}, shape: [2, 2]", f"{SLOW}, shape: [1, 4]"),
+    "topology.torus.bandwidth": topology("torus", f"{SLOW}, shape: [2, 2]", "bandwidth: 20 Mbit/s, shape: [2, 2]"),
+    "topology.torus.latency": topology("torus", f"{SLOW}, shape: [2, 2]", f"{SLOW}, shape: [2, 2], latency: 1 ms"),
+    "topology.dragonfly.routers_per_group": topology(
+        "dragonfly", DRAGONFLY, f"{SLOW}, routers_per_group: 3, hosts_per_router: 1, global_links_per_router: 1"
+    ),
+    "topology.dragonfly.hosts_per_router": topology(
+        "dragonfly", DRAGONFLY, f"{SLOW}, routers_per_group: 2, hosts_per_router: 2, global_links_per_router: 1"
+    ),
+    "topology.dragonfly.global_links_per_router": topology(
+        "dragonfly", DRAGONFLY, f"{SLOW}, routers_per_group: 2, hosts_per_router: 1, global_links_per_router: 2"
+    ),
+    "topology.dragonfly.bandwidth": topology("dragonfly", DRAGONFLY, DRAGONFLY.replace("10 Mbit/s", "20 Mbit/s")),
+    "topology.dragonfly.latency": topology("dragonfly", DRAGONFLY, f"{DRAGONFLY}, latency: 1 ms"),
+    "topology.dragonfly.global_bandwidth": topology("dragonfly", DRAGONFLY, f"{DRAGONFLY}, global_bandwidth: 5 Mbit/s"),
+    "topology.dragonfly.global_latency": topology("dragonfly", DRAGONFLY, f"{DRAGONFLY}, global_latency: 1 ms"),
+    "topology.wan.round_trips": topology("wan", f"{WAN}, {SLOW}", f"{WAN}, {SLOW}".replace("10 ms", "20 ms")),
+    "topology.wan.workers_per_site": topology("wan", f"{WAN}, {SLOW}", f"{WAN}, {SLOW}".replace("site: 2", "site: 3")),
+    "topology.wan.wan_bandwidth": topology(
+        "wan", f"{WAN}, bandwidth: 1 Gbit/s", f"{WAN}, bandwidth: 1 Gbit/s".replace("10 Mbit/s", "20 Mbit/s")
+    ),
+    "topology.wan.bandwidth": topology("wan", f"{WAN}, {SLOW}", f"{WAN}, bandwidth: 5 Mbit/s"),
+    "topology.wan.latency": topology("wan", f"{WAN}, {SLOW}", f"{WAN}, {SLOW}, latency: 5 ms"),
+    "topology.gpu_cluster.rail_optimised": topology(
+        "gpu_cluster",
+        f"{SLOW}, hop_bandwidth: 5 Mbit/s, cards_per_machine: 2",
+        f"{SLOW}, hop_bandwidth: 5 Mbit/s, cards_per_machine: 2, rail_optimised: true",
+    ),
+}
