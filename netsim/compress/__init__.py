@@ -14,8 +14,21 @@ from netsim.compress.drive import Compressed, compress
 from netsim.compress.none import Uncompressed
 from netsim.compress.fp16 import Fp16
 from netsim.compress.bf16 import Bf16
+from netsim.compress.fp8 import Fp8
+from netsim.compress.int8 import Int8
 from netsim.compress.scaled_sign import ScaledSign
 from netsim.compress.onebit import OneBit
+from netsim.compress.onebit_columns import OneBitColumns
+from netsim.compress.sign_majority import SignMajority
+from netsim.compress.terngrad import TernGrad
+from netsim.compress.natural import Natural
+from netsim.compress.natural_dithering import NaturalDithering
+from netsim.compress.lloyd_max import LloydMax
+from netsim.compress.vector_quantizer import VectorQuantizer
+from netsim.compress.rotated_sign import Drive
+from netsim.compress.eden import Eden
+from netsim.compress.thc import THC
+from netsim.compress.count_sketch import CountSketch
 from netsim.compress.topk import TopK
 from netsim.compress.randomk import RandomK
 from netsim.compress.qsgd import QSGD
@@ -27,13 +40,23 @@ from netsim.compress.warm_up import WarmUp
 
 __all__ = [
     "QSGD",
+    "THC",
     "Bf16",
     "Compressed",
+    "CountSketch",
+    "Drive",
+    "Eden",
     "ErrorFeedback",
+    "Fp8",
     "Fp16",
+    "Int8",
+    "LloydMax",
     "Message",
+    "Natural",
+    "NaturalDithering",
     "NonFiniteGradient",
     "OneBit",
+    "OneBitColumns",
     "OneShot",
     "Peer",
     "PowerSGD",
@@ -41,9 +64,12 @@ __all__ = [
     "Reply",
     "ScaledSign",
     "Scheme",
+    "SignMajority",
+    "TernGrad",
     "TopK",
     "TwoWay",
     "Uncompressed",
+    "VectorQuantizer",
     "WarmUp",
     "Wrapper",
     "compress",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Gt, Le
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
-from netsim.compress.wire import bits_for
+from netsim.compress.wire import symbols
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ class TopK(OneShot):
         """Return the kept values and their indices, in no particular order."""
         flat = grad.flatten()
         index = flat.abs().topk(kept(flat.numel(), self.ratio), sorted=False).indices
-        return Message.of(self.op, (flat[index], 32), (index, bits_for(flat.numel())))
+        return Message.of(self.op, (flat[index], 32), symbols(index, flat.numel()))
 
     def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
         """Return the values at their places among zeros."""
