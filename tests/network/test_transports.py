@@ -13,6 +13,8 @@ from netsim.network.run import plan_times
 from netsim.network.transport import Gloo, Mpi, Nccl, Rdma, Tcp
 from netsim.sync import ParameterServer, Payload, Ring
 from netsim.topology import GpuCluster, Star, Topology
+from tests.network import reference
+from tests.network.platforms import random_pairs, random_sizes, random_star, route_of
 
 EXACT = {"rel": 1e-9}
 NETWORKS = ["flow", "analytic"]
@@ -174,3 +176,28 @@ def test_servers_obey_the_caps_of_their_pairs():
     tcp = Tcp(window=2e6, efficiency=1.0, overhead=0.0)
     times = plan_times(fidelities.get("flow")(), topology, tcp, rounds, nodes)
     assert times.max() == pytest.approx(2 * (LATENCY + 1.0), **EXACT)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_transfers_under_caps_give_what_progressive_filling_gives(seed):
+    """Each pair's cap, min(cap, window / round trip), is one more link of the reference's routes."""
+    rng = np.random.default_rng(seed)
+    topology = random_star(rng, 6)
+    tcp = Tcp(window=float(10 ** rng.uniform(4, 7)), cap=1e9 if seed % 2 else None, sockets=1 + seed % 3, overhead=0.0)
+    src, dst = random_pairs(rng, topology.workers, 25)
+    nbytes, start_s = random_sizes(rng, 25), rng.uniform(0, 0.1, 25).round(2)
+    route = route_of(topology)
+    capacity, latency = (topology.capacity_bytes_per_s * tcp.efficiency).tolist(), topology.latency_s.tolist()
+    private, routes = {}, []
+    for pair in zip(src.tolist(), dst.tolist(), strict=True):
+        links = list(route(*pair))
+        if pair not in private:
+            round_trip_s = 2 * sum(latency[link] for link in links)
+            rate = tcp.window / round_trip_s if round_trip_s else np.inf
+            private[pair] = len(capacity)
+            capacity.append(tcp.sockets * min(rate, tcp.cap or np.inf))
+            latency.append(0.0)
+        routes.append([*links, private[pair]])
+    expected = reference.transfer_times(capacity, latency, routes, nbytes.tolist(), start_s.tolist())
+    got = fidelities.get("flow")().transfer_times(topology, tcp, src, dst, nbytes, start_s)
+    np.testing.assert_allclose(got, expected, rtol=1e-9)
