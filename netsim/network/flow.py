@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from netsim.network.base import Fidelity, Network, fidelities
 from netsim.network.links import Links
 
 if TYPE_CHECKING:
-    import numpy as np
     import simpy
     from numpy.typing import NDArray
 
@@ -44,4 +45,7 @@ class Flow(Fidelity):
 
         links = Links(topology, transport)
         routed = links.routed(src, dst)
-        return Fluid(links).finish_s(routed, start_s + routed.delay_s, nbytes)
+        fluid = Fluid(links)
+        finish_s = fluid.queue(routed, start_s + routed.delay_s, nbytes)
+        fluid.run(np.inf, np.inf)
+        return finish_s
