@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 import numpy as np
 
 from netsim.errors import InputError, closest
+from netsim.topology.tree import climb, hang_up
 from netsim.units import BANDWIDTH, DURATION, Quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from netsim.topology.tree import Rooted
 
 KINDS = ("worker", "server", "switch")
 
@@ -115,6 +119,8 @@ class Topology:
         if (src == dst).any():
             name = self.names[int(src[int(np.argmax(src == dst))])]
             raise InputError(f"{name!r} sends to itself", "leave out transfers whose source is their destination")
+        if self._tree is not None:
+            return _as_csr(*climb(self._tree, src, dst), len(src))
         sources, row = np.unique(src, return_inverse=True)
         before = self._before(sources)
         flows, hops = [], []
@@ -130,6 +136,10 @@ class Topology:
             go_on = previous != src[flow]
             flow, here = flow[go_on], previous[go_on]
         return _as_csr(flows, hops, len(src))
+
+    @cached_property
+    def _tree(self) -> Rooted | None:
+        return hang_up(len(self.names), self.link_src, self.link_dst)
 
     def _before(self, sources: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return [sources, nodes]: the node before each node on the route from each source."""
