@@ -26,18 +26,24 @@ class Tree(Sync):
 
     carries = frozenset[Collective]({"sum"})
     fallback = "all_gather"
+    alone = frozenset({"broadcast", "reduce"})
 
     def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:
         """Return the rounds; the root is the first worker."""
-        count, nbytes = len(workers), float(payload.up_bytes.max())
-        reduce: list[tuple[Nodes, Nodes]] = []
-        distance = 1
-        while distance < count:
-            child = np.arange(distance, count, 2 * distance)
-            reduce.append((workers[child], workers[child - distance]))
+        nbytes = float(payload.up_bytes.max())
+        return [round_ for name in ("reduce", "broadcast") for round_ in self.alone_rounds(name, nbytes, workers)]
+
+    def alone_rounds(self, collective: str, nbytes: float, workers: Nodes) -> Sequence[Round]:
+        """Return the way to the root, or from it."""
+        if collective not in self.alone:
+            return super().alone_rounds(collective, nbytes, workers)
+        rounds, distance = [], 1
+        while distance < len(workers):
+            child = np.arange(distance, len(workers), 2 * distance)
+            ends = workers[child], workers[child - distance]
+            rounds.append(Round(*(ends if collective == "reduce" else ends[::-1]), np.full(len(child), float(nbytes))))
             distance *= 2
-        broadcast = [(parent, child) for child, parent in reversed(reduce)]
-        return [Round(src, dst, np.full(len(src), nbytes)) for src, dst in reduce + broadcast]
+        return rounds if collective == "reduce" else rounds[::-1]
 
     def decodes(self, op: Collective, num_workers: int) -> int:
         """Return 1."""

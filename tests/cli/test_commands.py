@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import pandas as pd
 import pytest
 
+import netsim.engine.calibrate
 from netsim.cli import main
 
 
@@ -172,3 +174,29 @@ def test_explain_goes_through_all_points(at_home, capsys):
 def test_schema_is_json(capsys):
     assert run("schema") == 0
     assert json.loads(capsys.readouterr().out)["type"] == "object"
+
+
+def test_calibrate_writes_a_table_that_a_scenario_can_use(at_home, tmp_path, monkeypatch, capsys):
+    small = functools.partial(netsim.engine.calibrate.calibrate, sizes=(64, 256), repeats=1)
+    monkeypatch.setattr("netsim.engine.calibrate.calibrate", small)
+    assert run("calibrate-schemes", "--out", tmp_path / "costs.json", "--device", "cpu") == 0
+    assert "schemes measured on" in capsys.readouterr().out
+    assert run("check", "small.yaml", "--set", f"cost={{kind: measured, table: {tmp_path / 'costs.json'}}}") == 0
+
+
+def test_capture_hands_its_options_on(tmp_path, monkeypatch, capsys):
+    given = {}
+
+    def capture(task, out, **options):
+        given.update(options, task=task)
+        out.write_bytes(b"trace")
+        options["progress"] and options["progress"](1, 1)
+
+    monkeypatch.setattr("netsim.workload.capture.capture", capture)
+    out = tmp_path / "x.trace"
+    arguments = ("--workers", 2, "--steps", "0,10", "--device", "cpu", "--batch", 8, "--seed", 3)
+    assert run("capture", "gpt-stdlib", "--out", out, *arguments) == 0
+    del given["progress"]
+    expected = {"task": "gpt-stdlib", "workers": 2, "steps": (0, 10), "device": "cpu", "batch": 8, "seed": 3}
+    assert given == expected
+    assert capsys.readouterr().out.startswith(f"{out} (5 bytes)")

@@ -133,7 +133,9 @@ def _inspect(one: argparse.ArgumentParser) -> None:
 
 
 def _collective(one: argparse.ArgumentParser) -> None:
-    one.add_argument("name", metavar="NAME", help="all_reduce or all_gather")
+    one.add_argument(
+        "name", metavar="NAME", help="all_reduce, all_gather, reduce_scatter, all_to_all, broadcast or reduce"
+    )
     one.add_argument("--algorithm", metavar="A", default="ring", help="who sends what to whom (default: %(default)s)")
     one.add_argument(
         "--topology", metavar="YAML", default=DEFAULT_TOPOLOGY,

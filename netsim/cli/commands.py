@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsim.arguments import parser
+from netsim.cli.arguments import parser
 from netsim.errors import InputError, NetsimError, ScenarioErrors
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from netsim.catalogue import catalogue
+    from netsim.cli.catalogue import catalogue
     from netsim.report.text import entries
 
     found = catalogue(arguments.what)
@@ -199,7 +199,7 @@ def _progress(done: int, total: int) -> None:
 
 
 def _collective(arguments: argparse.Namespace) -> int:
-    from netsim.collective import busbw_factor, parse_sizes, parse_topology, time_collective
+    from netsim.cli.collective import busbw_factor, parse_sizes, parse_topology, time_collective
     from netsim.report.text import Column, table
 
     topology = parse_topology(arguments.topology, arguments.algorithm)
@@ -227,7 +227,7 @@ def _rate(bytes_per_s: float) -> str:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from netsim.explain import explain
+    from netsim.cli.explain import explain
     from netsim.report.explanation import explained
 
     scenarios = _load(arguments, [arguments.scenario])
