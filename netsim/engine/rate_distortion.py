@@ -136,7 +136,7 @@ def _point(scheme: Scheme, values: torch.Tensor, source: sources.GeneralizedGaus
     numel, exact = values.numel(), values.double()
     distortion = float((outcome.mean.double() - exact).square().sum() / exact.square().sum())
     coded = sum(_coded_bits(message, numel) for message in sent) / numel
-    bound = sources.least_rate(source, distortion)
+    bound = sources.least_rate(source, distortion) if distortion else np.nan
     return {
         "scheme": scheme.label,
         "kind": scheme.kind,
