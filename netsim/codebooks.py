@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,6 +13,13 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 LBG_SAMPLES, LBG_ROUNDS, LBG_STARTS = 120_000, 40, 4
+
+
+def special() -> Any:
+    """Return scipy.special, which takes longer to import than most commands to run."""
+    import scipy.special
+
+    return scipy.special
 
 
 def density(x: Values) -> Values:
@@ -29,7 +35,7 @@ def thresholds(points: Values, beyond: float = -np.inf) -> Values:
 
 def cells(points: Values, beyond: float = -np.inf) -> Values:
     """Return the probabilities of the values nearest to each point, of those that lie beyond a threshold."""
-    tail: Values = ndtr(-thresholds(points, beyond))
+    tail: Values = special().ndtr(-thresholds(points, beyond))
     return tail[:-1] - tail[1:]
 
 
@@ -44,8 +50,8 @@ def lloyd_max(levels: int, beyond: float = -np.inf) -> Values:
         levels: the number of points.
         beyond: quantize only values above this threshold, as the tail that top-k keeps.
     """
-    share = ndtr(-beyond / np.sqrt(3)) * (1 - (np.arange(levels) + 0.5) / levels)
-    points: Values = -np.sqrt(3) * ndtri(share)
+    share = special().ndtr(-beyond / np.sqrt(3)) * (1 - (np.arange(levels) + 0.5) / levels)
+    points: Values = -np.sqrt(3) * special().ndtri(share)
     for _ in range(100):
         edges, probability = thresholds(points, beyond), cells(points, beyond)
         weight = density(edges)

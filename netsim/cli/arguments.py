@@ -155,6 +155,15 @@ def _explain(one: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _rd(one: argparse.ArgumentParser) -> None:
+    one.add_argument("traces", nargs="+", metavar="TRACE", type=Path, help="a trace file")
+    one.add_argument(
+        "--schemes", nargs="+", default=[], metavar="SCHEME",
+        help="names, or maps and lists as in a scenario (default: every scheme, some with several settings)",
+    )  # fmt: skip
+    one.add_argument("--out", metavar="DIR", type=Path, help="folder for the result (default: results/ and rd-TRACE)")
+
+
 def _nothing(_: argparse.ArgumentParser) -> None:
     """Add no option."""
 
@@ -196,6 +205,12 @@ COMMANDS = (
         "time one collective alone, in the columns of nccl-tests",
         "netsim collective all_reduce --sizes 1MB,16MB --transport tcp",
         _collective,
+    ),
+    Command(
+        "rd",
+        "measure rate and distortion of schemes on traces and a Gaussian source, against the bounds",
+        "netsim rd resnet20.trace --schemes scaled_sign '{kind: topk, ratio: 0.1}' --out rd",
+        _rd,
     ),
     Command(
         "explain",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from math import inf, sqrt
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
-from scipy.special import ndtr, ndtri
 
-from netsim.codebooks import density
+from netsim.codebooks import density, special
 from netsim.compress.base import Exchange, Key, Message, Op, Peer, Scheme, schemes
 from netsim.compress.rotation import padded, rotate, rotate_back
 from netsim.compress.scale import root_mean_square, tiny
@@ -60,7 +60,7 @@ class THC(Scheme):
         flat, seed = grad.flatten(), int(key.shared().integers(2**32))
         norms = yield Message.of("gather", (root_mean_square(flat).reshape(1), 32))
         largest = norms.once(lambda: torch.cat([one for (one,) in norms.parts]).amax())
-        edge = -float(ndtri(self.clipped / 2))
+        edge = NormalDist().inv_cdf(1 - self.clipped / 2)
         # The root mean square of the rotated values, which include the padding.
         limit = largest * (edge * sqrt(flat.numel() / padded(flat.numel())))
         table = torch.tensor(_table(2**self.bits, self.granularity, edge), device=flat.device)
@@ -94,7 +94,7 @@ def _table(points: int, granularity: int, edge: float) -> NDArray[np.int64]:
     Rounding x between a and b at random costs (b - x)(x - a); the best points follow by dynamic programming.
     """
     grid = np.linspace(-edge, edge, granularity + 1)
-    mass, first = ndtr(grid), -density(grid)
+    mass, first = special().ndtr(grid), -density(grid)
     second = mass - grid * density(grid)
     a, b = grid[:, None], grid[None, :]
     moment = [one[None, :] - one[:, None] for one in (mass, first, second)]

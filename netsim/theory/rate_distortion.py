@@ -165,9 +165,11 @@ def blahut_arimoto(share: Values, values: Values, slope: float, rounds: int = 30
     cost = (values[:, None] - values[None, :]) ** 2
     kernel = np.exp(-slope * cost)
     output = share.copy()
+    # Where a value is too rare for float64, so is what decodes to it.
+    smallest = np.finfo(np.float64).tiny
     for _ in range(rounds):
-        output = output * (kernel.T @ (share / (kernel @ output)))
-    total = kernel @ output
+        output = output * (kernel.T @ (share / np.maximum(kernel @ output, smallest)))
+    total = np.maximum(kernel @ output, smallest)
     distortion = float(share / total @ ((kernel * cost) @ output))
     rate = -slope * distortion - float(share @ np.log(total))
     return max(0.0, rate / log(2)), distortion

@@ -87,3 +87,11 @@ def least_rate(source: GeneralizedGaussian, distortion: float) -> float:
     if wanted < levels[-1]:
         return float(rates[-1] + (levels[-1] - wanted) / 2)
     return float(np.interp(-wanted, -levels, rates))
+
+
+def least_distortion(source: GeneralizedGaussian, rate: float) -> float:
+    """Return the least distortion, relative to the variance, at a rate in bits: the inverse of `least_rate`."""
+    levels, rates = _curve(source)
+    if rate > rates[-1]:
+        return float(2.0 ** (levels[-1] - 2 * (rate - rates[-1])))
+    return float(2.0 ** np.interp(rate, rates, levels))

@@ -101,6 +101,22 @@ def test_plot_draws_beside_the_tables(result, capsys):
     assert capsys.readouterr().out.strip() == str(result / "plots" / "timeline.png")
 
 
+def test_rd_measures_traces_and_draws_them(at_home, tmp_path, capsys):
+    out = tmp_path / "rd"
+    given = ("traces/small.trace", "--schemes", "scaled_sign,none", "{kind: topk, ratio: 0.1}", "--out", out)
+    assert run("rd", *given) == 0
+    text = capsys.readouterr().out
+    assert "topk(ratio=0.1)" in text
+    assert "step 5" in text
+    assert (out / "rate-distortion.png").stat().st_size > 10_000
+    assert set(pd.read_csv(out / "points.csv")["scheme"]) == {"scaled_sign", "none", "topk(ratio=0.1)"}
+    assert run("rd", *given, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert len(said["points"]) == 3 * (1 + 2 * 3)
+    assert run("rd", "traces/small.trace", "--schemes", "topq") == 1
+    assert "topk" in capsys.readouterr().err
+
+
 def test_inspect_shows_what_a_trace_holds(at_home, capsys):
     assert run("inspect", "traces/small.trace") == 0
     text = capsys.readouterr().out

@@ -21,6 +21,7 @@ PROMISED = {
     "capture": {"TASK", "--out", "--workers", "--steps", "--device", "--batch"},
     "inspect": {"TRACE"},
     "collective": {"NAME", "--algorithm", "--topology", "--sizes", "--network", "--transport"},
+    "rd": {"TRACE", "--schemes", "--out"},
     "explain": {"SCENARIO"},
     "schema": set(),
 }
