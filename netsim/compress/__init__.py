@@ -17,21 +17,38 @@ from netsim.compress.bf16 import Bf16
 from netsim.compress.scaled_sign import ScaledSign
 from netsim.compress.onebit import OneBit
 from netsim.compress.topk import TopK
+from netsim.compress.topk_quantized import TopKQuantized
+from netsim.compress.threshold import Threshold
+from netsim.compress.adaptive_threshold import AdaptiveThreshold
+from netsim.compress.block_topk import BlockTopK
+from netsim.compress.dgc import DGC
 from netsim.compress.randomk import RandomK
 from netsim.compress.qsgd import QSGD
 from netsim.compress.powersgd import PowerSGD
 from netsim.compress.error_feedback import ErrorFeedback
 from netsim.compress.two_way import TwoWay
 from netsim.compress.warm_up import WarmUp
+from netsim.compress.ef21 import EF21
+from netsim.compress.momentum_correction import MomentumCorrection
+from netsim.compress.local_clipping import LocalClipping
+from netsim.compress.cast import Cast
+from netsim.compress.skip_small import SkipSmall
 # isort: on
 
 __all__ = [
+    "DGC",
+    "EF21",
     "QSGD",
+    "AdaptiveThreshold",
     "Bf16",
+    "BlockTopK",
+    "Cast",
     "Compressed",
     "ErrorFeedback",
     "Fp16",
+    "LocalClipping",
     "Message",
+    "MomentumCorrection",
     "NonFiniteGradient",
     "OneBit",
     "OneShot",
@@ -41,7 +58,10 @@ __all__ = [
     "Reply",
     "ScaledSign",
     "Scheme",
+    "SkipSmall",
+    "Threshold",
     "TopK",
+    "TopKQuantized",
     "TwoWay",
     "Uncompressed",
     "WarmUp",

@@ -91,13 +91,17 @@ class Message:
     nbits: int
     op: Op
     layout: tuple[wire.Field, ...] = ()
-    """The wire format of each part, known to every receiver from the tensor's shape and the scheme's fields."""
+    """The wire format of each part, known to every receiver from the tensor's shape and the scheme's fields alone."""
 
     @classmethod
-    def of(cls, op: Op, *coded: tuple[torch.Tensor, int]) -> Message:
-        """Return the message of some parts, each given with the bits its elements take on the wire."""
-        layout = tuple(wire.Field(tuple(part.shape), part.dtype, width) for part, width in coded)
-        return cls(tuple(part for part, _ in coded), sum(one.nbits for one in layout), op, layout)
+    def of(cls, op: Op, *coded: tuple[torch.Tensor, int | wire.Field]) -> Message:
+        """Return the message of some parts, each given with the bits its elements take on the wire or its field."""
+        parts = tuple(part for part, _ in coded)
+        layout = tuple(
+            wire.Field(tuple(part.shape), part.dtype, field) if isinstance(field, int) else field
+            for part, field in coded
+        )
+        return cls(parts, sum(field.nbits(part) for part, field in zip(parts, layout, strict=True)), op, layout)
 
     def pack(self) -> bytes:
         """Return the ceil(nbits / 8) bytes of the message; `wire.unpack(data, layout)` gives the parts back."""

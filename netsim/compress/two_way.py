@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from netsim.compress.base import Exchange, Key, Message, OneShot, Op, Parts, Peer, Scheme, Wrapper, schemes
+from netsim.compress.shards import owned, shard_sizes
 from netsim.errors import InputError
 from netsim.lazy import torch
 
@@ -58,8 +59,8 @@ class TwoWay(Wrapper):
 
     def init(self, shape: torch.Size, peer: Peer) -> TwoWayState:
         """Return the first key and errors of zeros."""
-        sizes = _shard_sizes(shape.numel(), peer.owners)
-        errors = tuple(torch.zeros(sizes[shard]) for shard in _owned(peer, peer.rank))
+        sizes = shard_sizes(shape.numel(), peer.owners)
+        errors = tuple(torch.zeros(sizes[shard]) for shard in owned(peer, peer.rank))
         return TwoWayState(peer, self.coder.init(shape, peer), errors)
 
     def exchange(self, grad: torch.Tensor, state: TwoWayState) -> Exchange:
@@ -78,7 +79,7 @@ class TwoWay(Wrapper):
     ) -> tuple[Message, tuple[torch.Tensor, ...]]:
         """Return the message of the shards this worker owns, and their errors after it."""
         messages, errors = [], []
-        for shard, error in zip(_owned(state.peer, state.peer.rank), state.errors, strict=True):
+        for shard, error in zip(owned(state.peer, state.peer.rank), state.errors, strict=True):
             if not error.numel():
                 errors.append(error)
                 continue
@@ -92,25 +93,15 @@ class TwoWay(Wrapper):
 
     def _assemble(self, replies: Sequence[Parts], grad: torch.Tensor, state: TwoWayState) -> torch.Tensor:
         """Return the tensor whose shards all owners have sent."""
-        sizes = _shard_sizes(grad.numel(), state.peer.owners)
+        sizes = shard_sizes(grad.numel(), state.peer.owners)
         decoded = [grad.new_zeros(size) for size in sizes]
         for rank, parts in enumerate(replies):
-            owned = [shard for shard in _owned(state.peer, rank) if sizes[shard]]
-            each = len(parts) // max(len(owned), 1)
-            for index, shard in enumerate(owned):
+            held = [shard for shard in owned(state.peer, rank) if sizes[shard]]
+            each = len(parts) // max(len(held), 1)
+            for index, shard in enumerate(held):
                 coded = parts[index * each : (index + 1) * each]
                 decoded[shard] = self.coder.decode(coded, torch.Size([sizes[shard]]), _owner_key(state.key, shard))
         return torch.cat(decoded).reshape(grad.shape)
-
-
-def _shard_sizes(numel: int, owners: int) -> list[int]:
-    """Return the elements of each shard as torch.tensor_split cuts them: the first ones hold one more."""
-    return [numel // owners + (shard < numel % owners) for shard in range(owners)]
-
-
-def _owned(peer: Peer, rank: int) -> range:
-    """Return the shards that a worker owns."""
-    return range(rank, peer.owners, peer.workers)
 
 
 def _owner_key(key: Key, shard: int) -> Key:

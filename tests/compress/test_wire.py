@@ -46,5 +46,5 @@ def test_any_parts_come_back(asked: list[tuple[torch.dtype, int, int]], seed: in
             parts.append(torch.randint(0, 2**width, (count,), generator=draw).to(dtype))
         layout.append(Field((count,), dtype, width))
     data = wire.pack(parts, layout)
-    assert len(data) == -(-sum(field.nbits for field in layout) // 8)
+    assert len(data) == -(-sum(field.nbits(part) for field, part in zip(layout, parts, strict=True)) // 8)
     assert all(torch.equal(*pair) for pair in zip(parts, wire.unpack(data, layout), strict=True))

@@ -183,7 +183,7 @@ def test_finite_gradients_give_finite_estimates(scheme: Scheme, size: float) -> 
     grads = [grad.clamp(-1, 1) * size for grad in _grads((24, 40))]
     outcome = exchange(scheme, grads, _states(scheme, (24, 40)))
     assert bool(torch.isfinite(outcome.mean).all())
-    if not size and "qsgd" not in scheme.chain():
+    if not size and "sign_majority" not in scheme.chain():  # whose estimate has no size
         assert float(outcome.mean.abs().max()) == 0.0
 
 
@@ -247,7 +247,13 @@ def test_qsgd_is_unbiased_at_any_setting(norm: str, levels: int) -> None:
     assert _z_scores(replace(schemes.get("qsgd").example(), norm=norm, levels=levels, bucket=32)).max() < 4.5
 
 
-@pytest.mark.parametrize("scheme", [one for one in MEMBERS if hasattr(one, "ratio")], ids=lambda one: one.label)
+COARSE = {"topk_quantized", "adaptive_threshold"}
+"""Sparsifiers that round the values they keep."""
+
+
+@pytest.mark.parametrize(
+    "scheme", [one for one in MEMBERS if hasattr(one, "ratio") and one.kind not in COARSE], ids=lambda one: one.label
+)
 def test_keeping_everything_is_the_identity(scheme: Scheme) -> None:
     grads = torch.stack(_grads((24, 40)))
     assert compress(replace(scheme, ratio=1.0), grads).rel_error < 1e-6
