@@ -22,6 +22,11 @@ from netsim.compress.threshold import Threshold
 from netsim.compress.adaptive_threshold import AdaptiveThreshold
 from netsim.compress.block_topk import BlockTopK
 from netsim.compress.dgc import DGC
+from netsim.compress.oktopk import OkTopK
+from netsim.compress.pactrain import PacTrain
+from netsim.compress.omnireduce import OmniReduce
+from netsim.compress.sparcml import SparCML
+from netsim.compress.zen import Zen
 from netsim.compress.randomk import RandomK
 from netsim.compress.qsgd import QSGD
 from netsim.compress.powersgd import PowerSGD
@@ -33,6 +38,7 @@ from netsim.compress.momentum_correction import MomentumCorrection
 from netsim.compress.local_clipping import LocalClipping
 from netsim.compress.cast import Cast
 from netsim.compress.skip_small import SkipSmall
+from netsim.compress.as_shipped import AsShipped
 # isort: on
 
 __all__ = [
@@ -40,6 +46,7 @@ __all__ = [
     "EF21",
     "QSGD",
     "AdaptiveThreshold",
+    "AsShipped",
     "Bf16",
     "BlockTopK",
     "Cast",
@@ -50,8 +57,11 @@ __all__ = [
     "Message",
     "MomentumCorrection",
     "NonFiniteGradient",
+    "OkTopK",
+    "OmniReduce",
     "OneBit",
     "OneShot",
+    "PacTrain",
     "Peer",
     "PowerSGD",
     "RandomK",
@@ -59,6 +69,7 @@ __all__ = [
     "ScaledSign",
     "Scheme",
     "SkipSmall",
+    "SparCML",
     "Threshold",
     "TopK",
     "TopKQuantized",
@@ -66,6 +77,7 @@ __all__ = [
     "Uncompressed",
     "WarmUp",
     "Wrapper",
+    "Zen",
     "compress",
     "schemes",
 ]

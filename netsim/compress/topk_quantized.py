@@ -41,7 +41,7 @@ class TopKQuantized(OneShot):
             return Message.of(self.op, (span, 32), signs, (part, field))
         cells = 2 ** (self.bits - 1)
         width = (span[1] - span[0]).clamp(min=torch.finfo(span.dtype).tiny)
-        cell = ((values.abs() - span[0]) / width * cells).long().clamp_(0, cells - 1)
+        cell = ((values.abs() - span[0]) / width * cells).int().clamp_(0, cells - 1)
         return Message.of(self.op, (span, 32), signs, symbols(cell, cells), (part, field))
 
     def _span(self, sizes: torch.Tensor) -> torch.Tensor:

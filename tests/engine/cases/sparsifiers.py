@@ -22,6 +22,11 @@ def _inner(wrapper: str) -> Case:
     return _scheme(f"[{wrapper}, topk]", f"[{wrapper}, qsgd]")
 
 
+def _owners(kind: str, value: str) -> Case:
+    base, change = _field(kind, value)
+    return base | {"sync": "all_to_all", "workload": "{kind: recorded, trace: other}"}, change
+
+
 CASES: dict[str, Case] = {
     "scheme.topk.index": _field("topk", "index: raw64"),
     "scheme.topk_quantized.ratio": _field("topk_quantized", "ratio: 0.1"),
@@ -52,4 +57,13 @@ CASES: dict[str, Case] = {
     "scheme.cast.dtype": _wrapped("cast", "dtype: bf16"),
     "scheme.skip_small.inner": _inner("skip_small"),
     "scheme.skip_small.below": _wrapped("skip_small", "below: 100"),
+    "scheme.as_shipped.inner": _inner("as_shipped"),
+    "scheme.as_shipped.framework": _wrapped("as_shipped", "framework: grace_torch"),
+    "scheme.pactrain.pruned": _field("pactrain", "pruned: 0.5"),
+    "scheme.pactrain.ternary": _field("pactrain", "ternary: true"),
+    "scheme.oktopk.ratio": _owners("oktopk", "ratio: 0.1"),
+    "scheme.oktopk.period": _owners("oktopk", "period: 1"),
+    "scheme.omnireduce.block": _owners("omnireduce", "block: 32"),
+    "scheme.sparcml.form": _owners("sparcml", "form: dsar"),
+    "scheme.zen.pull": _owners("zen", "pull: coo"),
 }
