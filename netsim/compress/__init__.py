@@ -30,18 +30,40 @@ from netsim.compress.eden import Eden
 from netsim.compress.thc import THC
 from netsim.compress.count_sketch import CountSketch
 from netsim.compress.topk import TopK
+from netsim.compress.topk_quantized import TopKQuantized
+from netsim.compress.threshold import Threshold
+from netsim.compress.adaptive_threshold import AdaptiveThreshold
+from netsim.compress.block_topk import BlockTopK
+from netsim.compress.dgc import DGC
+from netsim.compress.oktopk import OkTopK
+from netsim.compress.pactrain import PacTrain
+from netsim.compress.omnireduce import OmniReduce
+from netsim.compress.sparcml import SparCML
+from netsim.compress.zen import Zen
 from netsim.compress.randomk import RandomK
 from netsim.compress.qsgd import QSGD
 from netsim.compress.powersgd import PowerSGD
 from netsim.compress.error_feedback import ErrorFeedback
 from netsim.compress.two_way import TwoWay
 from netsim.compress.warm_up import WarmUp
+from netsim.compress.ef21 import EF21
+from netsim.compress.momentum_correction import MomentumCorrection
+from netsim.compress.local_clipping import LocalClipping
+from netsim.compress.cast import Cast
+from netsim.compress.skip_small import SkipSmall
+from netsim.compress.as_shipped import AsShipped
 # isort: on
 
 __all__ = [
+    "DGC",
+    "EF21",
     "QSGD",
+    "AdaptiveThreshold",
+    "AsShipped",
     "THC",
     "Bf16",
+    "BlockTopK",
+    "Cast",
     "Compressed",
     "CountSketch",
     "Drive",
@@ -51,13 +73,18 @@ __all__ = [
     "Fp16",
     "Int8",
     "LloydMax",
+    "LocalClipping",
     "Message",
+    "MomentumCorrection",
     "Natural",
     "NaturalDithering",
     "NonFiniteGradient",
+    "OkTopK",
+    "OmniReduce",
     "OneBit",
     "OneBitColumns",
     "OneShot",
+    "PacTrain",
     "Peer",
     "PowerSGD",
     "RandomK",
@@ -65,13 +92,18 @@ __all__ = [
     "ScaledSign",
     "Scheme",
     "SignMajority",
+    "SkipSmall",
+    "SparCML",
     "TernGrad",
+    "Threshold",
     "TopK",
+    "TopKQuantized",
     "TwoWay",
     "Uncompressed",
     "VectorQuantizer",
     "WarmUp",
     "Wrapper",
+    "Zen",
     "compress",
     "schemes",
 ]

@@ -18,11 +18,12 @@ class PowerSGD(Scheme):
     """Rank-r approximation G = P Q^T of a matrix, warm-started. Biased: wrap in error_feedback.
 
     Wire, for a tensor seen as a matrix m x k (first dimension against the rest): 32 r m bits, then 32 r k bits, both
-    summable. Vectors, and matrices of which (m + k) r >= m k, travel raw: 32 d bits. As in the paper, what a worker
-    has contributed is the common estimate, so under error feedback gradient = average + residual.
+    summable. Vectors, and matrices of which (m + k) r `min_compression_rate` >= m k, travel raw: 32 d bits. As in the
+    paper, what a worker has contributed is the common estimate, so under error feedback gradient = average + residual.
     """
 
     rank: Annotated[int, Ge(1)] = 2
+    min_compression_rate: Annotated[float, Ge(1)] = 1.0
     ops: ClassVar[frozenset[Op]] = frozenset({"sum"})
 
     def init(self, shape: torch.Size, peer: Peer) -> torch.Tensor | None:
@@ -48,7 +49,7 @@ class PowerSGD(Scheme):
         if len(shape) < 2 or not shape.numel():
             return False
         rows, columns = shape[0], shape.numel() // shape[0]
-        return (rows + columns) * self.rank < rows * columns
+        return (rows + columns) * self.rank * self.min_compression_rate < rows * columns
 
 
 def _orthonormal(matrix: torch.Tensor) -> torch.Tensor:

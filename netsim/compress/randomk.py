@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Gt, Le
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
-from netsim.compress.topk import kept
+from netsim.compress.sparse import kept
 from netsim.lazy import torch
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsim.engine.buckets import FLOAT32_BYTES
+from netsim.engine.sparsity import fit_growth, union_densities
 from netsim.sync.base import Payload, carrier
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Coding:
         down_bytes = {
             "sum": float(up_bytes.max()),
             "owner": stage.down_bytes,
-            "gather": self._aggregate_bytes(stage, units),
+            "gather": self._aggregate_bytes(stage),
         }
         return Payload(
             stage.op,
@@ -89,18 +90,22 @@ class Coding:
             encode_s=encode_s if owner else 0.0,
         )
 
-    def _aggregate_bytes(self, stage: Stage, units: NDArray[np.int64]) -> float:
-        """Return the bytes of a sum that a server hands out: sparse (value and index) or dense, whichever is less.
-
-        Beyond the measured workers, supports are taken as independent: what is still empty shrinks geometrically.
-        """
-        if not len(stage.filled):
+    def _aggregate_bytes(self, stage: Stage) -> float:
+        """Return the bytes of a sum that a server hands out: sparse (value and index) or dense, whichever is less."""
+        if not len(stage.held):
             return 0.0
-        more = self.num_workers / len(stage.up_bytes)
-        elements = np.maximum(units, 1)
-        density = 1 - (1 - np.minimum(stage.filled / elements, 1.0)) ** more
+        elements = np.maximum(stage.units, 1)
+        density = np.minimum((stage.units - stage.held[:, 0]) / elements * self._growth(stage), 1.0)
         index_bits = np.ceil(np.log2(elements))
-        return float(np.minimum(density * units * (32 + index_bits) / 8, units * FLOAT32_BYTES).sum())
+        return float(np.minimum(density * stage.units * (32 + index_bits) / 8, stage.units * FLOAT32_BYTES).sum())
+
+    def _growth(self, stage: Stage) -> float:
+        """Return how much denser the union of all workers is than that of the measured ones, by the fitted curve."""
+        measured = len(stage.up_bytes)
+        if self.num_workers <= measured:
+            return 1.0
+        curve = fit_growth(union_densities(stage.held.sum(axis=0)))
+        return curve(self.num_workers) / curve(measured) if curve.density else 1.0
 
 
 def _calls_s(cost: Affine, units: NDArray[np.int64]) -> float:

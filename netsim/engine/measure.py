@@ -10,6 +10,7 @@ import numpy as np
 from netsim.compress.base import Peer
 from netsim.compress.drive import exchange
 from netsim.engine.buckets import FLOAT32_BYTES, Bucket, make_buckets
+from netsim.engine.sparsity import count_holders
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
@@ -32,13 +33,15 @@ class Stage:
         op: how the messages travel.
         up_bytes: [m] bytes of every measured worker's message.
         down_bytes: bytes of the re-encoded aggregate (`owner`), else 0.
-        filled: [u] for `gather`, elements of each coded unit's aggregate that are not zero.
+        units: [u] elements of each coded unit whose messages are fused here.
+        held: [u, m + 1] for `gather`, elements of each unit to which exactly 0..m workers have contributed.
     """
 
     op: Collective
     up_bytes: NDArray[np.float64]
     down_bytes: float
-    filled: NDArray[np.int64]
+    units: NDArray[np.int64]
+    held: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -225,8 +228,9 @@ def _fuse(outcomes: Sequence[Outcome]) -> tuple[Stage, ...]:
         if op == "owner":
             down_bytes = sum(_bytes(one) for messages, _ in joined[place + 1, "shard"] for one in messages)
         up_bytes = np.array([[_bytes(one) for one in messages] for messages, _ in units], np.float64).sum(axis=0)
-        filled = [int(torch.count_nonzero(outcome.mean)) for _, outcome in units] if op == "gather" else []
-        stages.append(Stage(cast("Collective", op), up_bytes, down_bytes, np.array(filled, dtype=np.int64)))
+        held = [count_holders(outcome.own) for _, outcome in units] if op == "gather" else []
+        sizes = np.array([outcome.mean.numel() for _, outcome in units], dtype=np.int64)
+        stages.append(Stage(cast("Collective", op), up_bytes, down_bytes, sizes, np.array(held, dtype=np.int64)))
     return tuple(stages)
 
 
@@ -239,7 +243,7 @@ def dense(scenario: Scenario, gradients: Gradients) -> Measurement:
     buckets = tuple(make_buckets(gradients.tensors, scenario.job))
     workers = min(scenario.topology.num_workers, gradients.num_workers)
     sizes, none = _sizes(gradients, buckets), np.zeros(0, dtype=np.int64)
-    step = tuple((Stage("sum", np.full(workers, float(one.sum() * FLOAT32_BYTES)), 0.0, none),) for one in sizes)
+    step = tuple((Stage("sum", np.full(workers, float(one.sum() * FLOAT32_BYTES)), 0.0, one, none),) for one in sizes)
     steps = scenario.job.steps
     captured = tuple(one % gradients.num_steps for one in range(steps))
     return Measurement(

@@ -95,6 +95,36 @@ FIGURES: dict[str, Figures] = {
     # At the owner: adding its error 12, decoding its own code 4, subtracting it 12.
     "two_way": _estimated(28, 0),
     "warm_up": NOTHING,
+    # Selecting as topk, then signs and cells of few elements.
+    "topk_quantized": _published("DGC", 0.4, 390, 34),
+    # Comparing 4 + 1, counting and compacting 1 + 4; scattering writes 4.
+    "threshold": _estimated(10, 4),
+    # Two sides, each masked 5 and sorted out as DGC's sample is not: twice the figures of topk's selection.
+    "adaptive_threshold": _published("DGC", 0.4, 2 * 390, 34),
+    # Squaring and adding a block's elements reads 4; few norms are left to sort.
+    "block_topk": _estimated(8, 4, launches=5),
+    # Published times hold momentum correction: velocity 12, unsent 12, masking 16 are part of them.
+    "dgc": _published("DGC", 0.4, 390, 34),
+    # Comparing and compacting 10, scattering 4; its owners' part again on what arrives.
+    "oktopk": _estimated(14, 8, launches=10),
+    # Gathering by the mask 12; scattering 12.
+    "pactrain": _estimated(12, 12, launches=5),
+    # Finding blocks that are not zero reads 4; blocks are few. Writing the result 4.
+    "omnireduce": _estimated(4, 4, launches=5),
+    # Finding non-zeros 5, compacting 4; writing the result 4.
+    "sparcml": _estimated(9, 4, launches=5),
+    # Finding non-zeros 5, hashing and placing them 4; the bitmap and the result 5.
+    "zen": _estimated(9, 5, launches=5),
+    # Difference 12, own code decoded 4, two estimates 24.
+    "ef21": _estimated(40, 0),
+    # Velocity 12, unsent 12, own code decoded 4, masking 12, subtracting 12.
+    "momentum_correction": _estimated(52, 0),
+    # Norm 4, scaling 8.
+    "local_clipping": _estimated(12, 0),
+    # Few numbers of a message are left to round.
+    "cast": _estimated(6, 0),
+    "skip_small": NOTHING,
+    "as_shipped": NOTHING,
 }
 
 AGGREGATE = (0.0, LAUNCH_S, 12 / HOST_BYTES_PER_S)

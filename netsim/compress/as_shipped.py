@@ -1,0 +1,62 @@
+"""What public frameworks send today, which is often more than the method needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from netsim.compress.base import Exchange, Message, Peer, Scheme, Wrapper, schemes
+from netsim.lazy import torch
+
+if TYPE_CHECKING:
+    from netsim.compress.wire import Field
+
+WORDS = 8, 16, 32, 64
+SIGN_BITS = {"grace_tensorflow": 8, "grace_torch": 8, "deepspeed": 1}
+INDEX_BITS = {"grace_tensorflow": 32, "grace_torch": 64, "deepspeed": 64}
+
+
+@schemes.register("as_shipped", paper="Xu et al., ICDCS 2021 (GRACE, its code); Rasley et al., KDD 2020 (DeepSpeed)")
+@dataclass(frozen=True)
+class AsShipped(Wrapper):
+    """Send the inner scheme's message as a framework does: whole bytes instead of bits. Results are the same.
+
+    GRACE takes a byte a sign and a level, 16 bits for more than 256 levels, and indices of 32 bits in TensorFlow and 64
+    in PyTorch; DeepSpeed packs signs. Goes around schemes as they are, inside or outside other wrappers.
+    """
+
+    inner: Scheme
+    framework: Literal["grace_tensorflow", "grace_torch", "deepspeed"] = "grace_tensorflow"
+
+    @property
+    def unbiased(self) -> bool:
+        """Return whether the inner scheme is unbiased."""
+        return self.inner.unbiased
+
+    def init(self, shape: torch.Size, peer: Peer) -> Any:
+        """Return the inner state."""
+        return self.inner.init(shape, peer)
+
+    def exchange(self, grad: torch.Tensor, state: Any) -> Exchange:
+        """Exchange as the inner scheme does, with wider messages."""
+        running = self.inner.exchange(grad, state)
+        message = next(running)
+        while True:
+            reply = yield self._shipped(message)
+            try:
+                message = running.send(reply)
+            except StopIteration as end:
+                result: tuple[torch.Tensor, torch.Tensor, Any] = end.value
+                return result
+
+    def _shipped(self, message: Message) -> Message:
+        layout = [self._wide(field) for field in message.layout]
+        return Message.of(message.op, *zip(message.parts, layout, strict=True))
+
+    def _wide(self, field: Field) -> Field:
+        """Return the field with elements of whole words; int64 parts are indices."""
+        if field.dtype == torch.bool:
+            return replace(field, width=SIGN_BITS[self.framework])
+        if field.dtype == torch.int64:
+            return replace(field, width=INDEX_BITS[self.framework])
+        return replace(field, width=next(word for word in WORDS if word >= field.width))

@@ -1,0 +1,67 @@
+"""Lossless sparse synchronisation: non-zeros go to the owners of parts, who add them and hand the sums to everyone."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme
+from netsim.compress.shards import owned
+from netsim.lazy import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from netsim.compress import wire
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lossless(Scheme):
+    """A scheme that leaves out zeros only: a member codes what goes to owners and what comes back, and cuts the parts.
+
+    The push is an `owner` message and the pull a `shard` message, as those of two_way, with the sizes that the
+    gradients give them. The estimate is the exact mean. State: the peer.
+    """
+
+    ops: ClassVar[frozenset[Op]] = frozenset({"owner", "shard"})
+
+    def init(self, shape: torch.Size, peer: Peer) -> Peer:
+        """Return the peer: nothing else is kept."""
+        return peer
+
+    @abstractmethod
+    def cut(self, numel: int, owners: int, device: torch.device) -> Sequence[torch.Tensor]:
+        """Return the indices of the elements of each owner, the same on all workers."""
+
+    @abstractmethod
+    def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
+        """Return the coded parts of values [p], on the way to their owners or from them."""
+
+    @abstractmethod
+    def read(self, parts: Parts, numel: int, *, pull: bool) -> torch.Tensor:
+        """Return the values [numel] that coded parts stand for."""
+
+    def exchange(self, grad: torch.Tensor, state: Peer) -> Exchange:
+        """Push to the owners, who average, and pull what they hold."""
+        numel = grad.numel()
+        up = yield Message.of("owner", *self.code(grad.flatten(), pull=False))
+        total = up.decoded_mean(lambda parts: self.read(parts, numel, pull=False))
+        cut = self.cut(numel, state.owners, grad.device)
+        mine = [part for one in owned(state, state.rank) for part in self.code(total[cut[one]], pull=True)]
+        down = yield Message.of("shard", *mine)
+        mean = down.once(lambda: join(down.parts, cut, state, lambda parts, size: self.read(parts, size, pull=True)))
+        return mean.reshape(grad.shape), grad, state
+
+
+def join(
+    replies: Sequence[Parts], cut: Sequence[torch.Tensor], peer: Peer, read: Callable[[Parts, int], torch.Tensor]
+) -> torch.Tensor:
+    """Return the tensor [d] of which every worker, in order of rank, has sent the parts of `cut` that it owns."""
+    joined = torch.zeros(sum(len(one) for one in cut), device=cut[0].device)
+    for rank, parts in enumerate(replies):
+        held = owned(peer, rank)
+        each = len(parts) // max(len(held), 1)
+        for place, one in enumerate(held):
+            joined[cut[one]] = read(parts[place * each : (place + 1) * each], len(cut[one]))
+    return joined

@@ -1,0 +1,100 @@
+"""Ok-Topk: top-k sums found by owners of balanced regions, with thresholds that are kept for many steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge, Gt, Le
+
+from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme, schemes
+from netsim.compress.lossless import join
+from netsim.compress.shards import owned
+from netsim.compress.sparse import kept, scatter
+from netsim.compress.wire import Field, stream
+from netsim.lazy import torch
+
+INDEX_BITS = 32
+
+
+@dataclass(frozen=True)
+class Regions:
+    """A worker's peer and steps taken, the thresholds in force, and where regions end [owners - 1]."""
+
+    peer: Peer
+    step: int = 0
+    local: float = 0.0
+    shared: float = 0.0
+    ends: tuple[int, ...] = ()
+
+
+@schemes.register("oktopk", paper="Li and Hoefler, PPoPP 2022 (arXiv:2201.07598)")
+@dataclass(frozen=True, kw_only=True)
+class OkTopK(Scheme):
+    """Send what is above a local threshold to owners of regions, who hand on the sums above a shared threshold.
+
+    Every `period` steps both thresholds are made anew, exactly, for the `ratio` largest: owners then hand on all of
+    their sums. Regions are balanced at the same time: their ends are the mean over workers of the ends that would give
+    each region as many of the worker's elements. A worker has contributed what it sent of the elements that were handed
+    on. Wire, both ways: 64 bits an element and two 32-bit counts; 32 bits for each end of a region. Wrap in
+    error_feedback.
+    """
+
+    ratio: Annotated[float, Gt(0), Le(1)] = 0.01
+    period: Annotated[int, Ge(1)] = 32
+    ops: ClassVar[frozenset[Op]] = frozenset({"sum", "owner", "shard"})
+
+    def init(self, shape: torch.Size, peer: Peer) -> Regions:
+        """Return no steps taken."""
+        return Regions(peer)
+
+    def exchange(self, grad: torch.Tensor, state: Regions) -> Exchange:
+        """Agree on regions where it is time to, send to their owners, receive what is above the shared threshold."""
+        flat, peer, anew = grad.flatten(), state.peer, state.step % self.period == 0
+        local = _threshold(flat, self.ratio) if anew else state.local
+        index = ((flat.abs() >= local) & (flat != 0)).nonzero().flatten()
+        ends = state.ends
+        if anew:
+            wanted = yield Message.of("sum", (_ends(index, len(flat), peer.owners), 32))
+            ends = tuple(wanted.once(lambda: [round(end) for end in wanted.mean()[0].tolist()]))
+        up = yield Message.of("owner", stream(index, INDEX_BITS), stream(flat[index], 32))
+        total = up.decoded_mean(lambda parts: _read(parts, len(flat)))
+        cut = torch.arange(len(flat), device=flat.device).tensor_split(ends)
+        least = 0.0 if anew else state.shared
+        coded = [_code(total[cut[one]], least) for one in owned(peer, peer.rank)]
+        down = yield Message.of("shard", *(part for parts in coded for part in parts))
+        mean, shared = down.once(lambda: self._finish(join(down.parts, cut, peer, _read), least, anew=anew))
+        own = scatter(flat[index], index, len(flat)).masked_fill_(mean == 0, 0)
+        after = Regions(peer, state.step + 1, local, shared, ends)
+        return mean.reshape(grad.shape), own.reshape(grad.shape), after
+
+    def _finish(self, received: torch.Tensor, shared: float, *, anew: bool) -> tuple[torch.Tensor, float]:
+        """Return what is above the shared threshold, and this threshold."""
+        if anew:
+            shared = _threshold(received, self.ratio)
+            received = received.masked_fill(received.abs() < shared, 0)
+        return received, shared
+
+
+def _threshold(flat: torch.Tensor, ratio: float) -> float:
+    """Return the smallest magnitude that is among the `ratio` largest."""
+    count = kept(len(flat), ratio)
+    return float(flat.abs().topk(count).values[-1]) if count else 0.0
+
+
+def _ends(index: torch.Tensor, numel: int, owners: int) -> torch.Tensor:
+    """Return where regions [owners - 1] would have to end to hold as many of the rising indices each."""
+    shares = torch.arange(1, owners, device=index.device)
+    if not len(index):
+        return (shares * numel // owners).float()
+    return index[shares * len(index) // owners].float()
+
+
+def _code(values: torch.Tensor, least: float) -> list[tuple[torch.Tensor, Field]]:
+    index = ((values.abs() >= least) & (values != 0)).nonzero().flatten()
+    return [stream(index, INDEX_BITS), stream(values[index], 32)]
+
+
+def _read(parts: Parts, numel: int) -> torch.Tensor:
+    index, values = parts
+    return scatter(values, index, numel)

@@ -1,0 +1,49 @@
+"""OmniReduce: only the blocks that hold a non-zero travel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
+
+from netsim.compress.base import Parts, schemes
+from netsim.compress.lossless import Lossless
+from netsim.compress.wire import stream
+from netsim.lazy import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netsim.compress import wire
+
+OFFSET_BITS = 32
+
+
+@schemes.register("omnireduce", paper="Fei et al., SIGCOMM 2021 (doi 10.1145/3452296.3472904)")
+@dataclass(frozen=True, kw_only=True)
+class OmniReduce(Lossless):
+    """Send blocks of `block` elements that hold a non-zero to their aggregators, and get the summed blocks. Lossless.
+
+    Wire, both ways: 32 bits an element of a block that is not zero, 32 for the offset of the next such block, and two
+    32-bit counts. Aggregators own equal ranges; a last, shorter block is filled up with zeros. Counts elements that are
+    exactly zero: put a sparsifier in front, or use gradients that are sparse by themselves.
+    """
+
+    block: Annotated[int, Ge(1)] = 256
+
+    def cut(self, numel: int, owners: int, device: torch.device) -> Sequence[torch.Tensor]:
+        """Return equal ranges."""
+        return torch.arange(numel, device=device).tensor_split(owners)
+
+    def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
+        """Return the offsets of the blocks that are not zero, and these blocks."""
+        rows = torch.nn.functional.pad(values, (0, -len(values) % self.block)).reshape(-1, self.block)
+        offsets = rows.any(dim=1).nonzero().flatten()
+        return [stream(offsets, OFFSET_BITS), stream(rows[offsets].flatten(), 32)]
+
+    def read(self, parts: Parts, numel: int, *, pull: bool) -> torch.Tensor:
+        """Return the blocks at their places among zeros."""
+        offsets, values = parts
+        rows = values.new_zeros(-(-numel // self.block), self.block)
+        return rows.index_copy_(0, offsets, values.reshape(-1, self.block)).flatten()[:numel]

@@ -1,0 +1,50 @@
+"""SparCML: streams of indices and values that turn dense where this is shorter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from netsim.compress.base import Parts, schemes
+from netsim.compress.lossless import Lossless
+from netsim.compress.sparse import scatter
+from netsim.compress.wire import stream
+from netsim.lazy import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netsim.compress import wire
+
+INDEX_BITS = VALUE_BITS = 32
+
+
+@schemes.register("sparcml", paper="Renggli et al., SC 2019 (arXiv:1802.08021)")
+@dataclass(frozen=True, kw_only=True)
+class SparCML(Lossless):
+    """Split by ranges of indices, add at their owners, gather the sums, each stream sparse or dense. Lossless.
+
+    `ssar` gathers sparse sums (static sparse all-reduce, split all-gather), `dsar` dense ones (dynamic sparse
+    all-reduce). Wire of a sparse stream: 64 bits a non-zero, of a dense one 32 bits an element, both with two 32-bit
+    counts; a stream turns dense beyond d / 2 non-zeros. Counts elements that are exactly zero.
+    """
+
+    form: Literal["ssar", "dsar"] = "ssar"
+
+    def cut(self, numel: int, owners: int, device: torch.device) -> Sequence[torch.Tensor]:
+        """Return equal ranges."""
+        return torch.arange(numel, device=device).tensor_split(owners)
+
+    def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
+        """Return a sparse stream, or a dense one, which has no indices."""
+        index = values.nonzero().flatten()
+        if (pull and self.form == "dsar") or len(index) * (INDEX_BITS + VALUE_BITS) > len(values) * VALUE_BITS:
+            return [stream(index[:0], INDEX_BITS), stream(values, VALUE_BITS)]
+        return [stream(index, INDEX_BITS), stream(values[index], VALUE_BITS)]
+
+    def read(self, parts: Parts, numel: int, *, pull: bool) -> torch.Tensor:
+        """Return the values at their places."""
+        index, values = parts
+        if len(index) != len(values):
+            return values
+        return scatter(values, index, numel)

@@ -1,0 +1,91 @@
+"""Measured sparsity against brute force and closed forms, and the growth curve against workers it has not seen."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from netsim.engine.sparsity import Growth, count_holders, fit_growth, measure_sparsity, union_densities
+from netsim.workload.trace import open_trace
+
+TRACE = Path(__file__).parents[2] / "scenarios" / "traces" / "resnet20-digits.trace"
+
+
+def _sparse(workers: int, numel: int, common: float, alone: float) -> list[torch.Tensor]:
+    """Return tensors whose supports share some elements, the rest being of each one's own choice."""
+    draw = torch.Generator().manual_seed(4)
+    both = torch.rand(numel, generator=draw) < common
+    return [(both | (torch.rand(numel, generator=draw) < alone)).float() for _ in range(workers)]
+
+
+def test_union_is_the_mean_over_all_choices() -> None:
+    supports = _sparse(5, 400, 0.1, 0.1)
+    densities = union_densities(count_holders(supports))
+    for size in range(1, 6):
+        unions = [torch.stack([supports[one] for one in chosen]).any(dim=0) for chosen in combinations(range(5), size)]
+        brute = np.mean([float(one.double().mean()) for one in unions])
+        assert densities[size - 1] == pytest.approx(brute, rel=1e-9)
+
+
+def test_ends_of_the_growth_curve() -> None:
+    assert Growth(0.1, 1e9)(16) == pytest.approx(1 - 0.9**16, rel=1e-5)
+    assert Growth(0.1, 1e-6)(16) == pytest.approx(0.1, rel=1e-4)
+    for densities, expected in (([0.1, 0.19, 0.271], 1 - 0.9**64), ([0.1, 0.1, 0.1], 0.1)):
+        assert fit_growth(np.array(densities))(64) == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("ratio", [0.001, 0.01, 0.1])
+def test_growth_fitted_on_four_workers_predicts_eight(ratio: float) -> None:
+    # Top-k of a layer's gradients; the two steps of a trace of four workers stand for eight workers.
+    trace = open_trace(TRACE)
+    held_4, held_8 = np.zeros(5, dtype=np.int64), np.zeros(9, dtype=np.int64)
+    for tensor in range(len(trace.tensors)):
+        kept = max(1, round(ratio * trace.tensors[tensor].numel))
+        supports = []
+        for step in range(2):
+            for worker in range(4):
+                size = trace.read(step, worker, tensor, tensor + 1)[0].flatten().abs()
+                supports.append(torch.zeros_like(size).index_fill_(0, size.topk(kept).indices, 1.0))
+        held_4 += count_holders([supports[one] for one in (0, 3, 5, 6)])
+        held_8 += count_holders(supports)
+    curve = fit_growth(union_densities(held_4))
+    for workers, density in enumerate(union_densities(held_8).tolist(), start=1):
+        assert curve(workers) == pytest.approx(density, rel=0.05)
+
+
+@pytest.mark.parametrize("size", [32, 256, 1000])
+def test_blocks_equal_a_brute_force_count(size: int) -> None:
+    gradients = _sparse(3, 5003, 0.001, 0.002)
+    mine, union = measure_sparsity(gradients, (size,)).blocks[size]
+    starts = range(0, 5003, size)
+    counts = [sum(bool(one[start : start + size].any()) for start in starts) for one in gradients]
+    both = sum(any(bool(one[start : start + size].any()) for one in gradients) for start in starts)
+    assert mine == pytest.approx(np.mean(counts) / len(starts))
+    assert union == pytest.approx(both / len(starts))
+
+
+def test_hashing_balances_what_contiguous_shards_do_not() -> None:
+    # Non-zeros in the first quarter only, as in an embedding whose frequent rows come first.
+    gradients = [torch.zeros(200_000) for _ in range(4)]
+    for worker, one in enumerate(gradients):
+        one[worker:50_000:3] = 1
+    found = measure_sparsity(gradients)
+    assert found.hash_imbalance < 1.1
+    assert found.shard_skew == pytest.approx(4)
+
+
+def test_ring_chunks_grow_from_one_worker_to_the_union() -> None:
+    found = measure_sparsity(_sparse(4, 40_000, 0.02, 0.03))
+    assert list(found.ring) == sorted(found.ring)
+    assert found.ring[0] == pytest.approx(found.union[0], rel=0.1)
+    assert found.ring[-1] == pytest.approx(found.union[-1], rel=0.1)
+
+
+def test_overlap_of_equal_and_of_independent_supports() -> None:
+    same = torch.tensor([1.0, 0, 0, 2, 0, 0])
+    assert measure_sparsity([same, same * 3]).overlap == pytest.approx(1)
+    assert measure_sparsity(_sparse(6, 100_000, 0, 0.1)).overlap == pytest.approx(0.1, rel=0.05)
