@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Ge, Gt, Le
 
 from netsim.compress.base import Exchange, Key, Message, Op, Peer, Scheme, schemes
-from netsim.compress.topk import kept
+from netsim.compress.sparse import kept
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
