@@ -95,7 +95,7 @@ class Core(NamedTuple):
 # ---- heaps of (key, item), least key first
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _push(keys: NDArray[np.float64], items: NDArray[np.int32], size: int, key: float, item: int) -> None:
     place = size
     while place > 0:
@@ -107,7 +107,7 @@ def _push(keys: NDArray[np.float64], items: NDArray[np.int32], size: int, key: f
     keys[place], items[place] = key, item
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _sink(keys: NDArray[np.float64], items: NDArray[np.int32], size: int, key: float, item: int) -> None:
     """Put an entry in the place of the first one."""
     place = 0
@@ -127,7 +127,7 @@ def _sink(keys: NDArray[np.float64], items: NDArray[np.int32], size: int, key: f
 # ---- max-min fair rates (Bertsekas, Gallager 1992, 6.5.2)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def solve(core: Core) -> None:
     """Share the links anew among the transfers that what has begun and ended since can have touched.
 
@@ -175,7 +175,7 @@ def solve(core: Core) -> None:
     core.clock[FREED] = np.inf
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _gather(core: Core) -> tuple[int, int]:
     """Find what to solve for: fill the heap of links and the list of transfers, and return their lengths."""
     core.counts[EPOCH] += 1
@@ -215,7 +215,7 @@ def _gather(core: Core) -> tuple[int, int]:
     return _heap_up(core, number), listed
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _gather_all(core: Core) -> tuple[int, int]:
     """Take all links that are shared, and all transfers that hold any."""
     links, state, flows = core.links, core.state, core.slots[FLOWS]
@@ -233,7 +233,7 @@ def _gather_all(core: Core) -> tuple[int, int]:
     return _heap_up(core, number), listed
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _heap_up(core: Core, number: int) -> int:
     size = 0
     for place in range(number):
@@ -245,7 +245,7 @@ def _heap_up(core: Core, number: int) -> int:
     return size
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _first_change(core: Core) -> float:
     """Return a level below which no rate can differ: what ended had more, and what begins gets its part at least."""
     least = core.clock[FREED]
@@ -257,7 +257,7 @@ def _first_change(core: Core) -> float:
     return least * (1 - 1e-9)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _bring_up(
     share: NDArray[np.float64],
     heap: NDArray[np.int32],
@@ -282,7 +282,7 @@ def _bring_up(
     return size
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _fill(
     share: NDArray[np.float64],
     heap: NDArray[np.int32],
@@ -308,7 +308,7 @@ def _fill(
     return size, number
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _stop(
     slot_link: NDArray[np.int32],
     begin: int,
@@ -324,7 +324,7 @@ def _stop(
         links[link, GROWING] -= 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _apply(
     flow_rate: NDArray[np.float64], finish_s: NDArray[np.float64], flows: NDArray[np.int32], listed: int, now_s: float
 ) -> None:
@@ -345,7 +345,7 @@ def _apply(
 # ---- slots
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _take_slot(core: Core, plan: int, number: int, transfer: int, route: NDArray[np.int64]) -> int:
     counts = core.counts
     counts[FREE] -= 1
@@ -361,14 +361,14 @@ def _take_slot(core: Core, plan: int, number: int, transfer: int, route: NDArray
     return slot
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _wait(core: Core, slot: int, begin_s: float, nbytes: float) -> None:
     core.flow[slot, RATE], core.flow[slot, LEFT] = FRESH, nbytes
     _push(core.begin_s, core.slots[BEGINS], core.counts[PENDING], begin_s, slot)
     core.counts[PENDING] += 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _touch(core: Core, link: int) -> None:
     if not core.links[link, IS_DIRTY]:
         core.links[link, IS_DIRTY] = 1
@@ -376,7 +376,7 @@ def _touch(core: Core, link: int) -> None:
         core.counts[DIRTY] += 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _begin(core: Core, slot: int) -> None:
     """Let a transfer hold its links."""
     counts, links = core.counts, core.links
@@ -393,7 +393,7 @@ def _begin(core: Core, slot: int) -> None:
         _touch(core, link)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _end(core: Core, slot: int) -> None:
     """Take a transfer off its links and free its slot."""
     counts, links = core.counts, core.links
@@ -416,7 +416,7 @@ def _end(core: Core, slot: int) -> None:
 # ---- the rule of time
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _start(core: Core, plan: int, number: int, transfer: int, begin_s: float, nbytes: float) -> None:
     """Queue a transfer of a plan until it begins."""
     ints = core.plan[plan, INTS]
@@ -426,7 +426,7 @@ def _start(core: Core, plan: int, number: int, transfer: int, begin_s: float, nb
     _wait(core, slot, begin_s, nbytes)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _enter(core: Core, plan: int, place: int) -> None:
     """Move a node on to its next round, and further where it has nothing to do in it."""
     ints, floats, node = core.plan[plan, INTS], core.plan[plan, FLOATS], core.plan[plan, NODES] + place
@@ -453,7 +453,7 @@ def _enter(core: Core, plan: int, place: int) -> None:
             return
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _take_early(core: Core, node: int, number: int) -> int:
     """Return how many transfers of a round have come before the node entered it."""
     taken, before, record = 0, NONE, core.node[node, COME]
@@ -473,7 +473,7 @@ def _take_early(core: Core, node: int, number: int) -> int:
     return taken
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _arrive(core: Core, node: int, number: int) -> None:
     """Count an arrival, for later where the node is not in that round yet."""
     if core.node[node, AT] == number:
@@ -486,7 +486,7 @@ def _arrive(core: Core, node: int, number: int) -> None:
         core.node[node, COME] = record
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _complete(core: Core, plan: int, number: int, transfer: int) -> None:
     """Count a transfer at both its ends; they go on where that was all they waited for."""
     ints, nodes = core.plan[plan, INTS], core.plan[plan, NODES]
@@ -503,7 +503,7 @@ def _complete(core: Core, plan: int, number: int, transfer: int) -> None:
 # ---- what is called from outside
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def run(core: Core, due_s: float, horizon_s: float) -> float:
     """Let all happen that is due, and what comes before the horizon, but stop where somebody has finished.
 
@@ -545,7 +545,7 @@ def run(core: Core, due_s: float, horizon_s: float) -> float:
             return core.clock[NOW]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _has_records(core: Core, count: int) -> bool:
     record = core.counts[EARLY]
     for _ in range(count):
@@ -555,7 +555,7 @@ def _has_records(core: Core, count: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def join(core: Core, plan: int, places: NDArray[np.int64], now_s: float) -> None:
     """Let participants of a plan begin."""
     core.clock[NOW] = max(core.clock[NOW], now_s)
@@ -563,7 +563,7 @@ def join(core: Core, plan: int, places: NDArray[np.int64], now_s: float) -> None
         _enter(core, plan, place)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def queue(
     core: Core,
     begin_s: NDArray[np.float64],
@@ -577,7 +577,7 @@ def queue(
         _wait(core, slot, begin_s[one], nbytes[one])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def restore(core: Core, plan: int, at: NDArray[np.int64], done: NDArray[np.int64]) -> None:
     """Put a plan's counts to where others left it: rounds [P] of its nodes, and what is done, [K] (round, transfer)."""
     ints, nodes = core.plan[plan, INTS], core.plan[plan, NODES]
@@ -597,7 +597,7 @@ def restore(core: Core, plan: int, at: NDArray[np.int64], done: NDArray[np.int64
         _arrive(core, nodes + dst, number)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def resume(
     core: Core, plan: int, flying: NDArray[np.int64], begin_s: NDArray[np.float64], nbytes: NDArray[np.float64]
 ) -> None:

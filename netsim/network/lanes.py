@@ -126,7 +126,7 @@ class Lanes:
             flying.moving.append((number, moving, left))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _go_round(
     time_s: NDArray[np.float64],
     src: NDArray[np.int64],
