@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from netsim.network.base import Fidelity, Network, fidelities
 from netsim.network.links import Links
 
 if TYPE_CHECKING:
-    import numpy as np
     import simpy
     from numpy.typing import NDArray
 
@@ -45,4 +46,7 @@ class Flow(Fidelity):
         links = Links(topology, transport)
         routed = links.routed(src, dst)
         begin_s = start_s + routed.delay_s + links.slow_start_s(src, dst, nbytes)
-        return Fluid(links).finish_s(routed, begin_s, nbytes)
+        fluid = Fluid(links)
+        finish_s = fluid.queue(routed, begin_s, nbytes)
+        fluid.run(np.inf, np.inf)
+        return finish_s

@@ -6,7 +6,7 @@ the room that the compiled core needs; it grows with the plans under way and is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from netsim.network.links import Links, Routed
     from netsim.network.table import Table
 
-_SLOT_ARRAYS = ("rate", "left_bytes", "since_s", "finish_s", "most", "met", "free", "begin_s", "begins", "new", "flows")
+_OF_SLOTS = ("flow", "finish_s", "most", "what", "state", "hops", "begin_s")
 
 
 class _Lent(NamedTuple):
@@ -44,7 +44,8 @@ class Fluid:
         self._used = np.zeros(3, dtype=np.int64)
         self._on_link = np.zeros(len(links.capacity), dtype=np.int64)
         self._in_flight = 0
-        self.core = _empty(links.capacity)
+        self._room = np.full(len(links.capacity), 4)
+        self.core = _empty(links.capacity, self._room)
 
     @property
     def solves(self) -> int:
@@ -80,7 +81,7 @@ class Fluid:
             time_s = float(kernel.run(self.core, due_s, horizon_s))
             if time_s != kernel.NO_ROOM:
                 return time_s
-            self._more_records(len(self.core.early_next))
+            self._more_records(max(len(self.core.early), 16))
 
     def finished(self) -> list[tuple[int, NDArray[np.int64]]]:
         """Return who has finished since this was asked last, as plans and places."""
@@ -94,7 +95,7 @@ class Fluid:
     def resume(self, plan: int, flying: Flying, now_s: float) -> None:
         """Go on with a plan from where a recurrence left it."""
         order = self._lent[plan].table.order
-        self.core.clock[0] = max(self.core.clock[0], now_s)
+        self.core.clock[kernel.NOW] = max(self.core.clock[kernel.NOW], now_s)
         rank = {id(one): np.argsort(one) for one in order}
 
         def pairs(number: int, transfers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -113,14 +114,14 @@ class Fluid:
         for number, transfers, left_bytes in flying.moving:
             kernel.resume(self.core, plan, pairs(number, transfers), np.full(len(transfers), now_s), left_bytes)
 
-    def finish_s(self, routed: Routed, begin_s: NDArray[np.float64], nbytes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return [F] when transfers finish that hold their links from `begin_s` [F] on and belong to no plan."""
+    def queue(self, routed: Routed, begin_s: NDArray[np.float64], nbytes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Queue transfers [F] that hold their links from `begin_s` on, on their own; return what will be their ends."""
         on_link = np.bincount(routed.links, minlength=len(self._on_link))
         self._make_room(len(begin_s), on_link, int(np.diff(routed.start).max(initial=1)))
-        self.core = self.core._replace(finish_of=np.zeros(len(begin_s)))
+        finish_s = np.full(len(begin_s), np.inf)
+        self.core = self.core._replace(finish_of=finish_s)
         kernel.queue(self.core, begin_s, nbytes, routed.start, routed.links)
-        self.run(np.inf, np.inf)
-        return self.core.finish_of
+        return finish_s
 
     # ---- room
 
@@ -131,29 +132,31 @@ class Fluid:
         shift = int(most_hops - 1).bit_length()
         if shift > self.core.counts[kernel.SHIFT]:
             self._widen(shift)
-        have = len(self.core.rate)
+        have = len(self.core.most)
         if self._in_flight > have:
             self._more_slots(max(self._in_flight - have, have))
-        room = np.diff(self.core.first)
-        if (self._on_link > room).any():
-            self._longer_lists(np.where(self._on_link > room, 2 * self._on_link, room))
+        if (self._on_link > self._room).any():
+            self._longer_lists(np.where(self._on_link > self._room, 2 * self._on_link, self._room))
 
     def _more_slots(self, count: int) -> None:
-        core, have = self.core, len(self.core.rate)
-        grown = {name: _longer(getattr(core, name), count) for name in _SLOT_ARRAYS}
+        core, have = self.core, len(self.core.most)
+        grown: dict[str, Any] = {name: _longer(getattr(core, name), count) for name in _OF_SLOTS}
         grown["finish_s"][have:] = np.inf
-        wide = {name: _longer(getattr(core, name), count << core.counts[kernel.SHIFT]) for name in ("link", "position")}
+        wide: dict[str, Any] = {
+            name: _longer(getattr(core, name), count << core.counts[kernel.SHIFT]) for name in ("link", "position")
+        }
+        slots = np.concatenate([core.slots, np.zeros((4, count), dtype=np.int32)], axis=1)
         free = int(core.counts[kernel.FREE])
-        grown["free"][count : count + free] = core.free[:free]
-        grown["free"][:count] = np.arange(have + count, have, -1) - 1  # the lowest is taken first
+        slots[kernel.FREE_LIST, count : count + free] = core.slots[kernel.FREE_LIST, :free]
+        slots[kernel.FREE_LIST, :count] = np.arange(have + count, have, -1) - 1  # the lowest is taken first
         core.counts[kernel.FREE] += count
-        self.core = core._replace(**grown, **wide, slot=_longer(core.slot, count))
+        self.core = core._replace(**grown, **wide, slots=slots)
 
     def _widen(self, shift: int) -> None:
         """Give every slot more links."""
         core, old = self.core, int(self.core.counts[kernel.SHIFT])
-        slots = len(core.rate)
-        wide = {}
+        slots = len(core.most)
+        wide: dict[str, Any] = {}
         for name in ("link", "position"):
             wide[name] = np.zeros((slots, 1 << shift), dtype=np.int32)
             wide[name][:, : 1 << old] = getattr(core, name).reshape(slots, 1 << old)
@@ -163,28 +166,28 @@ class Fluid:
 
     def _longer_lists(self, room: NDArray[np.int64]) -> None:
         core = self.core
-        first = np.concatenate([[0], np.cumsum(room)])
-        entry = np.zeros(int(first[-1]), dtype=np.int32)
-        number = core.number.astype(np.int64)
+        begin = np.cumsum(room) - room
+        entry = np.zeros(int(room.sum()), dtype=np.int32)
+        number = core.links[:, kernel.NUMBER]
         offset = np.arange(int(number.sum())) - np.repeat(np.cumsum(number) - number, number)
-        entry[np.repeat(first[:-1], number) + offset] = core.entry[np.repeat(core.first[:-1], number) + offset]
-        self.core = core._replace(first=first, entry=entry)
+        entry[np.repeat(begin, number) + offset] = core.entry[np.repeat(core.links[:, kernel.FROM], number) + offset]
+        core.links[:, kernel.FROM] = begin
+        self._room, self.core = room, core._replace(entry=entry)
 
     def _make_tables(self, number: int, table: Table, rounds: int, nodes: int) -> None:
-        """Append a plan's table and nodes; where most of what is there belongs to plans that are over, pack it first."""
+        """Append a plan's table and nodes; where there is no room, pack those of the others first."""
         core = self.core
         if not self._lent:
             self._used[:] = 0
         need = np.array([len(table.ints), len(table.floats), nodes])
-        have = np.array([len(core.ints), len(core.floats), len(core.at)])
+        have = np.array([len(core.ints), len(core.floats), len(core.node)])
         if (self._used + need > have).any():
             self._pack(need)
             core = self.core
         ints, floats, node = self._used.tolist()
         core.ints[ints : ints + len(table.ints)] = table.ints
         core.floats[floats : floats + len(table.floats)] = table.floats
-        core.at[node : node + nodes] = kernel.NONE
-        core.early[node : node + nodes] = kernel.NONE
+        core.node[node : node + nodes] = kernel.NONE
         if number >= len(core.plan):
             core = self.core = core._replace(plan=_longer(core.plan, len(core.plan)))
         core.plan[number] = ints, floats, node, rounds
@@ -195,8 +198,10 @@ class Fluid:
         core = self.core
         live = {plan: (len(lent.table.ints), len(lent.table.floats), lent.nodes) for plan, lent in self._lent.items()}
         total = 2 * (np.array(list(live.values()), dtype=np.int64).reshape(-1, 3).sum(axis=0) + need)
-        columns = {"ints": 0, "floats": 1, "at": 2, "unsent": 2, "missing": 2, "early": 2}
-        packed = {name: np.zeros(total[column], getattr(core, name).dtype) for name, column in columns.items()}
+        columns = {"ints": 0, "floats": 1, "node": 2}
+        packed: dict[str, Any] = {
+            name: _longer(getattr(core, name)[:0], total[column]) for name, column in columns.items()
+        }
         used = np.zeros(3, dtype=np.int64)
         for plan, lengths in live.items():
             old = core.plan[plan, :3].copy()
@@ -210,69 +215,55 @@ class Fluid:
 
     def _more_records(self, count: int) -> None:
         """Have room for more arrivals that come before their round."""
-        core, have = self.core, len(self.core.early_next)
-        early_next = np.concatenate([core.early_next, np.arange(have + 1, have + count + 1, dtype=np.int32)])
+        core, have = self.core, len(self.core.early)
+        early = _longer(core.early, count)
+        early[have:, kernel.AFTER] = np.arange(have + 1, have + count + 1)
         if count:
-            early_next[-1] = core.counts[kernel.EARLY]
+            early[-1, kernel.AFTER] = core.counts[kernel.EARLY]
             core.counts[kernel.EARLY] = have
-        self.core = core._replace(early_next=early_next, early_round=_longer(core.early_round, count))
+        self.core = core._replace(early=early)
 
 
-def _longer(array: NDArray[np.generic], count: int) -> NDArray[np.generic]:
+def _longer(array: NDArray[Any], count: int) -> NDArray[Any]:
     return np.concatenate([array, np.zeros((count, *array.shape[1:]), dtype=array.dtype)])
 
 
-def _empty(capacity: NDArray[np.float64]) -> Core:
+def _empty(capacity: NDArray[np.float64], room: NDArray[np.int64]) -> Core:
     """Return a core with nothing in it."""
-    links, slots, records = len(capacity), 16, 16
+    count, slots = len(capacity), 16
 
     def whole(*shape: int) -> NDArray[np.int32]:
         return np.zeros(shape, dtype=np.int32)
 
     counts = np.zeros(kernel.COUNTS, dtype=np.int64)
-    counts[[kernel.FREE, kernel.SHIFT]] = slots, 2
-    early_next = np.arange(1, records + 1, dtype=np.int32)
-    early_next[-1] = kernel.NONE
+    counts[[kernel.FREE, kernel.EARLY]] = slots, kernel.NONE
+    links = np.zeros((count, 5), dtype=np.int64)
+    links[:, kernel.FROM] = np.cumsum(room) - room
+    lists = whole(4, slots)
+    lists[kernel.FREE_LIST] = np.arange(slots)[::-1]
     return Core(
-        clock=np.array([0.0, np.inf]),
+        clock=np.array([0.0, np.inf, capacity.min(initial=np.inf)]),
         counts=counts,
-        slot=whole(slots, 4),
-        rate=np.zeros(slots),
-        left_bytes=np.zeros(slots),
-        since_s=np.zeros(slots),
+        flow=np.zeros((slots, 4)),
         finish_s=np.full(slots, np.inf),
         most=np.zeros(slots),
-        link=whole(slots << 2),
-        position=whole(slots << 2),
-        met=np.zeros(slots, dtype=np.int64),
-        free=np.arange(slots, dtype=np.int32)[::-1].copy(),
+        what=whole(slots, 3),
+        state=np.zeros(slots, dtype=np.int8),
+        hops=np.zeros(slots, dtype=np.int8),
+        link=whole(slots),
+        position=whole(slots),
+        slots=lists,
         begin_s=np.zeros(slots),
-        begins=whole(slots),
-        new=whole(slots),
-        flows=whole(slots),
-        capacity=np.asarray(capacity, dtype=np.float64),
-        first=np.arange(links + 1) * 4,
-        number=whole(links),
-        entry=whole(4 * links),
-        share_left=np.zeros(links),
-        growing=whole(links),
-        link_met=np.zeros(links, dtype=np.int64),
-        is_dirty=np.zeros(links, dtype=np.bool_),
-        dirty=whole(links),
-        involved=whole(links),
-        full=whole(links),
-        share=np.zeros(links),
-        share_link=whole(links),
+        link_rate=np.stack([capacity, capacity], axis=1),
+        links=links,
+        entry=whole(int(room.sum())),
+        lists=whole(4, count),
+        share=np.zeros(count),
         plan=np.zeros((4, 4), dtype=np.int64),
         ints=np.zeros(0, dtype=np.int64),
         floats=np.zeros(0),
-        at=whole(0),
-        unsent=whole(0),
-        missing=whole(0),
-        early=whole(0),
-        early_round=whole(records),
-        early_next=early_next,
+        node=whole(0, 4),
+        early=whole(0, 2),
         finished=whole(0, 2),
         finish_of=np.zeros(0),
     )
-

@@ -43,7 +43,7 @@ class Flying(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """A round as the recurrence takes it: places of its ends [F], seconds before the first byte [F] and of bytes [F]."""
+    """A round as the recurrence takes it: places of its ends [F], seconds until its bytes move and of moving [F]."""
 
     src: NDArray[np.int64]
     dst: NDArray[np.int64]

@@ -144,7 +144,7 @@ class PacketNetwork(Network):
                 mark_bytes=np.inf if config.mark is None or not switches[node] else config.mark,
             )
             for capacity, latency_s, node in zip(
-                self.links.capacity, topology.latency_s, topology.link_src, strict=True
+                self.links.capacity[: len(topology.latency_s)], topology.latency_s, topology.link_src, strict=True
             )
         ]
         self._env = env

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -49,9 +49,9 @@ class _Writer:
 
     def __init__(self, length: int) -> None:
         self.length = length
-        self.parts: list[NDArray[np.generic]] = []
+        self.parts: list[NDArray[Any]] = []
 
-    def put(self, part: NDArray[np.generic]) -> int:
+    def put(self, part: NDArray[Any]) -> int:
         """Return where the part begins."""
         self.parts.append(part)
         self.length += part.size

@@ -10,12 +10,15 @@ import networkx as nx
 import numpy as np
 
 from netsim.errors import InputError, closest
+from netsim.topology.tree import climb, hang_up
 from netsim.units import BANDWIDTH, DURATION, Quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from netsim.topology.tree import Rooted
 
 KINDS = ("worker", "server", "switch")
 _EQUAL = 1e-12
@@ -136,6 +139,8 @@ class Topology:
         if (src == dst).any():
             name = self.names[int(src[int(np.argmax(src == dst))])]
             raise InputError(f"{name!r} sends to itself", "leave out transfers whose source is their destination")
+        if self._tree is not None:
+            return _as_csr(*climb(self._tree, src, dst), len(src))
         sources, row = np.unique(src, return_inverse=True)
         before = self._before(sources)
         flows, hops = [], []
@@ -163,6 +168,10 @@ class Topology:
         graph = csr_matrix((np.ones(len(self.link_src)), (self.link_src, self.link_dst)), shape=(size, size))
         hops = dijkstra(graph, indices=0, unweighted=True)
         return int(hops[np.isfinite(hops)].max())
+
+    @cached_property
+    def _tree(self) -> Rooted | None:
+        return hang_up(len(self.names), self.link_src, self.link_dst)
 
     def _before(self, sources: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return [sources, nodes]: the node before each node on the route from each source."""

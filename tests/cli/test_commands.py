@@ -141,6 +141,26 @@ def test_collective_prints_the_columns_of_nccl_tests(capsys):
     assert lines[4].split() == ["4000000", "1000000", "float", "6060.00", "0.660", "0.990"]
 
 
+@pytest.mark.parametrize(
+    ("collective", "algorithm", "busbw", "elements"),
+    [
+        ("all_gather", "ring", 0.75, 0.25e6),
+        ("reduce_scatter", "halving_doubling", 0.75, 0.25e6),
+        ("all_to_all", "all_to_all", 0.75, 0.25e6),
+        ("broadcast", "ring", 1.0, 1e6),
+        ("reduce", "tree", 1.0, 1e6),
+    ],
+)
+def test_every_collective_has_the_columns_of_nccl_tests(capsys, collective, algorithm, busbw, elements):
+    topology = "{kind: star, workers: 4, bandwidth: 1 GB/s, latency: 10 us}"
+    arguments = ("collective", collective, "--topology", topology, "--sizes", "4MB", "--algorithm", algorithm, "--json")
+    assert run(*arguments) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["busbw_bytes_per_s"] == pytest.approx(busbw * row["algbw_bytes_per_s"])
+    assert row["busbw_bytes_per_s"] <= 1e9
+    assert row["elements"] == elements
+
+
 def test_collective_takes_a_scenario_and_builds_servers(at_home, capsys):
     assert run("collective", "all_reduce", "--topology", "small.yaml", "--algorithm", "parameter_server") == 0
     assert "between 4 workers over parameter_server" in capsys.readouterr().out

@@ -11,15 +11,17 @@ import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import netsim.network.fluid as fluid_module
 from netsim.api import transfer_times
-from netsim.network import Round, fidelities, transports
-from netsim.network.fairshare import max_min_rates
+from netsim.network import Round, fidelities, kernel, transports
+from netsim.network.fluid import Fluid
+from netsim.network.links import Links
 from netsim.network.run import plan_times
 from netsim.sync import AllGather, AllToAll, ParameterServer, Payload, Ring, Tree
 from netsim.topology import Star, Topology
 from tests.network import reference
 from tests.network.platforms import plain, random_pairs, random_rounds, random_sizes, random_topology, route_of
+from tests.network.progressive import max_min_rates
+from tests.network.solved import held
 
 IDEAL = transports.get("ideal")()
 LADDER = ("ideal", "analytic", "flow")
@@ -194,24 +196,29 @@ def test_bytes_in_are_bytes_out(network, seed):
 @given(seed=SEEDS)
 def test_no_link_is_ever_above_its_capacity_and_every_rate_is_held_by_a_full_link(seed):
     """What max-min means: each transfer crosses a full link on which nobody has more (Bertsekas, Gallager, 6.5.2)."""
-    topology, rounds, joined_s = random_plan(seed)
-    solved = []
-
-    def checked(capacity, flow_of, link_of, num_flows):
-        rates = max_min_rates(capacity, flow_of, link_of, num_flows)
+    rng = np.random.default_rng(seed)
+    links = Links(random_topology(rng), IDEAL)
+    nodes, capacity = np.arange(len(links.topology.names)), links.capacity
+    count = int(rng.integers(2, 40))
+    src, dst = random_pairs(rng, nodes, count)
+    routed = links.routed(src, dst)
+    begin_s = routed.delay_s + rng.choice([0.0, 0.01, rng.uniform(0, 0.1)], count)
+    fluid, solved = Fluid(links), 0
+    fluid.queue(routed, begin_s, random_sizes(rng, count))
+    now_s = 0.0
+    while now_s < np.inf:
+        now_s = fluid.run(now_s, now_s)
+        flow_of, link_of, rates = held(fluid)
         used = np.bincount(link_of, rates[flow_of], len(capacity))
         most = np.zeros(len(capacity))
         np.maximum.at(most, link_of, rates[flow_of])
         assert (used <= capacity * (1 + 1e-9)).all()
         holds = (used[link_of] >= capacity[link_of] * (1 - 1e-9)) & (rates[flow_of] >= most[link_of] * (1 - 1e-9))
-        assert np.isin(np.arange(num_flows), flow_of[holds]).all()
-        solved.append(num_flows)
-        return rates
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fluid_module, "max_min_rates", checked)
-        makespan("flow", topology, rounds, topology.workers, joined_s)
+        assert np.isin(np.arange(len(rates)), flow_of[holds]).all()
+        np.testing.assert_allclose(rates, max_min_rates(capacity, flow_of, link_of, len(rates)), rtol=1e-9)
+        solved += len(rates)
     assert solved
+    assert (fluid.core.counts[[kernel.TOP, kernel.PENDING]] == 0).all()
 
 
 @pytest.mark.parametrize("network", LADDER)

@@ -11,8 +11,10 @@ from netsim.network import fidelities, transports
 from netsim.network.links import Links
 from netsim.network.run import plan_times
 from netsim.network.transport import Gloo, Mpi, Nccl, Rdma, Tcp
-from netsim.sync import Payload, Ring
+from netsim.sync import ParameterServer, Payload, Ring
 from netsim.topology import GpuCluster, Star, Topology
+from tests.network import reference
+from tests.network.platforms import random_pairs, random_sizes, random_star, route_of
 
 EXACT = {"rel": 1e-9}
 NETWORKS = ["flow", "analytic"]
@@ -77,6 +79,11 @@ def test_caps_count_the_bytes_of_real_links_only():
     links.account(Ring().rounds(payload, topology.workers, topology.servers))
     np.testing.assert_allclose(links.nbytes, 4e6)
     assert len(links.nbytes) == len(topology.link_names)
+
+
+def test_packets_run_where_a_cap_could_bind():
+    """The packet network has windows of its own; private links are none of its ports."""
+    assert alone_s("packet", Tcp(cap=1e9), 1e5)[0] > LATENCY
 
 
 def test_no_cap_inside_a_machine():
@@ -148,3 +155,49 @@ def test_rdma_carries_4096_bytes_in_4122():
 def test_no_transport_moves_a_message_faster_than_the_line(name):
     for nbytes in (1e3, 1e8):
         assert alone_s("flow", transports.get(name)(), nbytes)[0] >= LATENCY + nbytes / B
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("collective", [True, False])
+def test_a_ring_obeys_the_caps_of_its_pairs(network, collective):
+    """In the recurrence, in the fluid and in the bound."""
+    n, nbytes, window = 4, 1e8, 2e6
+    tcp = Tcp(window=window, efficiency=1.0, overhead=0.0)
+    expected_s = 2 * (n - 1) * (LATENCY + nbytes / n / (window / (2 * LATENCY)))
+    assert ring_s(network, tcp, n, nbytes, collective=collective) == pytest.approx(expected_s, **EXACT)
+
+
+def test_servers_obey_the_caps_of_their_pairs():
+    """Four workers share a server's link of 1.25 GB/s, unless each may move 0.1 GB/s only."""
+    topology = Star(workers=4, bandwidth=B, latency=LATENCY).build(1)
+    payload = Payload("sum", np.full(4, 1e8), 1e8, np.ones(1, dtype=np.int64))
+    rounds = ParameterServer().rounds(payload, topology.workers, topology.servers)
+    nodes = np.append(topology.workers, topology.servers)
+    tcp = Tcp(window=2e6, efficiency=1.0, overhead=0.0)
+    times = plan_times(fidelities.get("flow")(), topology, tcp, rounds, nodes)
+    assert times.max() == pytest.approx(2 * (LATENCY + 1.0), **EXACT)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_transfers_under_caps_give_what_progressive_filling_gives(seed):
+    """Each pair's cap, min(cap, window / round trip), is one more link of the reference's routes."""
+    rng = np.random.default_rng(seed)
+    topology = random_star(rng, 6)
+    tcp = Tcp(window=float(10 ** rng.uniform(4, 7)), cap=1e9 if seed % 2 else None, sockets=1 + seed % 3, overhead=0.0)
+    src, dst = random_pairs(rng, topology.workers, 25)
+    nbytes, start_s = random_sizes(rng, 25), rng.uniform(0, 0.1, 25).round(2)
+    route = route_of(topology)
+    capacity, latency = (topology.capacity_bytes_per_s * tcp.efficiency).tolist(), topology.latency_s.tolist()
+    private, routes = {}, []
+    for pair in zip(src.tolist(), dst.tolist(), strict=True):
+        links = list(route(*pair))
+        if pair not in private:
+            round_trip_s = 2 * sum(latency[link] for link in links)
+            rate = tcp.window / round_trip_s if round_trip_s else np.inf
+            private[pair] = len(capacity)
+            capacity.append(tcp.sockets * min(rate, tcp.cap or np.inf))
+            latency.append(0.0)
+        routes.append([*links, private[pair]])
+    expected = reference.transfer_times(capacity, latency, routes, nbytes.tolist(), start_s.tolist())
+    got = fidelities.get("flow")().transfer_times(topology, tcp, src, dst, nbytes, start_s)
+    np.testing.assert_allclose(got, expected, rtol=1e-9)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch._C", "matplotlib", "pandas", "pyarrow", "scipy", "joblib", "sklearn")
+HEAVY = ("torch._C", "matplotlib", "pandas", "pyarrow", "scipy", "joblib", "sklearn", "numba")
 
 
 def test_a_check_loads_nothing_heavy(folder):

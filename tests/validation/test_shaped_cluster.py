@@ -111,17 +111,24 @@ def test_nccl_all_reduce_within_5_percent_each(network):
     assert max(abs(one.error) for one in rows) <= 0.05
 
 
-@pytest.mark.xfail(
-    strict=True, reason="up to 20 % too fast: 8 to 9.2 of the nominal 10 Gbit/s were there, fewer with more nodes"
-)
-def test_nccl_all_reduce_without_shaping_within_5_percent_each():
+def unshaped():
     rows = [
         Compared(f"{n} nodes, {mib} MiB", all_reduce_ms(Nccl(), n, 0.03, 10, mib), ms)
         for n, small, large in UNSHAPED
         for mib, ms in ((128, small), (256, large))
     ]
     show("NCCL all-reduce at the nominal rate of the machines, ms", rows)
-    assert max(abs(one.error) for one in rows) <= 0.05
+    return np.abs([one.error for one in rows])
+
+
+def test_the_errors_without_shaping_are_as_published():
+    assert np.median(unshaped()) == pytest.approx(0.142, abs=0.002)
+    assert unshaped().max() == pytest.approx(0.196, abs=0.002)
+
+
+@pytest.mark.xfail(strict=True, reason="8 to 9.2 of the nominal 10 Gbit/s were there, fewer with more nodes")
+def test_nccl_all_reduce_without_shaping_within_5_percent_each():
+    assert unshaped().max() <= 0.05
 
 
 def test_gloo_all_reduce_is_published_with_its_error():
