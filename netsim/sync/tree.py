@@ -24,7 +24,7 @@ class Tree(Sync):
     What cannot be summed in flight goes by ring all-gather instead.
     """
 
-    carries = frozenset[Collective]({"sum"})
+    carries = frozenset[Collective]({"sum", "merge"})
     fallback = "all_gather"
 
     def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:
@@ -37,7 +37,10 @@ class Tree(Sync):
             reduce.append((workers[child], workers[child - distance]))
             distance *= 2
         broadcast = [(parent, child) for child, parent in reversed(reduce)]
-        return [Round(src, dst, np.full(len(src), nbytes)) for src, dst in reduce + broadcast]
+        # A merge takes a message apart; whoever sends after the first round has merged before.
+        hold_s = [0.0] + [payload.decode_s if payload.op == "merge" else 0.0] * len(reduce) + [0.0] * len(broadcast)
+        plan = zip(reduce + broadcast, hold_s, strict=False)
+        return [Round(src, dst, np.full(len(src), nbytes), held) for (src, dst), held in plan]
 
     def decodes(self, op: Collective, num_workers: int) -> int:
         """Return 1."""
