@@ -20,11 +20,19 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from netsim.compress import Scheme
-    from netsim.sync import Collective
+    from netsim.network import Round
+    from netsim.sync import Collective, Sync
     from netsim.topology.graph import Topology
 
-COLLECTIVES: dict[str, Collective] = {"all_reduce": "sum", "all_gather": "gather"}
-"""Collectives that can be timed alone, and what has to be carried for them."""
+COLLECTIVES: dict[str, Collective | None] = {
+    "all_reduce": "sum",
+    "all_gather": "gather",
+    "reduce_scatter": None,
+    "all_to_all": None,
+    "broadcast": None,
+    "reduce": None,
+}
+"""Collectives that can be timed alone, and what has to be carried for those that gradients are exchanged by."""
 
 
 def topology(kind: str, *, servers: int = 0, **fields: Any) -> Topology:
@@ -83,10 +91,12 @@ def collective_time(
     algorithm: str = "ring",
     network: str = "flow",
     transport: str = "ideal",
+    workers: Sequence[str | int] | NDArray[np.int64] | None = None,
 ) -> float:
-    """Return the seconds that one collective between all workers takes alone.
+    """Return the seconds that one collective takes alone, between all workers or those given by name or index.
 
-    `nbytes` is what nccl-tests call size: the bytes each worker reduces, or all gathered bytes together.
+    `nbytes` is what nccl-tests call size: the bytes each worker reduces, sends to all others together, or broadcasts,
+    or all gathered bytes together.
 
     Raises:
         InputError: an unknown name, an impossible size, or an algorithm that cannot carry the collective.
@@ -94,19 +104,29 @@ def collective_time(
     if collective not in COLLECTIVES:
         raise InputError(f"unknown collective {collective!r}", closest(collective, COLLECTIVES))
     (nbytes,) = _column(nbytes, 1, "nbytes")
-    op, workers = COLLECTIVES[collective], topology.workers
-    sync = carrier(syncs.get(algorithm)(), op)
-    if sync.dedicated_servers > len(topology.servers):
+    group = topology.workers if workers is None else topology.nodes(workers)
+    if not len(group) or len(np.unique(group)) < len(group):
+        raise InputError("a collective between no workers, or with one of them twice", "name each of them once")
+    sync = syncs.get(algorithm)()
+    rounds = _rounds(topology, COLLECTIVES[collective] or collective, float(nbytes), sync, group)
+    nodes = np.concatenate([group, topology.servers[: sync.dedicated_servers]])
+    return float(plan_times(fidelities.get(network)(), topology, transports.get(transport)(), rounds, nodes).max())
+
+
+def _rounds(topology: Topology, what: str, nbytes: float, sync: Sync, workers: NDArray[np.int64]) -> Sequence[Round]:
+    """Return the rounds of a collective: of what has to be carried, or by its name alone."""
+    if what in COLLECTIVES:
+        return sync.alone_rounds(what, nbytes, workers)
+    op: Collective = "sum" if what == "sum" else "gather"
+    carried_by = carrier(sync, op)
+    if carried_by.dedicated_servers > len(topology.servers):
         raise InputError(
-            f"{algorithm!r} needs {sync.dedicated_servers} server hosts, the topology has {len(topology.servers)}",
+            f"{sync.kind!r} needs {sync.dedicated_servers} server hosts, the topology has {len(topology.servers)}",
             "build the topology with servers, or use another algorithm",
         )
-    share = nbytes if op == "sum" else nbytes / len(workers)
-    payload = Payload(op, np.full(len(workers), float(share)), float(nbytes), np.ones(1, dtype=np.int64))
-    servers = topology.servers[: sync.dedicated_servers]
-    rounds = sync.rounds(payload, workers, servers)
-    nodes = np.concatenate([workers, servers])
-    return float(plan_times(fidelities.get(network)(), topology, transports.get(transport)(), rounds, nodes).max())
+    up_bytes = np.full(len(workers), nbytes if op == "sum" else nbytes / len(workers))
+    payload = Payload(op, up_bytes, nbytes, np.ones(1, dtype=np.int64), machines=topology.machines[workers])
+    return carried_by.rounds(payload, workers, topology.servers[: carried_by.dedicated_servers])
 
 
 def _column(values: ArrayLike, count: int, name: str) -> NDArray[np.float64]:

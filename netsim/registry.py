@@ -7,8 +7,8 @@ prints, its `paper` is what `netsim list` shows as the source.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from netsim.errors import InputError, closest
 
@@ -64,3 +64,17 @@ class FileField:
 
     folders: tuple[str, ...] = ()
     suffix: str = ""
+
+
+def label(member: Any, leave_out: tuple[str, ...] = ()) -> str:
+    """Return a member's name with the fields that are not defaults, as in `topk(ratio=0.001)`."""
+    told = [one for one in fields(member) if one.init and one.name not in leave_out]
+    changed = [one for one in told if one.default is MISSING or getattr(member, one.name) != one.default]
+    shown = ", ".join(f"{one.name}={_text(getattr(member, one.name))}" for one in changed)
+    return f"{member.kind}({shown})" if shown else str(member.kind)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

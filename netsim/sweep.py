@@ -10,10 +10,12 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import netsim
 from netsim.calls import make_callable
 from netsim.errors import InputError, NetsimError
 from netsim.record.folder import ResultFolder
@@ -96,8 +98,8 @@ def sweep(
 
 
 def point_key(scenario: Scenario) -> str:
-    """Return the name under which a point is kept: the hash of the point, what it is called, and netsim's version."""
-    parts = [scenario_hash(scenario), scenario.name, scenario.swept, _versions()["netsim"]]
+    """Return the name under which a point is kept: the hash of the point, what it is called, and of netsim's code."""
+    parts = [scenario_hash(scenario), scenario.name, scenario.swept, _versions()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -188,15 +190,19 @@ def _table(results: Sequence[Result]) -> pd.DataFrame:
     return pd.concat([result.runs for result in results], ignore_index=True)
 
 
+@cache
 def _versions() -> dict[str, Any]:
-    """Return the versions of what a result depends on."""
+    """Return the versions of what a result depends on, and a hash of netsim's own code, which may be under work."""
     found: dict[str, Any] = {"python": platform.python_version()}
     for name, package in (("netsim", "gradnetsim"), ("numpy", "numpy"), ("torch", "torch"), ("simpy", "simpy")):
         try:
             found[name] = version(package)
         except PackageNotFoundError:
             found[name] = "not installed"
-    return found
+    code = hashlib.sha256()
+    for path in sorted(Path(netsim.__file__).parent.rglob("*.py")):
+        code.update(path.read_bytes())
+    return found | {"netsim_code": code.hexdigest()[:16]}
 
 
 make_callable(__name__, __name__)

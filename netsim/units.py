@@ -44,8 +44,9 @@ class Quantity:
             raise InputError(f"{self.name} {text!r} needs a unit", f"write for example '{self.example}'")
         if unit not in factors:
             raise InputError(f"{unit!r} is not a unit of {self.name}", self._remedy(unit))
-        # In decimal, so that 100 us is 1e-4 s and not its neighbour.
-        value = float(Decimal(match[1]) * Decimal(str(factors[unit])))
+        if math.isfinite(value) and value:
+            # In decimal, so that 100 us is 1e-4 s and not its neighbour.
+            value = float(Decimal(match[1]) * Decimal(str(factors[unit])))
         if not math.isfinite(value) or value < 0 or (value == 0 and not self.zero_allowed):
             least = "zero or more" if self.zero_allowed else "more than zero"
             raise InputError(f"{self.name} {text!r} must be finite and {least}", f"write for example '{self.example}'")

@@ -14,8 +14,21 @@ from netsim.compress.drive import Compressed, compress
 from netsim.compress.none import Uncompressed
 from netsim.compress.fp16 import Fp16
 from netsim.compress.bf16 import Bf16
+from netsim.compress.fp8 import Fp8
+from netsim.compress.int8 import Int8
 from netsim.compress.scaled_sign import ScaledSign
 from netsim.compress.onebit import OneBit
+from netsim.compress.onebit_columns import OneBitColumns
+from netsim.compress.sign_majority import SignMajority
+from netsim.compress.terngrad import TernGrad
+from netsim.compress.natural import Natural
+from netsim.compress.natural_dithering import NaturalDithering
+from netsim.compress.lloyd_max import LloydMax
+from netsim.compress.vector_quantizer import VectorQuantizer
+from netsim.compress.rotated_sign import Drive
+from netsim.compress.eden import Eden
+from netsim.compress.thc import THC
+from netsim.compress.count_sketch import CountSketch
 from netsim.compress.topk import TopK
 from netsim.compress.topk_quantized import TopKQuantized
 from netsim.compress.threshold import Threshold
@@ -46,22 +59,32 @@ __all__ = [
     "DGC",
     "EF21",
     "QSGD",
+    "THC",
     "AdaptiveThreshold",
     "AsShipped",
     "Bf16",
     "BlockTopK",
     "Cast",
     "Compressed",
+    "CountSketch",
+    "Drive",
+    "Eden",
     "ErrorFeedback",
+    "Fp8",
     "Fp16",
     "GTopK",
+    "Int8",
+    "LloydMax",
     "LocalClipping",
     "Message",
     "MomentumCorrection",
+    "Natural",
+    "NaturalDithering",
     "NonFiniteGradient",
     "OkTopK",
     "OmniReduce",
     "OneBit",
+    "OneBitColumns",
     "OneShot",
     "PacTrain",
     "Peer",
@@ -70,13 +93,16 @@ __all__ = [
     "Reply",
     "ScaledSign",
     "Scheme",
+    "SignMajority",
     "SkipSmall",
     "SparCML",
+    "TernGrad",
     "Threshold",
     "TopK",
     "TopKQuantized",
     "TwoWay",
     "Uncompressed",
+    "VectorQuantizer",
     "WarmUp",
     "Wrapper",
     "Zen",

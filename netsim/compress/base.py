@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from netsim.compress import wire
 from netsim.errors import NetsimError
 from netsim.lazy import torch
-from netsim.registry import Registry
+from netsim.registry import Registry, label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -174,11 +174,7 @@ class Scheme(ABC):
     @property
     def label(self) -> str:
         """Return the name with the parameters that are not defaults, as in `topk(ratio=0.001)`."""
-        shown = [f"{one.name}={_text(getattr(self, one.name))}" for one in fields(self) if self._tells(one)]  # type: ignore[arg-type]
-        return f"{self.kind}({', '.join(shown)})" if shown else self.kind
-
-    def _tells(self, one: Any) -> bool:
-        return one.name != "inner" and (one.default is MISSING or getattr(self, one.name) != one.default)
+        return label(self, leave_out=("inner",))
 
     def chain(self) -> list[str]:
         """Return the kinds, outermost wrapper first."""
@@ -192,12 +188,6 @@ class Scheme(ABC):
     def example(cls) -> Self:
         """Return a member with its default parameters, for cost tables and contract tests."""
         return cls()
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class OneShot(Scheme):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsim.compress.base import schemes
+from netsim.compress.scale import root_mean_square
 from netsim.compress.scaled_sign import Signs
 
 if TYPE_CHECKING:
@@ -21,6 +22,6 @@ class OneBit(Signs):
     2 - 2 sqrt(2/pi) of the variance.
     """
 
-    def magnitude(self, unit: torch.Tensor) -> torch.Tensor:
+    def magnitude(self, flat: torch.Tensor) -> torch.Tensor:
         """Return the root mean square."""
-        return unit.square().mean().sqrt()
+        return root_mean_square(flat)

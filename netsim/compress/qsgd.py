@@ -8,7 +8,9 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Le
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
-from netsim.compress.wire import bits_for
+from netsim.compress.codes import gamma_decode, gamma_encode
+from netsim.compress.scale import bucket_size, in_buckets, tiny
+from netsim.compress.wire import stream, symbols
 from netsim.lazy import torch
 
 
@@ -17,28 +19,36 @@ from netsim.lazy import torch
 class QSGD(OneShot):
     """Round each value at random to one of 2 s + 1 levels of its bucket's norm. Unbiased.
 
-    Wire: a float32 norm a bucket and ceil(log2(2 s + 1)) bits an element (the paper's practical format, without Elias
-    coding). With `norm: l2` the variance is at most min(d / s^2, sqrt(d) / s) of the bucket's energy, d being its size;
-    `max` has lower variance in practice and is the default, with 4 bits and buckets of 512, as in the paper's runs.
+    Wire: a float32 norm a bucket and ceil(log2(2 s + 1)) bits an element, the paper's practical format; with
+    `code: elias`, Elias's gamma code of level and sign, which pays for `norm: l2`. With `norm: l2` the variance is at
+    most min(d / s^2, sqrt(d) / s) of the bucket's energy, d being its size; `max` has lower variance in practice and is
+    the default, with 4 bits and buckets of 512, as in the paper's runs.
     """
 
     levels: Annotated[int, Ge(1), Le(2**15)] = 7
     bucket: Annotated[int, Ge(1)] = 512
     norm: Literal["max", "l2"] = "max"
+    code: Literal["fixed", "elias"] = "fixed"
     op: ClassVar[Op] = "gather"
     unbiased: ClassVar[bool] = True
 
     def encode(self, grad: torch.Tensor, key: Key) -> Message:
         """Return the buckets' norms and each element's level, counted from -s."""
         flat = grad.flatten()
-        size = min(self.bucket, max(flat.numel(), 1))
-        rows = torch.nn.functional.pad(flat, (0, -flat.numel() % size)).reshape(-1, size)
+        rows = in_buckets(flat, self.bucket)
         norms = self._norms(rows)
-        unit = rows / norms.clamp(min=torch.finfo(rows.dtype).tiny)[:, None]
+        unit = rows / norms.clamp(min=tiny(rows))[:, None]
         noise = torch.rand(rows.shape, generator=key.own(rows.device), device=rows.device)
         level = unit.mul_(self.levels).add_(noise).floor_().clamp_(-self.levels, self.levels)
-        code = (level + self.levels).int().flatten()[: flat.numel()]
-        return Message.of(self.op, (norms, 32), (code, bits_for(2 * self.levels + 1)))
+        level = level.flatten()[: flat.numel()]
+        if self.code == "elias":
+            return Message.of(self.op, (norms, 32), stream(gamma_encode(self._natural(level.long())), 1))
+        return Message.of(self.op, (norms, 32), symbols((level + self.levels).int(), 2 * self.levels + 1))
+
+    @staticmethod
+    def _natural(level: torch.Tensor) -> torch.Tensor:
+        """Return 0, 1, -1, 2, -2, ... counted from 1: the sign is the lowest bit."""
+        return torch.where(level > 0, 2 * level, 1 - 2 * level)
 
     def _norms(self, rows: torch.Tensor) -> torch.Tensor:
         if not rows.numel():
@@ -46,12 +56,16 @@ class QSGD(OneShot):
         peak = rows.abs().amax(dim=1)
         if self.norm == "max":
             return peak
-        unit = rows / peak.clamp(min=torch.finfo(rows.dtype).tiny)[:, None]
+        unit = rows / peak.clamp(min=tiny(rows))[:, None]
         return (peak * unit.square().sum(dim=1).sqrt()).clamp(max=torch.finfo(rows.dtype).max)
 
     def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
         """Return each level's share of its bucket's norm."""
         norms, code = parts
-        size = min(self.bucket, max(code.numel(), 1))
-        level = (code - self.levels) / self.levels
-        return level.mul_(norms.repeat_interleave(size)[: code.numel()]).reshape(shape)
+        if self.code == "elias":
+            natural = gamma_decode(code, shape.numel())
+            level = torch.where(natural % 2 == 0, natural // 2, -(natural // 2)) / self.levels
+        else:
+            level = (code - self.levels) / self.levels
+        size = bucket_size(shape.numel(), self.bucket)
+        return level.mul_(norms.repeat_interleave(size)[: shape.numel()]).reshape(shape)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
-from netsim.lazy import torch
+from netsim.compress.scale import peak, tiny
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Signs(OneShot):
@@ -16,18 +19,13 @@ class Signs(OneShot):
     op: ClassVar[Op] = "gather"
 
     @abstractmethod
-    def magnitude(self, unit: torch.Tensor) -> torch.Tensor:
-        """Return the scale of a tensor whose largest magnitude is 1."""
+    def magnitude(self, flat: torch.Tensor) -> torch.Tensor:
+        """Return the scale of a tensor [d]."""
 
     def encode(self, grad: torch.Tensor, key: Key) -> Message:
         """Return the scale and the signs."""
         flat = grad.flatten()
-        if not flat.numel():
-            return Message.of(self.op, (flat.new_zeros(1), 32), (flat >= 0, 1))
-        # Scaling by the largest magnitude keeps squares and sums of finite values finite.
-        peak = flat.abs().amax().clamp(min=torch.finfo(flat.dtype).tiny)
-        scale = peak * self.magnitude(flat / peak)
-        return Message.of(self.op, (scale.reshape(1), 32), (flat >= 0, 1))
+        return Message.of(self.op, (self.magnitude(flat).reshape(1), 32), (flat >= 0, 1))
 
     def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
         """Return plus or minus the scale."""
@@ -43,6 +41,7 @@ class ScaledSign(Signs):
     On a Gaussian source the distortion is 1 - 2/pi of the variance.
     """
 
-    def magnitude(self, unit: torch.Tensor) -> torch.Tensor:
+    def magnitude(self, flat: torch.Tensor) -> torch.Tensor:
         """Return the mean magnitude."""
-        return unit.abs().mean()
+        largest = peak(flat).clamp(min=tiny(flat))
+        return largest * (flat / largest).abs().sum() / max(flat.numel(), 1)

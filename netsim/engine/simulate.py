@@ -15,6 +15,7 @@ from netsim.errors import InputError
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
 from netsim.record.result import PARTS, RUN_COLUMNS, Result
+from netsim.registry import label
 from netsim.sync.base import syncs
 from netsim.workload.cost import costs
 
@@ -36,7 +37,7 @@ def simulate(scenario: Scenario, measurement: Measurement | None = None) -> Resu
     measured = measurement or measure(scenario)
     gradients = open_workload(scenario.workload)
     record = run_job(scenario, measured, gradients.timing)
-    place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": scenario.sync.kind}
+    place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
     steps = pd.DataFrame(record.steps).assign(
         captured_step=measured.captured, rel_error=measured.rel_error, cosine=measured.cosine
     )
@@ -110,7 +111,7 @@ def _without_scheme(scenario: Scenario) -> Scenario:
 def _baselines(scenario: Scenario) -> tuple[float, float, str, float]:
     """Return seconds of a step without compression, with the best architecture and its name, and with no network."""
     none_s = _dense_s(scenario)
-    by_sync = {scenario.sync.kind: none_s}
+    by_sync = {label(scenario.sync): none_s}
     for name in syncs:
         try:
             if name != scenario.sync.kind:

@@ -8,6 +8,7 @@ served in bucket order, as by one communicator, so that all workers agree on the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -105,7 +106,8 @@ class Step:
         for number in np.unique(self.next_item[waiting]):
             item, mine = self.items[number], waiting[self.next_item[waiting] == number]
             if item.first:
-                self._due_s[mine] = np.maximum(self.env.now, self._ready_s[item.bucket, mine])
+                ready_s = np.maximum(self.env.now, self._ready_s[item.bucket, mine])
+                self._due_s[mine] = ready_s + self.network.links.call_overhead_s
         self._timer.set(self._due_s.min())
         if len(waiting) < len(workers) and (self.next_item >= len(self.items)).all():
             self._end()
@@ -126,7 +128,9 @@ class Step:
 
     def _begin(self, number: int) -> Execution:
         exchange = self.items[number].exchange
-        rounds = exchange.sync.rounds(exchange.payload, self.workers, self.servers)
+        machines = self.network.links.topology.machines[self.workers]
+        payload = replace(exchange.payload, machines=machines)
+        rounds = exchange.sync.rounds(payload, self.workers, self.servers)
         for one in rounds:
             row = self._row[one.src]
             self.sent_bytes += np.bincount(row[row >= 0], one.nbytes[row >= 0], len(self.workers))
@@ -152,7 +156,8 @@ class Step:
             self._code(workers, "decode", item.bucket, item.exchange.decode_s)
         else:
             seconds = self.items[number + 1].exchange.encode_s
-            self._due_s[workers] = self._code(workers, "encode", item.bucket, seconds)
+            ready_s = self._code(workers, "encode", item.bucket, seconds)
+            self._due_s[workers] = ready_s + self.network.links.call_overhead_s
         self._open(workers)
 
     def _code(self, workers: NDArray[np.int64], what: str, bucket: int, seconds: float) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from netsim.network.analytic import Analytic
 from netsim.network.base import Execution, Fidelity, Network, Round, fidelities
 from netsim.network.flow import Flow
 from netsim.network.ideal import Ideal
+from netsim.network.packet import PacketFidelity
 from netsim.network.transport import Transport, transports
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Flow",
     "Ideal",
     "Network",
+    "PacketFidelity",
     "Round",
     "Transport",
     "fidelities",

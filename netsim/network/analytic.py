@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -37,43 +37,57 @@ Returns a bound on the end of the whole plan, 0 where there is none but the node
 """
 
 
+class _Groups(NamedTuple):
+    """A round's transfers by the node at one of their ends and the link they cross.
+
+    Entries [E] are the transfers on each link of their routes; group [E] is the place of each entry's group [G].
+    """
+
+    flow: NDArray[np.int64]
+    group: NDArray[np.int64]
+    node: NDArray[np.int64]
+    capacity: NDArray[np.float64]
+
+
 def link_load(rounds: Sequence[Round], links: Links, time_s: NDArray[np.float64]) -> float:
     """Move every node's time on to the bound on the end of its part; return the bound that the links give."""
     first_s, load_bytes = np.full(len(links.capacity), np.inf), np.zeros(len(links.capacity))
+    known: dict[tuple[int, int], tuple[_Groups, _Groups]] = {}
     for one in rounds:
-        begin_s = _move_on(one, links, time_s)
-        routed = links.route(one)
-        hops = np.diff(routed.start)
-        np.minimum.at(first_s, routed.links, np.repeat(begin_s, hops))
-        load_bytes += np.bincount(routed.links, np.repeat(one.nbytes, hops), len(load_bytes))
+        pair = (id(one.src), id(one.dst))
+        if pair not in known:
+            known[pair] = _grouped(one.src, one, links), _grouped(one.dst, one, links)
+        begin_s = _move_on(one, links, known[pair], time_s)
+        routed, flow = links.route(one), known[pair][0].flow
+        np.minimum.at(first_s, routed.links, begin_s[flow])
+        load_bytes += np.bincount(routed.links, one.nbytes[flow], len(load_bytes))
     used = load_bytes > 0
     return float((first_s[used] + load_bytes[used] / links.capacity[used]).max(initial=0.0))
 
 
-def _move_on(one: Round, links: Links, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
+def _move_on(
+    one: Round, links: Links, both_ends: tuple[_Groups, _Groups], time_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Move every node's time on over one round, in place; return [F] when its transfers begin at the earliest."""
     routed = links.route(one)
     begin_s = np.asarray(time_s[one.src] + one.hold_s + routed.delay_s)
     alone_s = begin_s + one.nbytes / routed.rate
-    bounds = [_groups_at(node, one, links, begin_s) for node in (one.src, one.dst)]
-    for node, (ends, bound_s) in zip((one.src, one.dst), bounds, strict=True):
+    for node in (one.src, one.dst):
         np.maximum.at(time_s, node, alone_s)
-        np.maximum.at(time_s, ends, bound_s)
+    for flow, group, node, capacity in both_ends:
+        first_s = np.full(len(node), np.inf)
+        np.minimum.at(first_s, group, begin_s[flow])
+        load_bytes = np.bincount(group, one.nbytes[flow], len(node))
+        np.maximum.at(time_s, node, first_s + load_bytes / capacity)
     return begin_s
 
 
-def _groups_at(
-    node: NDArray[np.int64], one: Round, links: Links, begin_s: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return nodes [G] and bounds [G]: one for each node and link that its transfers cross together."""
+def _grouped(node: NDArray[np.int64], one: Round, links: Links) -> _Groups:
     routed = links.route(one)
     flow = np.repeat(np.arange(len(node)), np.diff(routed.start))
     size = len(links.capacity)
     key, group = np.unique(node[flow] * size + routed.links, return_inverse=True)
-    first_s = np.full(len(key), np.inf)
-    np.minimum.at(first_s, group, begin_s[flow])
-    load_bytes = np.bincount(group, weights=one.nbytes[flow], minlength=len(key))
-    return key // size, first_s + load_bytes / links.capacity[key % size]
+    return _Groups(flow, group, key // size, links.capacity[key % size])
 
 
 class _Plan(Execution):
@@ -142,5 +156,6 @@ class Analytic(Fidelity):
         start_s: NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """Return the [F] seconds at which each transfer would finish alone on its route."""
-        routed = Links(topology, transport).routed(src, dst)
-        return np.asarray(start_s + routed.delay_s + nbytes / routed.rate)
+        links = Links(topology, transport)
+        routed = links.routed(src, dst)
+        return np.asarray(start_s + routed.delay_s + links.slow_start_s(src, dst, nbytes) + nbytes / routed.rate)

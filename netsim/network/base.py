@@ -33,12 +33,15 @@ class Round:
     """Transfers that belong together: source and destination nodes [F], bytes [F], seconds held before sending [F].
 
     `hold_s` is work that the source does first (a server's aggregation, say), after the rule of time lets it begin.
+    `slices` says in how many pieces sources pass on what came in the round before, while they still sent: pieces hide
+    latency behind the bytes. None leaves it to the transport; 1 waits for the whole.
     """
 
     src: NDArray[np.int64]
     dst: NDArray[np.int64]
     nbytes: NDArray[np.float64]
     hold_s: NDArray[np.float64] | float = 0.0
+    slices: int | None = 1
 
 
 class Execution(ABC):

@@ -1,89 +1,269 @@
 """Transfers as a fluid: each holds all links of its route at the max-min fair rate until its last byte. No SimPy here.
 
-Two questions only: when is the next completion, and, now that time has moved, what has completed.
+Two questions only: when is the next thing to happen, and, now that time has moved, who has finished. This module keeps
+the room that the compiled core needs; it grows with the plans under way and is used again when they are over.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from netsim.network.fairshare import max_min_rates
+from netsim.network import kernel
+from netsim.network.kernel import Core
+from netsim.network.table import make_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-SAME_INSTANT = 1e-12
-"""Completions closer than this, relative to the time, are one event; it hides rounding only."""
+    from netsim.network.base import Round
+    from netsim.network.lanes import Flying
+    from netsim.network.links import Links, Routed
+    from netsim.network.table import Table
+
+_OF_SLOTS = ("flow", "finish_s", "most", "what", "state", "hops", "begin_s")
+
+
+class _Lent(NamedTuple):
+    """What a plan under way occupies."""
+
+    table: Table
+    nodes: int
 
 
 class Fluid:
-    """The active transfers, as rows of arrays. A transfer is known to its owner by a row of integers, its tag."""
+    """The transfers under way, and how far the plans they belong to have come."""
 
-    def __init__(self, capacity_bytes_per_s: NDArray[np.float64], tag_size: int) -> None:
-        self.capacity = capacity_bytes_per_s
-        self.now_s = 0.0
-        self.solves = 0
-        self._tags = np.zeros((0, tag_size), dtype=np.int64)
-        self._left_bytes = np.zeros(0)
-        self._rate = np.zeros(0)
-        self._finish_s = np.zeros(0)
-        self._flow_of = np.zeros(0, dtype=np.int64)
-        self._link_of = np.zeros(0, dtype=np.int64)
-        self._stale = False
+    def __init__(self, links: Links) -> None:
+        self.links = links
+        self._lent: dict[int, _Lent] = {}
+        self._spare: list[int] = []
+        self._used = np.zeros(3, dtype=np.int64)
+        self._on_link = np.zeros(len(links.capacity), dtype=np.int64)
+        self._in_flight = 0
+        self._room = np.full(len(links.capacity), 4)
+        self.core = _empty(links.capacity, self._room)
 
-    def __len__(self) -> int:
-        return len(self._tags)
+    @property
+    def solves(self) -> int:
+        """Return how often rates have been solved for."""
+        return int(self.core.counts[kernel.SOLVES])
 
-    def add(
-        self, tags: NDArray[np.int64], start: NDArray[np.int64], links: NDArray[np.int64], nbytes: NDArray[np.float64]
-    ) -> None:
-        """Let transfers [F] begin now, over the CSR routes `links[start[f]:start[f + 1]]`."""
-        flows = np.repeat(np.arange(len(tags)), np.diff(start)) + len(self._tags)
-        self._tags = np.concatenate([self._tags, tags])
-        self._left_bytes = np.concatenate([self._left_bytes, nbytes])
-        self._rate = np.concatenate([self._rate, np.zeros(len(tags))])
-        self._finish_s = np.concatenate([self._finish_s, np.full(len(tags), np.inf)])
-        self._flow_of = np.concatenate([self._flow_of, flows])
-        self._link_of = np.concatenate([self._link_of, links])
-        self._stale = True
+    def open(self, rounds: Sequence[Round], nodes: NDArray[np.int64], place: NDArray[np.int64]) -> int:
+        """Make room for a plan between nodes [P] with places [nodes of the topology]; return its number here."""
+        table = make_table(rounds, place, len(nodes), self.links)
+        number = self._spare.pop() if self._spare else len(self._lent)
+        self._make_room(table.in_flight, table.on_link, table.most_hops)
+        self._make_tables(number, table, len(rounds), len(nodes))
+        self._lent[number] = _Lent(table, len(nodes))
+        return number
 
-    def next_completion_s(self) -> float:
-        """Return when the next transfer completes; infinity if there is none."""
-        if self._stale:
-            self._solve()
-        return float(self._finish_s.min()) if len(self) else float("inf")
+    def close(self, plan: int) -> None:
+        """Forget a plan that is over."""
+        table = self._lent.pop(plan).table
+        self._in_flight -= table.in_flight
+        self._on_link -= table.on_link
+        self._spare.append(plan)
 
-    def advance_to(self, now_s: float) -> NDArray[np.int64]:
-        """Move time on to `now_s` (not past the next completion) and return the tags [K, tag] of what completed."""
-        if self._stale:
-            self._solve()
-        self._left_bytes = np.maximum(self._left_bytes - self._rate * (now_s - self.now_s), 0.0)
-        self.now_s = now_s
-        done = self._finish_s <= now_s + SAME_INSTANT * abs(now_s)
-        if not done.any():
-            return self._tags[:0]
-        completed = self._tags[done]
-        self._drop(done)
-        return completed
+    def join(self, plan: int, places: NDArray[np.int64], now_s: float) -> None:
+        """Let participants begin now."""
+        kernel.join(self.core, plan, places, now_s)
 
-    def _drop(self, done: NDArray[np.bool_]) -> None:
-        keep = ~done
-        place = np.cumsum(keep) - 1
-        pairs = keep[self._flow_of]
-        self._flow_of, self._link_of = place[self._flow_of[pairs]], self._link_of[pairs]
-        self._tags, self._left_bytes = self._tags[keep], self._left_bytes[keep]
-        self._rate, self._finish_s = self._rate[keep], self._finish_s[keep]
-        self._stale = True
+    def run(self, due_s: float, horizon_s: float) -> float:
+        """Let all happen that is due, and what comes before the horizon, but stop where somebody has finished.
 
-    def _solve(self) -> None:
-        """Share the links anew; a transfer whose rate stays keeps its finish time, so that rounding cannot add up."""
-        self.solves += 1
-        rate = max_min_rates(self.capacity, self._flow_of, self._link_of, len(self))
-        changed = rate != self._rate
-        with np.errstate(divide="ignore", invalid="ignore"):
-            finish_s = np.where(self._left_bytes > 0, self.now_s + self._left_bytes / rate, self.now_s)
-        self._finish_s = np.where(changed, finish_s, self._finish_s)
-        self._rate = rate
-        self._stale = False
+        Returns the second of the next event, or, where somebody has finished, that of the last one.
+        """
+        while True:
+            time_s = float(kernel.run(self.core, due_s, horizon_s))
+            if time_s != kernel.NO_ROOM:
+                return time_s
+            self._more_records(max(len(self.core.early), 16))
+
+    def finished(self) -> list[tuple[int, NDArray[np.int64]]]:
+        """Return who has finished since this was asked last, as plans and places."""
+        count = int(self.core.counts[kernel.FINISHED])
+        if not count:
+            return []
+        plan, place = self.core.finished[:count].T.astype(np.int64)
+        self.core.counts[kernel.FINISHED] = 0
+        return [(int(one), np.sort(place[plan == one])) for one in np.unique(plan)]
+
+    def resume(self, plan: int, flying: Flying, now_s: float) -> None:
+        """Go on with a plan from where a recurrence left it."""
+        order = self._lent[plan].table.order
+        self.core.clock[kernel.NOW] = max(self.core.clock[kernel.NOW], now_s)
+        rank = {id(one): np.argsort(one) for one in order}
+
+        def pairs(number: int, transfers: NDArray[np.int64]) -> NDArray[np.int64]:
+            ranked = rank[id(order[number])][transfers]
+            return np.stack([np.full(len(ranked), number), ranked], axis=1)
+
+        oldest = int(flying.at.min())
+        done = [pairs(number, transfers) for number, transfers in flying.done if number >= oldest]
+        none = np.zeros((0, 2), dtype=np.int64)
+        completed = np.concatenate([none, *done])
+        self._more_records(len(completed))
+        kernel.restore(self.core, plan, flying.at, completed)
+        rounds = flying.rounds
+        for number, transfers, begin_s in flying.waiting:
+            kernel.resume(self.core, plan, pairs(number, transfers), begin_s, rounds[number].nbytes[transfers])
+        for number, transfers, left_bytes in flying.moving:
+            kernel.resume(self.core, plan, pairs(number, transfers), np.full(len(transfers), now_s), left_bytes)
+
+    def queue(self, routed: Routed, begin_s: NDArray[np.float64], nbytes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Queue transfers [F] that hold their links from `begin_s` on, on their own; return what will be their ends."""
+        on_link = np.bincount(routed.links, minlength=len(self._on_link))
+        self._make_room(len(begin_s), on_link, int(np.diff(routed.start).max(initial=1)))
+        finish_s = np.full(len(begin_s), np.inf)
+        self.core = self.core._replace(finish_of=finish_s)
+        kernel.queue(self.core, begin_s, nbytes, routed.start, routed.links)
+        return finish_s
+
+    # ---- room
+
+    def _make_room(self, in_flight: int, on_link: NDArray[np.int64], most_hops: int) -> None:
+        """Have slots and lists for so many more transfers."""
+        self._in_flight += in_flight
+        self._on_link += on_link
+        shift = int(most_hops - 1).bit_length()
+        if shift > self.core.counts[kernel.SHIFT]:
+            self._widen(shift)
+        have = len(self.core.most)
+        if self._in_flight > have:
+            self._more_slots(max(self._in_flight - have, have))
+        if (self._on_link > self._room).any():
+            self._longer_lists(np.where(self._on_link > self._room, 2 * self._on_link, self._room))
+
+    def _more_slots(self, count: int) -> None:
+        core, have = self.core, len(self.core.most)
+        grown: dict[str, Any] = {name: _longer(getattr(core, name), count) for name in _OF_SLOTS}
+        grown["finish_s"][have:] = np.inf
+        wide: dict[str, Any] = {
+            name: _longer(getattr(core, name), count << core.counts[kernel.SHIFT]) for name in ("link", "position")
+        }
+        slots = np.concatenate([core.slots, np.zeros((4, count), dtype=np.int32)], axis=1)
+        free = int(core.counts[kernel.FREE])
+        slots[kernel.FREE_LIST, count : count + free] = core.slots[kernel.FREE_LIST, :free]
+        slots[kernel.FREE_LIST, :count] = np.arange(have + count, have, -1) - 1  # the lowest is taken first
+        core.counts[kernel.FREE] += count
+        self.core = core._replace(**grown, **wide, slots=slots)
+
+    def _widen(self, shift: int) -> None:
+        """Give every slot more links."""
+        core, old = self.core, int(self.core.counts[kernel.SHIFT])
+        slots = len(core.most)
+        wide: dict[str, Any] = {}
+        for name in ("link", "position"):
+            wide[name] = np.zeros((slots, 1 << shift), dtype=np.int32)
+            wide[name][:, : 1 << old] = getattr(core, name).reshape(slots, 1 << old)
+        entry = ((core.entry >> old) << shift) + (core.entry & ((1 << old) - 1))
+        core.counts[kernel.SHIFT] = shift
+        self.core = core._replace(entry=entry, **{name: one.ravel() for name, one in wide.items()})
+
+    def _longer_lists(self, room: NDArray[np.int64]) -> None:
+        core = self.core
+        begin = np.cumsum(room) - room
+        entry = np.zeros(int(room.sum()), dtype=np.int32)
+        number = core.links[:, kernel.NUMBER]
+        offset = np.arange(int(number.sum())) - np.repeat(np.cumsum(number) - number, number)
+        entry[np.repeat(begin, number) + offset] = core.entry[np.repeat(core.links[:, kernel.FROM], number) + offset]
+        core.links[:, kernel.FROM] = begin
+        self._room, self.core = room, core._replace(entry=entry)
+
+    def _make_tables(self, number: int, table: Table, rounds: int, nodes: int) -> None:
+        """Append a plan's table and nodes; where there is no room, pack those of the others first."""
+        core = self.core
+        if not self._lent:
+            self._used[:] = 0
+        need = np.array([len(table.ints), len(table.floats), nodes])
+        have = np.array([len(core.ints), len(core.floats), len(core.node)])
+        if (self._used + need > have).any():
+            self._pack(need)
+            core = self.core
+        ints, floats, node = self._used.tolist()
+        core.ints[ints : ints + len(table.ints)] = table.ints
+        core.floats[floats : floats + len(table.floats)] = table.floats
+        core.node[node : node + nodes] = kernel.NONE
+        if number >= len(core.plan):
+            core = self.core = core._replace(plan=_longer(core.plan, len(core.plan)))
+        core.plan[number] = ints, floats, node, rounds
+        self._used += need
+
+    def _pack(self, need: NDArray[np.int64]) -> None:
+        """Move the tables of the plans under way together, into arrays with room for as much again."""
+        core = self.core
+        live = {plan: (len(lent.table.ints), len(lent.table.floats), lent.nodes) for plan, lent in self._lent.items()}
+        total = 2 * (np.array(list(live.values()), dtype=np.int64).reshape(-1, 3).sum(axis=0) + need)
+        columns = {"ints": 0, "floats": 1, "node": 2}
+        packed: dict[str, Any] = {
+            name: _longer(getattr(core, name)[:0], total[column]) for name, column in columns.items()
+        }
+        used = np.zeros(3, dtype=np.int64)
+        for plan, lengths in live.items():
+            old = core.plan[plan, :3].copy()
+            for name, column in columns.items():
+                here, there, length = old[column], used[column], lengths[column]
+                packed[name][there : there + length] = getattr(core, name)[here : here + length]
+            core.plan[plan, :3] = used
+            used += lengths
+        self._used = used
+        self.core = core._replace(**packed, finished=_longer(core.finished, max(total[2] - len(core.finished), 0)))
+
+    def _more_records(self, count: int) -> None:
+        """Have room for more arrivals that come before their round."""
+        core, have = self.core, len(self.core.early)
+        early = _longer(core.early, count)
+        early[have:, kernel.AFTER] = np.arange(have + 1, have + count + 1)
+        if count:
+            early[-1, kernel.AFTER] = core.counts[kernel.EARLY]
+            core.counts[kernel.EARLY] = have
+        self.core = core._replace(early=early)
+
+
+def _longer(array: NDArray[Any], count: int) -> NDArray[Any]:
+    return np.concatenate([array, np.zeros((count, *array.shape[1:]), dtype=array.dtype)])
+
+
+def _empty(capacity: NDArray[np.float64], room: NDArray[np.int64]) -> Core:
+    """Return a core with nothing in it."""
+    count, slots = len(capacity), 16
+
+    def whole(*shape: int) -> NDArray[np.int32]:
+        return np.zeros(shape, dtype=np.int32)
+
+    counts = np.zeros(kernel.COUNTS, dtype=np.int64)
+    counts[[kernel.FREE, kernel.EARLY]] = slots, kernel.NONE
+    links = np.zeros((count, 5), dtype=np.int64)
+    links[:, kernel.FROM] = np.cumsum(room) - room
+    lists = whole(4, slots)
+    lists[kernel.FREE_LIST] = np.arange(slots)[::-1]
+    return Core(
+        clock=np.array([0.0, np.inf, capacity.min(initial=np.inf)]),
+        counts=counts,
+        flow=np.zeros((slots, 4)),
+        finish_s=np.full(slots, np.inf),
+        most=np.zeros(slots),
+        what=whole(slots, 3),
+        state=np.zeros(slots, dtype=np.int8),
+        hops=np.zeros(slots, dtype=np.int8),
+        link=whole(slots),
+        position=whole(slots),
+        slots=lists,
+        begin_s=np.zeros(slots),
+        link_rate=np.stack([capacity, capacity], axis=1),
+        links=links,
+        entry=whole(int(room.sum())),
+        lists=whole(4, count),
+        share=np.zeros(count),
+        plan=np.zeros((4, 4), dtype=np.int64),
+        ints=np.zeros(0, dtype=np.int64),
+        floats=np.zeros(0),
+        node=whole(0, 4),
+        early=whole(0, 2),
+        finished=whole(0, 2),
+        finish_of=np.zeros(0),
+    )

@@ -1,14 +1,17 @@
 """Plans in which no two transfers ever meet on a link, as array recurrences: t[i] = max(own send left, own arrived).
 
 That is so where every link carries the transfers of one source only and a source sends one transfer a round: its sends
-follow one another by the rule of time. A ring on any tree is such a plan. Its times need no solver and no events.
+follow one another by the rule of time. A ring on any tree is such a plan. Its times need no solver and no events: one
+compiled loop runs over its rounds.
 """
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numba import njit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,26 +28,33 @@ class Flying(NamedTuple):
     """Where a plan stands at some instant.
 
     Attributes:
+        rounds: those of the plan.
         at: [P] the round each participant is in; the number of rounds if it has finished, -1 if it has not joined.
         done: the transfers that have completed in rounds that are not over, as (round, places [K] in it).
         waiting: transfers that have been started but hold no bandwidth yet: (round, place [K], begin_s [K]).
         moving: transfers under way: (round, place [K], bytes left [K]).
     """
 
+    rounds: Sequence[Round]
     at: NDArray[np.int64]
     done: list[tuple[int, NDArray[np.int64]]]
     waiting: list[tuple[int, NDArray[np.int64], NDArray[np.float64]]]
     moving: list[tuple[int, NDArray[np.int64], NDArray[np.float64]]]
 
 
+class Lane(NamedTuple):
+    """A round as the recurrence takes it: places of its ends [F], seconds until its bytes move and of moving [F]."""
+
+    src: NDArray[np.int64]
+    dst: NDArray[np.int64]
+    wait_s: NDArray[np.float64]
+    move_s: NDArray[np.float64]
+
+
 def owners(rounds: Sequence[Round], links: Links) -> NDArray[np.int64] | None:
     """Return [L] the source that owns each link (NOBODY if unused), or None where transfers of a plan can meet."""
     owner = np.full(len(links.capacity), NOBODY, dtype=np.int64)
-    seen: set[tuple[int, int]] = set()
-    for one in rounds:
-        if (id(one.src), id(one.dst)) in seen:
-            continue
-        seen.add((id(one.src), id(one.dst)))
+    for one in {(id(one.src), id(one.dst)): one for one in rounds}.values():
         if len(np.unique(one.src)) < len(one.src):
             return None
         routed = links.route(one)
@@ -69,28 +79,29 @@ class Lanes:
     def finish_s(self) -> NDArray[np.float64]:
         """Return [P] when each participant finishes its part; infinity where that hangs on one that has not joined."""
         time_s = self.joined_s.copy()
-        for one in self.rounds:
-            src, dst = self.place[one.src], self.place[one.dst]
-            arrive_s = self._begin_s(one, time_s[src]) + one.nbytes / self.links.route(one).rate
-            _raise_to(time_s, src, dst, arrive_s)
+        for _, same in groupby(self.rounds, key=id):
+            one, *others = same
+            lane = self._lane(one)
+            _go_round(time_s, lane.src, lane.dst, lane.wait_s, lane.move_s, 1 + len(others))
         return time_s
 
-    def _begin_s(self, one: Round, free_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(free_s + one.hold_s + self.links.route(one).delay_s)
+    def _lane(self, one: Round) -> Lane:
+        routed = self.links.route(one)
+        wait_s = np.asarray(one.hold_s + routed.delay_s)
+        return Lane(self.place[one.src], self.place[one.dst], wait_s, one.nbytes / routed.rate)
 
     def standing(self, now_s: float) -> Flying:
         """Return where the plan stands at `now_s`, so that a general solver can go on with it."""
         time_s = self.joined_s.copy()
         at = np.where(time_s <= now_s, 0, -1)
-        flying = Flying(at, [], [], [])
+        flying = Flying(self.rounds, at, [], [], [])
         for number, one in enumerate(self.rounds):
-            src, dst = self.place[one.src], self.place[one.dst]
-            rate = self.links.route(one).rate
-            begun = time_s[src] <= now_s
-            begin_s = self._begin_s(one, time_s[src])
-            arrive_s = begin_s + one.nbytes / rate
-            _raise_to(time_s, src, dst, arrive_s)
-            self._note(flying, number, one, (begun, begin_s, arrive_s, rate), now_s)
+            lane = self._lane(one)
+            free_s = time_s[lane.src]
+            begin_s = free_s + lane.wait_s
+            arrive_s = begin_s + lane.move_s
+            _go_round(time_s, lane.src, lane.dst, lane.wait_s, lane.move_s, 1)
+            self._note(flying, number, one, (free_s <= now_s, begin_s, arrive_s, self.links.route(one).rate), now_s)
             at[(at == number) & (time_s <= now_s)] = number + 1
             if (at <= number).all():
                 break
@@ -115,9 +126,20 @@ class Lanes:
             flying.moving.append((number, moving, left))
 
 
-def _raise_to(
-    time_s: NDArray[np.float64], src: NDArray[np.int64], dst: NDArray[np.int64], arrive_s: NDArray[np.float64]
+@njit(cache=True)
+def _go_round(
+    time_s: NDArray[np.float64],
+    src: NDArray[np.int64],
+    dst: NDArray[np.int64],
+    wait_s: NDArray[np.float64],
+    move_s: NDArray[np.float64],
+    times: int,
 ) -> None:
-    """Let every source and destination wait for its transfers, in place."""
-    time_s[src] = np.maximum(time_s[src], arrive_s)
-    np.maximum.at(time_s, dst, arrive_s)
+    """Move everyone's time on over a round, in place, as often as it is repeated: both ends wait for a transfer."""
+    arrive_s = np.empty(len(src))
+    for _ in range(times):
+        for one in range(len(src)):
+            arrive_s[one] = time_s[src[one]] + wait_s[one] + move_s[one]
+        for one in range(len(src)):
+            time_s[src[one]] = max(time_s[src[one]], arrive_s[one])
+            time_s[dst[one]] = max(time_s[dst[one]], arrive_s[one])

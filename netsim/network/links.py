@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from netsim.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 
 _ROUTES_KEPT = 256
+_MOST_NODES_WITH_CAPS = 4096
 
 
 class Routed(NamedTuple):
@@ -34,25 +37,37 @@ class Routed(NamedTuple):
 
 
 class Links:
-    """Capacities [L] bytes/s as a transport achieves them, and a count of the bytes [L] that every link carries."""
+    """Capacities [L + caps] bytes/s as a transport achieves them, and a count of the bytes [L] that every link carries.
+
+    Where the transport's cap on a pair of hosts is less than their route's capacity, the route ends with a private
+    link of the pair, which all its transfers share. Private links have their places behind the topology's L.
+    """
 
     def __init__(self, topology: Topology, transport: Transport) -> None:
         self.topology = topology
+        self.transport = transport
         self.overhead_s = transport.overhead
+        self.call_overhead_s = transport.call_overhead
         efficiency = np.where(topology.local, 1.0, transport.efficiency)
         self.capacity = topology.capacity_bytes_per_s * efficiency
         self.nbytes = np.zeros(len(self.capacity))
-        self._routed: dict[tuple[int, int], tuple[Round, Routed]] = {}
+        self._routed: dict[tuple[int, int, int], tuple[Round, Routed]] = {}
+        self._caps = self._may_cap()
+        if self._caps:
+            self.capacity = np.concatenate([self.capacity, np.full(len(topology.names) ** 2, np.inf)])
 
     def route(self, one: Round) -> Routed:
         """Return the round's routes; rounds that share their arrays of nodes are looked up once."""
-        key = (id(one.src), id(one.dst))
+        key = (id(one.src), id(one.dst), 0 if one.slices == 1 else id(one.nbytes))
         known = self._routed.get(key)
         if known is None:
             if len(self._routed) >= _ROUTES_KEPT:
                 self._routed.clear()
+            routed = self.routed(one.src, one.dst)
+            if one.slices != 1:
+                routed = routed._replace(delay_s=self._pipelined_s(one, routed))
             # The round is kept beside its routes so that the ids of its arrays cannot be given to others.
-            known = self._routed[key] = (one, self.routed(one.src, one.dst))
+            known = self._routed[key] = (one, routed)
         return known[1]
 
     def routed(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> Routed:
@@ -63,7 +78,16 @@ class Links:
         latency_s = np.add.reduceat(self.topology.latency_s[links], start[:-1])
         spoken = np.logical_not(np.logical_and.reduceat(self.topology.local[links], start[:-1]))
         rate = np.minimum.reduceat(self.capacity[links], start[:-1])
-        return Routed(start, links, latency_s + self.overhead_s * spoken, rate)
+        delay_s = latency_s + self.overhead_s * spoken
+        if not self._caps:
+            return Routed(start, links, delay_s, rate)
+        cap = np.where(spoken, self._cap(self._round_trip_s(src, dst)), np.inf)
+        capped = np.flatnonzero(cap < rate)
+        private = len(self.nbytes) + src[capped] * len(self.topology.names) + dst[capped]
+        self.capacity[private] = cap[capped]
+        links = np.insert(links, start[1:][capped], private)
+        start = start + np.concatenate([[0], np.cumsum(cap < rate)])
+        return Routed(start, links, delay_s, np.minimum(rate, cap))
 
     def account(self, rounds: Sequence[Round]) -> None:
         """Add the bytes of a plan to the links they cross."""
@@ -71,9 +95,94 @@ class Links:
         for one in {id(one): one for one in rounds}.values():
             routed = self.route(one)
             carried = np.repeat(one.nbytes, np.diff(routed.start)) * times[id(one)]
-            self.nbytes += np.bincount(routed.links, weights=carried, minlength=len(self.nbytes))
+            of_links = routed.links < len(self.nbytes)
+            self.nbytes += np.bincount(routed.links[of_links], carried[of_links], len(self.nbytes))
 
     def latency_s(self, rounds: Sequence[Round]) -> float:
         """Return the seconds that a plan's longest delays add up to, round by round: its time if nothing had bytes."""
         longest = {id(one): float(self.route(one).delay_s.max(initial=0.0)) for one in rounds}
         return sum(longest[id(one)] for one in rounds)
+
+    def slow_start_s(
+        self, src: NDArray[np.int64], dst: NDArray[np.int64], nbytes: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return [F] the seconds that transfers over idle connections lose until their windows fill the route.
+
+        Window j is the initial one doubled j times; it is sent at the route's rate, and the rest of the round trip is
+        lost (Jacobson 1988; RFC 5681, 3.1). Nothing is lost behind the last window.
+        """
+        initial = self.transport.initial_window
+        lost_s = np.zeros(len(src))
+        if initial is None or not len(src):
+            return lost_s
+        first, round_trip_s, rate = (
+            initial * self.transport.sockets,
+            self._round_trip_s(src, dst),
+            self.routed(src, dst).rate,
+        )
+        local = np.logical_and.reduceat(*self._local_routes(src, dst))
+        window, sent = np.full(len(src), float(first)), np.full(len(src), float(first))
+        waits = ~local & (window < rate * round_trip_s) & (sent < nbytes)
+        while waits.any():
+            lost_s += np.where(waits, round_trip_s - window / rate, 0.0)
+            window, sent = 2 * window, sent + 2 * window
+            waits &= (window < rate * round_trip_s) & (sent < nbytes)
+        return lost_s
+
+    def _local_routes(
+        self, src: NDArray[np.int64], dst: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        start, links = self.topology.routes(src, dst)
+        return self.topology.local[links], start[:-1]
+
+    def _pipelined_s(self, one: Round, routed: Routed) -> NDArray[np.float64]:
+        """Return [F] how long transfers wait that pass on, slice by slice, what came in the round before.
+
+        A chunk of C bytes in k slices follows the one before after C/B, or, where that is longer, after a slice has
+        come (d + C/(kB)), or after its slices have gone through what may be in flight, a round trip each time. What
+        exceeds C/B is waiting: in a long ring this is exact, as all but the first wait is hidden behind own sends.
+        """
+        size, delay_s, chunk_s = self.transport.slice, routed.delay_s, one.nbytes / routed.rate
+        if one.slices is not None:
+            slices = np.full(len(chunk_s), float(one.slices))
+        elif size is not None:
+            slices = np.maximum(np.ceil(one.nbytes / size), 2)
+        else:
+            return delay_s
+        next_s = delay_s + chunk_s / slices
+        if size is not None:
+            room_s = slices * (2 * delay_s + chunk_s / slices) / self.transport.slices_in_flight
+            next_s = np.maximum(next_s, room_s)
+        return np.asarray(np.maximum(next_s - chunk_s, 0.0))
+
+    def _cap(self, round_trip_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return bytes/s that pairs of hosts can move over their sockets, by their round-trip times."""
+        cap = np.full(len(round_trip_s), self.transport.cap or np.inf)
+        if self.transport.window is not None:
+            with np.errstate(divide="ignore"):
+                cap = np.minimum(cap, self.transport.window / round_trip_s)
+        return cap * self.transport.sockets
+
+    def _round_trip_s(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.float64]:
+        forth, back = self.topology.routes(src, dst), self.topology.routes(dst, src)
+        return np.asarray(
+            sum(np.add.reduceat(self.topology.latency_s[links], start[:-1]) for start, links in (forth, back))
+        )
+
+    def _may_cap(self) -> bool:
+        """Say whether a cap could bind anywhere; raise InputError where there are too many nodes to hold it."""
+        spoken = ~self.topology.local
+        if (self.transport.cap is None and self.transport.window is None) or not spoken.any():
+            return False
+        # No route has more hops than twice the hops from any one node to the farthest.
+        hops = 2 * self.topology.farthest_hops()
+        longest_s = 2 * hops * self.topology.latency_s.max()
+        least = self._cap(np.array([longest_s]))[0]
+        if least >= self.capacity[spoken].max():
+            return False
+        if len(self.topology.names) > _MOST_NODES_WITH_CAPS:
+            raise InputError(
+                f"caps on flows between {len(self.topology.names)} nodes",
+                f"use at most {_MOST_NODES_WITH_CAPS} nodes, or a transport whose window fills the links",
+            )
+        return True

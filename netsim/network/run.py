@@ -36,7 +36,7 @@ def plan_times(
         finish_s[finished] = env.now
 
     execution = network.begin(rounds, nodes, note, collective=collective)
-    when_s = np.zeros(len(nodes)) if joined_s is None else joined_s
+    when_s = network.links.call_overhead_s + (np.zeros(len(nodes)) if joined_s is None else joined_s)
     for instant in np.unique(when_s):
         event = env.timeout(float(instant), value=nodes[when_s == instant])
         event.callbacks.append(lambda fired: execution.join(fired.value))

@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from annotated_types import Gt, Le
+from annotated_types import Ge, Gt, Le
 
 from netsim.registry import Registry
-from netsim.units import Seconds
+from netsim.units import Bandwidth, Bytes, Seconds
+
+ETHERNET = (1500 - 52) / (1500 + 38)
+"""Payload share of full 1,500-byte frames: 20 bytes of IP and 32 of TCP with timestamps (RFC 793, RFC 7323) inside,
+18 of header and checksum, 8 of preamble and 12 of gap outside (IEEE 802.3)."""
+JUMBO = (9000 - 52) / (9000 + 38)
+"""The same of 9,000-byte frames, which clouds and training clusters run (Amazon EC2 user guide: MTU 9,001)."""
+LINUX_WINDOW = 3 * 2**20
+"""Half of Linux' default limit of a receive buffer (tcp_rmem[2] = 6 MiB); the other half is kept for headers
+(tcp_adv_win_scale = 1; kernel documentation, networking/ip-sysctl)."""
+INITIAL_SEGMENTS = 10
+"""Segments that a TCP connection sends before the first acknowledgement (RFC 6928)."""
 
 
 class Transport:
-    """What a protocol makes of a link: the share of the line rate that carries payload, and the cost of a message."""
+    """What a protocol makes of a link. What a member does not declare as a field has no effect on it.
+
+    Attributes:
+        efficiency: the share of the line rate that carries payload.
+        overhead: seconds of work for a message.
+        call_overhead: seconds that a worker takes to start a collective.
+        cap, window, sockets: a pair of hosts moves at most sockets x min(cap, window / round-trip time) bytes/s.
+        initial_window: bytes an idle connection sends in its first round trip; they double in each further one. It
+            counts for independent transfers; the connections of a job are taken as warm.
+        slice: bytes of the largest piece in which a pipelined algorithm passes a chunk on, or None for whole chunks.
+        slices_in_flight: pieces that may be on their way before the receiver has made room for the next.
+    """
 
     kind: ClassVar[str]
     paper: ClassVar[str]
-    efficiency: float
-    overhead: float
+    efficiency: float = 1.0
+    overhead: float = 0.0
+    call_overhead: float = 0.0
+    cap: float | None = None
+    window: float | None = None
+    sockets: int = 1
+    initial_window: ClassVar[float | None] = None
+    slice: float | None = None
+    slices_in_flight: int = 1
 
 
 transports: Registry[Transport] = Registry("transport")
@@ -28,19 +57,89 @@ transports: Registry[Transport] = Registry("transport")
 class Ideal(Transport):
     """The line rate itself: efficiency 1, no overhead."""
 
-    efficiency: float = field(default=1.0, init=False)
-    overhead: float = field(default=0.0, init=False)
 
-
-@transports.register("tcp", paper="RFC 793, RFC 7323, IEEE 802.3")
 @dataclass(frozen=True, kw_only=True)
-class Tcp(Transport):
+class OverTcp(Transport):
+    """What all transports over TCP have in common."""
+
+    efficiency: Annotated[float, Gt(0), Le(1)] = JUMBO
+    overhead: Seconds = 25e-6
+    cap: Bandwidth | None = None
+    window: Annotated[Bytes, Gt(0)] | None = LINUX_WINDOW
+    sockets: Annotated[int, Ge(1)] = 1
+    initial_window: ClassVar[float | None] = INITIAL_SEGMENTS * 8948.0
+
+
+@transports.register("tcp", paper="RFC 793, RFC 6928, RFC 7323, IEEE 802.3")
+@dataclass(frozen=True, kw_only=True)
+class Tcp(OverTcp):
     """TCP over Ethernet: 1,448 payload bytes in 1,538 on the wire, and the host's work for every message.
 
-    The efficiency is that of full segments of a 1,500-byte MTU with timestamps: 1500 - 20 - 32 = 1,448 payload bytes;
-    18 bytes of header and checksum, 8 of preamble and 12 of gap make 1,538 on the wire. The overhead of 25 us a
-    message is a middle value between a loopback send (about 10 us) and a loaded host; measure yours.
+    The efficiency is that of full segments of a 1,500-byte MTU with timestamps. The overhead of 25 us a message is a
+    middle value between a loopback send (about 10 us) and a loaded host; measure yours. The window is half of Linux'
+    default receive buffer of 6 MiB: a pair of hosts moves at most `sockets` x min(`cap`, `window` / round-trip time).
+    Connections are warm: there is no slow start.
     """
 
-    efficiency: Annotated[float, Gt(0), Le(1)] = 1448 / 1538
-    overhead: Seconds = 25e-6
+    efficiency: Annotated[float, Gt(0), Le(1)] = ETHERNET
+    initial_window: ClassVar[float | None] = None
+
+
+@transports.register("rdma", paper="InfiniBand Architecture Specification 1.3; Kalia et al. 2016, USENIX ATC")
+@dataclass(frozen=True, kw_only=True)
+class Rdma(Transport):
+    """RDMA verbs: 4,096 payload bytes in 4,122 on the wire, 2 us a message, no window.
+
+    A packet of the largest InfiniBand MTU carries 8 bytes of local and 12 of transport header and 6 of checksums. A
+    one-sided write takes about 2 us through both hosts and their cards (Kalia et al. 2016).
+    """
+
+    efficiency: Annotated[float, Gt(0), Le(1)] = 4096 / 4122
+    overhead: Seconds = 2e-6
+    call_overhead: Seconds = 0.0
+
+
+@transports.register("nccl", paper="github.com/NVIDIA/nccl: src/graph/tuning.cc, src/include/collectives.h")
+@dataclass(frozen=True, kw_only=True)
+class Nccl(OverTcp):
+    """NCCL over sockets: 16 sockets a pair, chunks passed on in slices of 1 MiB, 8 of them in flight.
+
+    The 8.4 us of a call and 14 us of a message between machines are NCCL's own figures of its ring with the Simple
+    protocol (baseLat, hwLat in tuning.cc). A channel's buffer of 4 MiB (NCCL_BUFFSIZE) has 8 steps, a slice is two of
+    them, and two channels run: 8 slices of 1 MiB. 16 sockets a pair (2 threads of 8) is its choice on Amazon EC2; it
+    is 1 elsewhere unless NCCL_NSOCKS_PERTHREAD and NCCL_SOCKET_NTHREADS say more. The efficiency is that of
+    9,000-byte frames.
+    """
+
+    overhead: Seconds = 14e-6
+    call_overhead: Seconds = 8.4e-6
+    sockets: Annotated[int, Ge(1)] = 16
+    slice: Annotated[Bytes, Gt(0)] | None = 2.0**20
+    slices_in_flight: Annotated[int, Ge(1)] = 8
+
+
+@transports.register("gloo", paper="github.com/facebookincubator/gloo: allreduce.h, allreduce.cc")
+@dataclass(frozen=True, kw_only=True)
+class Gloo(OverTcp):
+    """Gloo over TCP: one socket a pair; its ring passes chunks on in segments of 1 MiB, two of them in flight.
+
+    A segment leaves once the receiver has said that it waits for it, so it costs a round trip; two buffers take turns
+    (allreduce.cc, kMaxSegmentSize in allreduce.h). The overhead of 25 us a message is that of `tcp`, the efficiency
+    that of 9,000-byte frames.
+    """
+
+    slice: Annotated[Bytes, Gt(0)] | None = 2.0**20
+    slices_in_flight: Annotated[int, Ge(1)] = 2
+
+
+@transports.register("mpi", paper="Thakur, Rabenseifner, Gropp 2005; Open MPI FAQ: TCP")
+@dataclass(frozen=True, kw_only=True)
+class Mpi(OverTcp):
+    """MPI over TCP: one socket a pair, whole messages, a library's work of 5 us a call on top of TCP's.
+
+    Thakur, Rabenseifner and Gropp (2005) time whole messages by latency and bandwidth. 5 us is the order of what a
+    collective's entry costs beside its messages; measure yours. Open MPI opens one connection a link by default
+    (btl_tcp_links = 1) and sets no buffers of its own, so the window is the kernel's.
+    """
+
+    call_overhead: Seconds = 5e-6

@@ -50,7 +50,12 @@ def swept_columns(runs: pd.DataFrame) -> list[str]:
 def point_columns(runs: pd.DataFrame) -> list[str]:
     """Return the columns whose values make a point of the sweep; at least one, even where nothing varies."""
     varying = [column for column in CLUSTER if column in runs and runs[column].nunique(dropna=False) > 1]
-    return [*varying, *swept_columns(runs)] or ["bandwidth_bytes_per_s"]
+    found = [*varying, *swept_columns(runs)]
+    others = [column for column in found if column != "scenario"]
+    # A file's name says nothing where its points differ in something that can be named.
+    if others and (runs.groupby(others, dropna=False)["scenario"].nunique() == 1).all():
+        found = others
+    return found or ["bandwidth_bytes_per_s"]
 
 
 def split(runs: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:

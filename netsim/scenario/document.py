@@ -59,7 +59,7 @@ def read(path: Path) -> Node:
     if root.kind == "null":
         raise ScenarioErrors([InputError("is empty", "write at least `topology:` and `workload:`", file=name)])
     if root.kind != "map":
-        problem = f"holds a {root.kind} where `key: value` lines are expected"
+        problem = f"holds {'a list' if root.kind == 'list' else 'a single value'} where `key: value` lines are expected"
         raise ScenarioErrors([root.error("", problem, "write at least `topology:` and `workload:`")])
     return root
 

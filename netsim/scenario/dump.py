@@ -7,13 +7,13 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 
 from netsim.registry import FileField
 from netsim.scenario.document import is_text
-from netsim.scenario.fields import REGISTRIES, fields_of, marker
+from netsim.scenario.fields import REGISTRIES, core_type, fields_of, marker
 from netsim.scenario.rules import RULES
 from netsim.units import Quantity
 
@@ -119,7 +119,9 @@ def _value(value: Any, hint: Any, file: Callable[[str], str]) -> Any:
         return file(value)
     if dataclasses.is_dataclass(value):
         return _member(value, file)
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [_value(item, get_args(core_type(hint))[0], file) for item in value]
+    return value
 
 
 def written(quantity: Quantity, value: float) -> str:

@@ -189,8 +189,9 @@ def join(path: str, name: str) -> str:
 def attached(error: InputError, node: Node, path: str) -> InputError:
     """Return a plug-in's own problem at its place in the scenario; a file that it names goes before the problem."""
     problem = f"{error.file}: {error.problem}" if error.file else error.problem
-    inner = node.get(error.path.split(".")[0])
-    return (inner or node).error(join(path, error.path) if error.path else path, problem, error.remedy)
+    field = error.path.removeprefix(path).removeprefix(".")
+    inner = node.get(field.split(".")[0])
+    return (inner or node).error(join(path, field) if field else path, problem, error.remedy)
 
 
 def _at(node: Node, loc: tuple[int | str, ...]) -> Node:

@@ -38,8 +38,10 @@ def overridden(root: Node, overrides: Mapping[str, object]) -> Node:
 
 
 def _set_sweep(root: Node, key: str, node: Node) -> Node:
-    """Set `sweep`, or one swept key; its dots belong to the key."""
+    """Set `sweep` (null removes it), or one swept key; its dots belong to the key."""
     entries = root.entries()
+    if key == "sweep" and node.kind == "null":
+        return root.replaced({name: one for name, one in entries.items() if name != "sweep"})
     if key == "sweep":
         return root.replaced(entries | {"sweep": node})
     name = key.removeprefix("sweep.")

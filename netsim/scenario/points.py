@@ -14,13 +14,13 @@ import netsim.sync
 import netsim.topology
 import netsim.workload  # noqa: F401
 from netsim.compress.base import schemes
-from netsim.errors import InputError, NetsimError, closest
+from netsim.errors import closest
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
-from netsim.scenario.fields import fields_of, reads_file
+from netsim.scenario.checks import Checks
+from netsim.scenario.fields import fields_of
 from netsim.scenario.grid import SECTIONS, Point
-from netsim.scenario.members import attached
-from netsim.scenario.rules import RULES, impossible
+from netsim.scenario.rules import impossible
 from netsim.scenario.schema import Job, Scenario
 from netsim.scenario.tree import Node, from_python, node_of_kind
 from netsim.sync.base import syncs
@@ -29,8 +29,6 @@ from netsim.workload.base import workloads
 from netsim.workload.cost import costs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from netsim.registry import Registry
     from netsim.scenario.members import Builder
 
@@ -41,13 +39,6 @@ DEFAULT_COST = "documented"
 BASELINE = "none"
 IDEAL = "ideal"
 """The network on which no transport has an effect, and the transport that it is listed with."""
-
-
-_LOOKS: tuple[tuple[str, Callable[[Any], object]], ...] = (
-    ("workload", lambda one: one.check()),
-    ("topology", lambda one: one.num_workers),
-)
-"""What reads the files behind a section, so that a bad one is found before anything runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +55,7 @@ class PointReader:
     def __init__(self, name: str, builder: Builder, *, overridden: bool = False) -> None:
         self.name = name
         self.builder = builder
-        self.overridden = overridden
-        self._opened: dict[tuple[str, Any], bool] = {}
-        self._checked: set[tuple[Any, Any]] = set()
-        self._idle: dict[tuple[str, str], InputError | None] = {}
+        self.checks = Checks(builder, overridden=overridden)
 
     def read(self, points: list[Point]) -> list[Scenario]:
         """Return the distinct points; problems are noted in the builder."""
@@ -75,9 +63,7 @@ class PointReader:
         for point in points:
             for scenario in self._point(point):
                 found.setdefault(_identity(scenario), scenario)
-        for problem in self._idle.values():
-            if problem is not None:
-                self.builder.note(problem)
+        self.checks.finish()
         return list(found.values())
 
     def _point(self, point: Point) -> list[Scenario]:
@@ -99,8 +85,8 @@ class PointReader:
             "network": network,
             "transport": transport,
         }
-        sound = self._open(sections, root)
-        pairs = self._pairs(root, sections["topology"] if "topology" in sound else None)
+        sound = self.checks.files(sections, root)
+        pairs = self._pairs(root, sound)
         if general is None or any(one is None for one in sections.values()):
             return []
         swept = tuple((key, node.text()) for key, node in point.swept)
@@ -116,7 +102,7 @@ class PointReader:
             )
             for scheme, sync in pairs
         ]
-        self._rules(root, scenarios)
+        self.checks.idle(root, scenarios)
         return scenarios
 
     def _required(self, registry: Any, root: Node, key: str) -> Any:
@@ -140,37 +126,16 @@ class PointReader:
             made = self.builder.member(transports, from_python(IDEAL), "network.transport")
         return fidelity, made
 
-    def _open(self, sections: dict[str, Any], root: Node) -> set[str]:
-        """Look once at what a distinct workload or topology reads from files; return the sections that are sound."""
-        sound = set()
-        for key, look in _LOOKS:
-            section, node = sections[key], root.get(key)
-            if section is None or node is None:
-                continue
-            if (key, section) not in self._opened:
-                self._opened[key, section] = self._look(look, section, node, key)
-            if self._opened[key, section]:
-                sound.add(key)
-        return sound
-
-    def _look(self, look: Callable[[Any], object], section: Any, node: Node, key: str) -> bool:
-        try:
-            look(section)
-        except InputError as error:
-            self.builder.note(attached(error, node, key))
-        except NetsimError as error:
-            self.builder.note(node.error(key, str(error)))
-        else:
-            return True
-        return False
-
-    def _pairs(self, root: Node, topology: Any) -> list[tuple[Any, Any]]:
-        """Return the scheme and the architecture of every point, the baseline included."""
+    def _pairs(self, root: Node, sections: dict[str, Any]) -> list[tuple[Any, Any]]:
+        """Return the scheme and the architecture of every point; check what is sound against each other."""
         chosen = self._schemes(root.get("schemes"))
+        for scheme, node, path in chosen:
+            if scheme is not None and "cost" in sections:
+                self.checks.coding(sections["cost"], scheme, node or root, path or "cost")
         pairs = []
         for sync, sync_node, sync_path in self._syncs(root.get("sync")):
-            if sync is not None and topology is not None:
-                self._fits(sync, topology, sync_node, sync_path)
+            if sync is not None and "topology" in sections:
+                self.checks.hosts(sync, sections["topology"], sync_node, sync_path)
             for scheme, node, path in chosen:
                 if scheme is None or sync is None:
                     continue
@@ -178,18 +143,6 @@ class PointReader:
                     self.builder.note((node or sync_node).error(path or sync_path, problem.problem, problem.remedy))
                 pairs.append((scheme, sync))
         return pairs
-
-    def _fits(self, sync: Any, topology: Any, node: Node, path: str) -> None:
-        """Check an architecture against the number of workers, and against the server hosts of a topology's file."""
-        if (topology, sync) in self._checked:
-            return
-        self._checked.add((topology, sync))
-        try:
-            sync.check(topology.num_workers)
-            if reads_file(type(topology)):
-                topology.build(sync.dedicated_servers)
-        except InputError as error:
-            self.builder.note(attached(error, node, path))
 
     def _schemes(self, node: Node | None) -> list[tuple[Any, Node | None, str]]:
         baseline = (self.builder.member(schemes, from_python(BASELINE), "schemes"), None, "")
@@ -201,7 +154,7 @@ class PointReader:
             return [baseline]
         listed = [(f"schemes.{index}", one) for index, one in enumerate(node.items())]
         made: list[Any] = [(self.builder.member(schemes, one, path), one, path) for path, one in listed]
-        self._repeats("scheme", made)
+        self.checks.repeats("scheme", made)
         return made if any(getattr(one, "kind", "") == BASELINE for one, _, _ in made) else [baseline, *made]
 
     def _syncs(self, node: Node | None) -> list[tuple[Any, Node, str]]:
@@ -211,28 +164,8 @@ class PointReader:
         if not node.value:
             self.builder.note(node.error("sync", "is an empty list", "write for example `sync: [ring]`"))
         made = [(self.builder.member(syncs, one, f"sync.{i}"), one, f"sync.{i}") for i, one in enumerate(node.items())]
-        self._repeats("architecture", made)
+        self.checks.repeats("architecture", made)
         return made
-
-    def _repeats(self, what: str, made: list[tuple[Any, Node, str]]) -> None:
-        seen: dict[Any, str] = {}
-        for member, node, path in made:
-            if member is not None and seen.setdefault(member, path) != path:
-                self.builder.note(node.error(path, f"is the same {what} as {seen[member]}", "remove one of them"))
-
-    def _rules(self, root: Node, scenarios: list[Scenario]) -> None:
-        """Remember which written keys no point has used so far; one that an override made idle is nobody's mistake."""
-        for rule in RULES:
-            node: Node | None = root
-            for part in rule.key.split("."):
-                node = node.get(part) if node is not None else None
-            if node is None or not scenarios or (self.overridden and node.line):
-                continue
-            key = (rule.key, rule.problem)
-            if not all(rule.idle(one) for one in scenarios) or node.text() in rule.allowed:
-                self._idle[key] = None
-            else:
-                self._idle.setdefault(key, node.error(rule.key, rule.problem, rule.remedy))
 
 
 def _identity(scenario: Scenario) -> tuple[Any, ...]:

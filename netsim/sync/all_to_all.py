@@ -26,19 +26,27 @@ class AllToAll(Sync):
     """
 
     carries = frozenset[Collective]({"sum", "gather", "owner"})
+    alone = frozenset({"reduce_scatter", "all_to_all"})
 
     def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:
         """Return the rounds."""
         count = len(workers)
         if count == 1:
             return []
-        src, dst = (one.ravel() for one in np.nonzero(~np.eye(count, dtype=bool)))
+        src, dst = _pairs(count)
         if payload.op == "gather":
             return [Round(workers[src], workers[dst], payload.up_bytes[src])]
         work_s = payload.decode_s + payload.encode_s / count
         scatter = Round(workers[src], workers[dst], payload.up_bytes[src] / count)
         collect = Round(scatter.src, scatter.dst, np.full(len(src), payload.down_bytes / count), work_s)
         return [scatter, collect]
+
+    def alone_rounds(self, collective: str, nbytes: float, workers: Nodes) -> Sequence[Round]:
+        """Return one round in which everyone sends everyone its share."""
+        if collective not in self.alone:
+            return super().alone_rounds(collective, nbytes, workers)
+        src, dst = _pairs(len(workers))
+        return [Round(workers[src], workers[dst], np.full(len(src), nbytes / len(workers)))] if len(src) else []
 
     def decodes(self, op: Collective, num_workers: int) -> int:
         """Return n for a gather, else 1: n shards make one message."""
@@ -47,3 +55,9 @@ class AllToAll(Sync):
     def describe(self, op: Collective) -> str:
         """Name the collective."""
         return "direct all-gather" if op == "gather" else "all-to-all + all-gather"
+
+
+def _pairs(count: int) -> tuple[Nodes, Nodes]:
+    """Return all pairs of different workers, by their places."""
+    src, dst = np.nonzero(~np.eye(count, dtype=bool))
+    return src.ravel(), dst.ravel()

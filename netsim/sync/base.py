@@ -37,6 +37,7 @@ class Payload:
         first_tensor: index of the bucket's first tensor in the model.
         decode_s: seconds an owner takes to decode and add one worker's whole message.
         encode_s: seconds an owner takes to encode the whole aggregate.
+        machines: [n] the machine of each worker, where it is known; else every worker is one by itself.
     """
 
     op: Collective
@@ -46,6 +47,7 @@ class Payload:
     first_tensor: int = 0
     decode_s: float = 0.0
     encode_s: float = 0.0
+    machines: NDArray[np.int64] | None = None
 
 
 class Sync(ABC):
@@ -57,6 +59,8 @@ class Sync(ABC):
     """The collectives it can carry by itself."""
     fallback: ClassVar[str] = ""
     """The architecture that carries what this one cannot, or none."""
+    alone: ClassVar[frozenset[str]] = frozenset()
+    """Further collectives that `alone_rounds` can do: reduce_scatter, all_to_all, broadcast, reduce."""
 
     def check(self, num_workers: int) -> None:  # noqa: B027  (most architectures take any number)
         """Raise InputError where the architecture cannot serve so many workers."""
@@ -73,6 +77,15 @@ class Sync(ABC):
     @abstractmethod
     def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:
         """Return the rounds that carry `payload` between the nodes `workers` [n] and `servers` [s]."""
+
+    def alone_rounds(self, collective: str, nbytes: float, workers: Nodes) -> Sequence[Round]:
+        """Return the rounds of a collective of `alone` by itself, of `nbytes` as nccl-tests count its size.
+
+        Raises:
+            InputError: it is none of them; the remedy names who can.
+        """
+        able = [f"'{name}'" for name in syncs if collective in syncs.get(name).alone]
+        raise InputError(f"'{self.kind}' has no {collective}", f"use {' or '.join(able)}")
 
     @abstractmethod
     def decodes(self, op: Collective, num_workers: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,21 +26,33 @@ class Tree(Sync):
 
     carries = frozenset[Collective]({"sum", "merge"})
     fallback = "all_gather"
+    alone = frozenset({"broadcast", "reduce"})
 
     def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:
         """Return the rounds; the root is the first worker."""
-        count, nbytes = len(workers), float(payload.up_bytes.max())
-        reduce: list[tuple[Nodes, Nodes]] = []
-        distance = 1
-        while distance < count:
-            child = np.arange(distance, count, 2 * distance)
-            reduce.append((workers[child], workers[child - distance]))
+        nbytes = float(payload.up_bytes.max())
+        rounds = [one for name in ("reduce", "broadcast") for one in self.alone_rounds(name, nbytes, workers)]
+        if payload.op != "merge":
+            return rounds
+        # Whoever sends between the leaves and the root's first message back has merged two messages before.
+        merges = len(rounds) // 2
+        return (
+            rounds[:1]
+            + [replace(one, hold_s=payload.decode_s) for one in rounds[1 : merges + 1]]
+            + rounds[merges + 1 :]
+        )
+
+    def alone_rounds(self, collective: str, nbytes: float, workers: Nodes) -> Sequence[Round]:
+        """Return the way to the root, or from it."""
+        if collective not in self.alone:
+            return super().alone_rounds(collective, nbytes, workers)
+        rounds, distance = [], 1
+        while distance < len(workers):
+            child = np.arange(distance, len(workers), 2 * distance)
+            ends = workers[child], workers[child - distance]
+            rounds.append(Round(*(ends if collective == "reduce" else ends[::-1]), np.full(len(child), float(nbytes))))
             distance *= 2
-        broadcast = [(parent, child) for child, parent in reversed(reduce)]
-        # A merge takes a message apart; whoever sends after the first round has merged before.
-        hold_s = [0.0] + [payload.decode_s if payload.op == "merge" else 0.0] * len(reduce) + [0.0] * len(broadcast)
-        plan = zip(reduce + broadcast, hold_s, strict=False)
-        return [Round(src, dst, np.full(len(src), nbytes), held) for (src, dst), held in plan]
+        return rounds if collective == "reduce" else rounds[::-1]
 
     def decodes(self, op: Collective, num_workers: int) -> int:
         """Return 1."""

@@ -6,7 +6,7 @@ Gropp 2005, sections 3 and 4; Patarasuk, Yuan 2009, section 3).
 
 from __future__ import annotations
 
-from math import ceil, log2
+from math import ceil, floor, log2
 
 
 def ring_all_reduce_s(workers: int, nbytes: float, bytes_per_s: float, latency_s: float) -> float:
@@ -32,3 +32,40 @@ def owner_exchange_s(workers: int, nbytes: float, bytes_per_s: float, latency_s:
 def parameter_server_s(workers: int, servers: int, nbytes: float, bytes_per_s: float, latency_s: float) -> float:
     """Return 2(a + max(n/s, 1) S/B) for s dedicated servers with even shards: the busier of server and worker links."""
     return 2 * (latency_s + max(workers / servers, 1.0) * nbytes / bytes_per_s)
+
+
+def halving_doubling_s(workers: int, nbytes: float, bytes_per_s: float, latency_s: float) -> float:
+    """Return 2(log2 p a + (p-1)S/(pB)) for p = 2^k workers, and up to 2(a + S/B) more for others."""
+    power = 1 << floor(log2(workers))
+    hand_s = latency_s + nbytes / bytes_per_s if workers > power else 0.0
+    return 2 * (log2(power) * latency_s + (power - 1) * nbytes / (power * bytes_per_s) + hand_s)
+
+
+def recursive_doubling_all_gather_s(workers: int, message_bytes: float, bytes_per_s: float, latency_s: float) -> float:
+    """Return log2 n a + (n-1)M/B for n = 2^k messages of M bytes."""
+    return log2(workers) * latency_s + (workers - 1) * message_bytes / bytes_per_s
+
+
+def torus_2d_s(rows: int, columns: int, nbytes: float, bytes_per_s: float, latency_s: float) -> float:
+    """Return 2(c-1)(a + S/(cB)) + 2(r-1)(a + S/(rcB)): rows of c workers, columns of r."""
+    along_s = 2 * (columns - 1) * (latency_s + nbytes / (columns * bytes_per_s))
+    return along_s + ring_all_reduce_s(rows, nbytes / columns, bytes_per_s, latency_s)
+
+
+def sliced_ring_all_reduce_s(
+    workers: int, nbytes: float, bytes_per_s: float, latency_s: float, *, slices: int
+) -> float:
+    """Return a + C/B + (2n-3) max(C/B, a + C/(kB)): chunks of C = S/n bytes that are passed on in k slices."""
+    chunk_s = nbytes / (workers * bytes_per_s)
+    return latency_s + chunk_s + (2 * workers - 3) * max(chunk_s, latency_s + chunk_s / slices)
+
+
+def all_to_all_s(workers: int, nbytes: float, bytes_per_s: float, latency_s: float) -> float:
+    """Return a + (n-1)S/(nB): everyone sends everyone else its n-th part at once."""
+    return latency_s + (workers - 1) * nbytes / (workers * bytes_per_s)
+
+
+def chain_broadcast_s(workers: int, nbytes: float, bytes_per_s: float, latency_s: float, *, slices: int) -> float:
+    """Return the first of k slices and n-3+k more rounds down a chain, each max(s/B, a + s/(2B)) for s = S/k."""
+    slice_s = nbytes / slices / bytes_per_s
+    return latency_s + slice_s + (workers - 3 + slices) * max(slice_s, latency_s + slice_s / 2)

@@ -85,5 +85,10 @@ def _read(path: Path) -> nx.Graph[Any]:
     )
 
 
-def _node_link(data: dict[str, Any]) -> nx.Graph[Any]:
-    return nx.node_link_graph(data, multigraph=False, edges="links" if "links" in data else "edges")
+def _node_link(data: Any) -> nx.Graph[Any]:
+    """Return the graph; one that does not say whether it has parallel edges is simple if it has none."""
+    if not isinstance(data, dict):
+        raise TypeError("not an object with nodes and links")
+    graph: nx.Graph[Any] = nx.node_link_graph(data, edges="links" if "links" in data else "edges")
+    simple: nx.Graph[Any] = nx.DiGraph(graph) if graph.is_directed() else nx.Graph(graph)
+    return simple if simple.number_of_edges() == graph.number_of_edges() else graph

@@ -22,7 +22,8 @@ class GpuCluster(TopologyKind):
     m machines of g GPUs and c cards: m g workers, 2 m (g + c + c (c - 1) / 2) directed links, and 2 for each dedicated
     server, which is a machine with one card. GPU i of a machine hangs on the hub of card i mod c; the hubs of a machine
     are joined by hops. `latency` is that of a network link, `hop_latency` that of a hop, each per link. On many
-    clusters the hop, not the fabric, is the bottleneck.
+    clusters the hop, not the fabric, is the bottleneck. With `rail_optimised`, card i of every machine is on a switch
+    of its own, rail i, and the rails are not joined: what is for another rail changes over inside the machine.
     """
 
     machines: Annotated[int, Ge(1)] = 2
@@ -32,6 +33,7 @@ class GpuCluster(TopologyKind):
     cards_per_machine: Annotated[int, Ge(1)] = 1
     hop_bandwidth: Bandwidth = 12e9
     hop_latency: Seconds = 1e-6
+    rail_optimised: bool = False
 
     @property
     def num_workers(self) -> int:
@@ -48,12 +50,14 @@ class GpuCluster(TopologyKind):
         graph: nx.Graph[str] = nx.Graph()
         graph.add_nodes_from((f"worker{index}" for index in range(self.num_workers)), kind="worker")
         graph.add_nodes_from((f"server{index}" for index in range(servers)), kind="server")
-        graph.add_node("switch", kind="switch")
+        switches = [f"rail{card}" for card in range(self.cards_per_machine)] if self.rail_optimised else ["switch"]
+        graph.add_nodes_from(switches, kind="switch")
         for machine in range(self.machines):
             hubs = [f"machine{machine}.hub{card}" for card in range(self.cards_per_machine)]
-            for hub in hubs:
+            for card, hub in enumerate(hubs):
                 graph.add_node(hub, kind="switch")
-                graph.add_edge(hub, "switch", bandwidth=self.bandwidth, latency=self.latency)
+                switch = switches[card % len(switches)]
+                graph.add_edge(hub, switch, bandwidth=self.bandwidth, latency=self.latency)
             for one, other in combinations(hubs, 2):
                 graph.add_edge(one, other, bandwidth=self.hop_bandwidth, latency=self.hop_latency, local=True)
             for index in range(self.gpus_per_machine):
@@ -61,5 +65,6 @@ class GpuCluster(TopologyKind):
                 hub = hubs[index % self.cards_per_machine]
                 graph.add_edge(gpu, hub, bandwidth=self.hop_bandwidth, latency=self.hop_latency, local=True)
         for index in range(servers):
-            graph.add_edge(f"server{index}", "switch", bandwidth=self.bandwidth, latency=self.latency)
+            switch = switches[index % len(switches)]
+            graph.add_edge(f"server{index}", switch, bandwidth=self.bandwidth, latency=self.latency)
         return Topology.from_networkx(graph)

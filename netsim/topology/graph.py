@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 import numpy as np
 
 from netsim.errors import InputError, closest
+from netsim.topology.tree import climb, hang_up
 from netsim.units import BANDWIDTH, DURATION, Quantity
 
 if TYPE_CHECKING:
@@ -16,7 +18,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from netsim.topology.tree import Rooted
+
 KINDS = ("worker", "server", "switch")
+_EQUAL = 1e-12
+"""Routes whose lengths agree to this relative difference are equal; it hides rounding only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +37,7 @@ class Topology:
         capacity_bytes_per_s: [L] bytes per second of each link.
         latency_s: [L] propagation seconds of each link.
         local: [L] whether the link lies inside a machine, where no transport protocol is spoken.
+        ecmp: whether routes of equal length share the pairs of nodes, by a hash of source and destination.
     """
 
     names: tuple[str, ...]
@@ -41,14 +48,17 @@ class Topology:
     capacity_bytes_per_s: NDArray[np.float64]
     latency_s: NDArray[np.float64]
     local: NDArray[np.bool_]
+    ecmp: bool = False
     _predecessors: dict[int, NDArray[np.int32]] = field(default_factory=dict, repr=False)
+    _distances: dict[int, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_networkx(cls, graph: nx.Graph[Any]) -> Topology:
         """Return the topology of a graph, directed or not (an undirected edge is a link in each direction).
 
         Edges carry `bandwidth` (text with a unit, or bytes/s), `latency` (text, or seconds; 0 if absent) and `local`
-        (true inside a machine). Nodes may carry `kind`: worker, server or switch; a node without one is a worker.
+        (true inside a machine). Nodes may carry `kind`: worker, server or switch; a node without one is a worker. The
+        graph may carry `ecmp`: true lets routes of equal length share the traffic.
 
         Raises:
             InputError: an edge without bandwidth, or from a node to itself; a wrong value, an unknown kind, parallel
@@ -78,7 +88,19 @@ class Topology:
             capacity_bytes_per_s=np.array(columns[2], dtype=np.float64),
             latency_s=np.array(columns[3], dtype=np.float64),
             local=np.array(columns[4], dtype=np.bool_),
+            ecmp=bool(graph.graph.get("ecmp", False)),
         )
+
+    @cached_property
+    def machines(self) -> NDArray[np.int64]:
+        """Return [nodes] the machine of each node: nodes that local links join are in one."""
+        from scipy.sparse import csr_matrix
+        from scipy.sparse.csgraph import connected_components
+
+        size, inside = len(self.names), self.local
+        ends = self.link_src[inside], self.link_dst[inside]
+        graph = csr_matrix((np.ones(len(ends[0])), ends), shape=(size, size))
+        return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
     @property
     def link_names(self) -> list[str]:
@@ -105,7 +127,9 @@ class Topology:
     def routes(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return routes from `src` [F] to `dst` [F] as CSR: `links[start[f]:start[f + 1]]` are the links of route f.
 
-        A route has the fewest hops and, among those, the least latency. The links are in no particular order.
+        A route has the fewest hops and, among those, the least latency. With `ecmp`, each switch on the way back from
+        the destination takes one of its equal links by a hash of source, destination and itself (RFC 2992), the same
+        in every process. The links are in no particular order.
 
         Raises:
             InputError: a node that sends to itself, or that cannot be reached.
@@ -115,12 +139,16 @@ class Topology:
         if (src == dst).any():
             name = self.names[int(src[int(np.argmax(src == dst))])]
             raise InputError(f"{name!r} sends to itself", "leave out transfers whose source is their destination")
+        if self._tree is not None:
+            return _as_csr(*climb(self._tree, src, dst), len(src))
         sources, row = np.unique(src, return_inverse=True)
         before = self._before(sources)
         flows, hops = [], []
         flow, here = np.arange(len(src)), dst.astype(np.int64)
         while len(flow):
             previous = before[row[flow], here].astype(np.int64)
+            if self.ecmp:
+                previous = self._one_of_equal(src[flow], dst[flow], here, previous)
             if (previous < 0).any():
                 lost = int(flow[int(np.argmax(previous < 0))])
                 names = self.names[int(src[lost])], self.names[int(dst[lost])]
@@ -131,6 +159,20 @@ class Topology:
             flow, here = flow[go_on], previous[go_on]
         return _as_csr(flows, hops, len(src))
 
+    def farthest_hops(self) -> int:
+        """Return the number of hops from the first node to the farthest that it reaches."""
+        from scipy.sparse import csr_matrix
+        from scipy.sparse.csgraph import dijkstra
+
+        size = len(self.names)
+        graph = csr_matrix((np.ones(len(self.link_src)), (self.link_src, self.link_dst)), shape=(size, size))
+        hops = dijkstra(graph, indices=0, unweighted=True)
+        return int(hops[np.isfinite(hops)].max())
+
+    @cached_property
+    def _tree(self) -> Rooted | None:
+        return hang_up(len(self.names), self.link_src, self.link_dst)
+
     def _before(self, sources: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return [sources, nodes]: the node before each node on the route from each source."""
         missing = np.array([one for one in sources.tolist() if one not in self._predecessors], dtype=np.int64)
@@ -138,19 +180,60 @@ class Topology:
             from scipy.sparse import csr_matrix
             from scipy.sparse.csgraph import dijkstra
 
-            total_s = float(self.latency_s.sum()) or 1.0
-            weight = 1.0 + 0.5 * self.latency_s / total_s
             size = len(self.names)
-            graph = csr_matrix((weight, (self.link_src, self.link_dst)), shape=(size, size))
-            _, before = dijkstra(graph, indices=missing, return_predecessors=True)
+            graph = csr_matrix((self._weight, (self.link_src, self.link_dst)), shape=(size, size))
+            distance, before = dijkstra(graph, indices=missing, return_predecessors=True)
             self._predecessors.update(zip(missing.tolist(), before, strict=True))
+            if self.ecmp:
+                self._distances.update(zip(missing.tolist(), distance, strict=True))
         return np.stack([self._predecessors[one] for one in sources.tolist()])
+
+    @cached_property
+    def _weight(self) -> NDArray[np.float64]:
+        """Return [L] what a route's length is added up from: hops first, then latency."""
+        total_s = float(self.latency_s.sum()) or 1.0
+        return np.asarray(1.0 + 0.5 * self.latency_s / total_s)
+
+    @cached_property
+    def _incoming(self) -> NDArray[np.int64]:
+        """Return [nodes, most links] the links that end at each node, filled up with -1."""
+        order = np.argsort(self.link_dst, kind="stable")
+        count = np.bincount(self.link_dst, minlength=len(self.names))
+        place = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
+        table = np.full((len(self.names), int(count.max(initial=1))), -1, dtype=np.int64)
+        table[self.link_dst[order], place] = order
+        return table
+
+    def _one_of_equal(
+        self, src: NDArray[np.int64], dst: NDArray[np.int64], here: NDArray[np.int64], previous: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return [F] the node before `here`: one of those on a shortest route, by the hash; -1 stays -1."""
+        sources, row = np.unique(src, return_inverse=True)
+        distance = np.stack([self._distances[one] for one in sources.tolist()])
+        links = self._incoming[here]
+        length = distance[row[:, None], self.link_src[links]] + self._weight[links]
+        equal = (links >= 0) & (length <= distance[row, here][:, None] * (1 + _EQUAL))
+        chosen = _hash(src, dst, here) % np.maximum(equal.sum(axis=1), 1)
+        column = np.argmax(np.cumsum(equal, axis=1) == chosen[:, None] + 1, axis=1)
+        found = self.link_src[links[np.arange(len(here)), column]]
+        return np.where(previous < 0, previous, found)
 
     def _link(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.int64]:
         size = len(self.names)
         key = self.link_src * size + self.link_dst
         order = np.argsort(key)
         return order[np.searchsorted(key[order], src * size + dst)]
+
+
+def _hash(*columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return [F] well mixed non-negative integers: the finaliser of MurmurHash3 after each column."""
+    mixed = np.zeros(len(columns[0]), dtype=np.uint64)
+    for column in columns:
+        mixed = (mixed ^ column.astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+        for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+            mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(factor)
+        mixed ^= mixed >> np.uint64(33)
+    return (mixed >> np.uint64(1)).astype(np.int64)
 
 
 def _as_csr(

@@ -92,9 +92,8 @@ class Free(CostModel):
 class Documented(CostModel):
     """Published coding times of a V100; estimates from memory traffic where nothing is published.
 
-    `scaled_sign` takes the figures of EF-SignSGD, `onebit` of One-bit, `topk` of DGC and `randomk` of Random-K. Those
-    of `fp16`, `bf16`, `qsgd`, `powersgd`, the wrappers and a server's sum are estimated. Every figure is in
-    `netsim.workload.documented`, with its source.
+    `scaled_sign` takes the figures of EF-SignSGD, `onebit` of One-bit, `topk` of DGC and `randomk` of Random-K. All
+    others and a server's sum are estimated. Every figure is in `netsim.workload.documented`, with its source.
     """
 
     def coding(self, scheme_kind: str) -> Coding:

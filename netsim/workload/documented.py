@@ -64,6 +64,30 @@ FIGURES: dict[str, Figures] = {
     "bf16": _estimated(6, 6),
     # Norm 4, scaling 8, noise 4, adding it 12, floor 8, code 5; and back: code 5, scaling 8.
     "qsgd": _estimated(41, 13),
+    # Largest magnitude 4, scaling 8, rounding 5; and back 5 and 8. int8 likewise, in buckets.
+    "fp8": _estimated(17, 13),
+    "int8": _estimated(17, 13),
+    # Mean and deviation 8, clipping 8, largest magnitude 4, noise 4, comparing 9, packing 5; and back 5 and 8.
+    "terngrad": _estimated(38, 13),
+    # Comparing 5, two column means 10 each; and back 5.
+    "onebit_columns": _estimated(25, 5),
+    # Momentum 12, comparing 5; and back 5.
+    "sign_majority": _estimated(17, 5),
+    # Noise 4, adding it 12, shifting 8, packing 6; and back 6 and 8.
+    "natural": _estimated(30, 14),
+    # Norm 4, scaling 8, splitting 12, noise 4, comparing 9, packing 9; and back 5 and 8.
+    "natural_dithering": _estimated(46, 13),
+    # Root mean square 4, scaling 8, searching 5; and back: table 5, scaling 8.
+    "lloyd_max": _estimated(17, 13),
+    # Root mean square 4, scaling 8, 16 distances to four values written and read 32; and back 4 and 8.
+    "vector_quantizer": _estimated(44, 12),
+    # Norm 4, scaling 8, signs 8, 20 butterflies in 4 passes of 8 each 32, signs or points 9; and back 5, 32, 8 and 8.
+    "drive": _estimated(61, 53),
+    "eden": _estimated(65, 53),
+    # As eden, with noise 4, adding and comparing 13.
+    "thc": _estimated(82, 53),
+    # Five rows, each hashing 8 and adding 12; and back five rows of 12, median 24, selection 12.
+    "count_sketch": _estimated(100, 96, launches=5),
     # G Q and G^T P read the matrix twice, P Q^T writes it; orthogonalising takes some 20 launches.
     "powersgd": _estimated(8, 4, launches=20),
     # Adding the residual 12, decoding the own message 4, subtracting it 12: all of it when encoding.

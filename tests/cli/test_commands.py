@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import pandas as pd
 import pytest
 
+import netsim.engine.calibrate
 from netsim.cli import main
 
 
@@ -99,6 +101,22 @@ def test_plot_draws_beside_the_tables(result, capsys):
     assert capsys.readouterr().out.strip() == str(result / "plots" / "timeline.png")
 
 
+def test_rd_measures_traces_and_draws_them(at_home, tmp_path, capsys):
+    out = tmp_path / "rd"
+    given = ("traces/small.trace", "--schemes", "scaled_sign,none", "{kind: topk, ratio: 0.1}", "--out", out)
+    assert run("rd", *given) == 0
+    text = capsys.readouterr().out
+    assert "topk(ratio=0.1)" in text
+    assert "step 5" in text
+    assert (out / "rate-distortion.png").stat().st_size > 10_000
+    assert set(pd.read_csv(out / "points.csv")["scheme"]) == {"scaled_sign", "none", "topk(ratio=0.1)"}
+    assert run("rd", *given, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert len(said["points"]) == 3 * (1 + 2 * 3)
+    assert run("rd", "traces/small.trace", "--schemes", "topq") == 1
+    assert "topk" in capsys.readouterr().err
+
+
 def test_inspect_shows_what_a_trace_holds(at_home, capsys):
     assert run("inspect", "traces/small.trace") == 0
     text = capsys.readouterr().out
@@ -121,6 +139,26 @@ def test_collective_prints_the_columns_of_nccl_tests(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].split() == ["size", "count", "type", "time", "algbw", "busbw"]
     assert lines[4].split() == ["4000000", "1000000", "float", "6060.00", "0.660", "0.990"]
+
+
+@pytest.mark.parametrize(
+    ("collective", "algorithm", "busbw", "elements"),
+    [
+        ("all_gather", "ring", 0.75, 0.25e6),
+        ("reduce_scatter", "halving_doubling", 0.75, 0.25e6),
+        ("all_to_all", "all_to_all", 0.75, 0.25e6),
+        ("broadcast", "ring", 1.0, 1e6),
+        ("reduce", "tree", 1.0, 1e6),
+    ],
+)
+def test_every_collective_has_the_columns_of_nccl_tests(capsys, collective, algorithm, busbw, elements):
+    topology = "{kind: star, workers: 4, bandwidth: 1 GB/s, latency: 10 us}"
+    arguments = ("collective", collective, "--topology", topology, "--sizes", "4MB", "--algorithm", algorithm, "--json")
+    assert run(*arguments) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["busbw_bytes_per_s"] == pytest.approx(busbw * row["algbw_bytes_per_s"])
+    assert row["busbw_bytes_per_s"] <= 1e9
+    assert row["elements"] == elements
 
 
 def test_collective_takes_a_scenario_and_builds_servers(at_home, capsys):
@@ -156,3 +194,29 @@ def test_explain_goes_through_all_points(at_home, capsys):
 def test_schema_is_json(capsys):
     assert run("schema") == 0
     assert json.loads(capsys.readouterr().out)["type"] == "object"
+
+
+def test_calibrate_writes_a_table_that_a_scenario_can_use(at_home, tmp_path, monkeypatch, capsys):
+    small = functools.partial(netsim.engine.calibrate.calibrate, sizes=(64, 256), repeats=1)
+    monkeypatch.setattr("netsim.engine.calibrate.calibrate", small)
+    assert run("calibrate-schemes", "--out", tmp_path / "costs.json", "--device", "cpu") == 0
+    assert "schemes measured on" in capsys.readouterr().out
+    assert run("check", "small.yaml", "--set", f"cost={{kind: measured, table: {tmp_path / 'costs.json'}}}") == 0
+
+
+def test_capture_hands_its_options_on(tmp_path, monkeypatch, capsys):
+    given = {}
+
+    def capture(task, out, **options):
+        given.update(options, task=task)
+        out.write_bytes(b"trace")
+        options["progress"] and options["progress"](1, 1)
+
+    monkeypatch.setattr("netsim.workload.capture.capture", capture)
+    out = tmp_path / "x.trace"
+    arguments = ("--workers", 2, "--steps", "0,10", "--device", "cpu", "--batch", 8, "--seed", 3)
+    assert run("capture", "gpt-stdlib", "--out", out, *arguments) == 0
+    del given["progress"]
+    expected = {"task": "gpt-stdlib", "workers": 2, "steps": (0, 10), "device": "cpu", "batch": 8, "seed": 3}
+    assert given == expected
+    assert capsys.readouterr().out.startswith(f"{out} (5 bytes)")

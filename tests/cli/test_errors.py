@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import netsim.cli
+import netsim.cli.commands
 from netsim.cli import main
 
 
@@ -68,7 +68,7 @@ def fail(error):
 
 
 def test_a_defect_is_one_line_and_exits_with_70(monkeypatch, capsys):
-    monkeypatch.setitem(netsim.cli._COMMANDS, "list", fail(RuntimeError("two\nlines")))
+    monkeypatch.setitem(netsim.cli.commands._COMMANDS, "list", fail(RuntimeError("two\nlines")))
     assert main(["list"]) == 70
     assert capsys.readouterr().err == "netsim: defect: RuntimeError: two lines; run again with --debug for details\n"
     assert main(["list", "--debug"]) == 70
@@ -76,7 +76,7 @@ def test_a_defect_is_one_line_and_exits_with_70(monkeypatch, capsys):
 
 
 def test_an_interrupt_is_one_line_and_exits_with_130(monkeypatch, capsys):
-    monkeypatch.setitem(netsim.cli._COMMANDS, "list", fail(KeyboardInterrupt()))
+    monkeypatch.setitem(netsim.cli.commands._COMMANDS, "list", fail(KeyboardInterrupt()))
     assert main(["list"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
@@ -111,7 +111,7 @@ def plugin(load):
 
 def test_a_plug_in_is_loaded_before_the_command(monkeypatch, capsys):
     loaded = []
-    monkeypatch.setattr(netsim.cli, "entry_points", plugin(lambda: loaded.append("mine")))
+    monkeypatch.setattr(netsim.cli.commands, "entry_points", plugin(lambda: loaded.append("mine")))
     assert main(["list", "transports"]) == 0
     assert loaded == ["mine"]
 
@@ -120,6 +120,6 @@ def test_a_plug_in_that_fails_is_named(monkeypatch, capsys):
     def load():
         raise ImportError("no module named their")
 
-    monkeypatch.setattr(netsim.cli, "entry_points", plugin(load))
+    monkeypatch.setattr(netsim.cli.commands, "entry_points", plugin(load))
     assert main(["list", "transports"]) == 1
     assert capsys.readouterr().err.startswith("plug-in 'mine' (mine:register) fails: no module named their; ")

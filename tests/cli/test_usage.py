@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from netsim.arguments import COMMANDS, PLOTS, REGISTRIES, parser
-from netsim.cli import _COMMANDS, main
+from netsim.cli import main
+from netsim.cli.arguments import COMMANDS, PLOTS, REGISTRIES, parser
+from netsim.cli.commands import _COMMANDS
 from netsim.report.plot import KINDS
 
 PROMISED = {
@@ -20,6 +21,7 @@ PROMISED = {
     "capture": {"TASK", "--out", "--workers", "--steps", "--device", "--batch"},
     "inspect": {"TRACE"},
     "collective": {"NAME", "--algorithm", "--topology", "--sizes", "--network", "--transport"},
+    "rd": {"TRACE", "--schemes", "--out"},
     "explain": {"SCENARIO"},
     "schema": set(),
 }

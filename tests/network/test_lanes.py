@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import simpy
 
-import netsim.network.flow as flow_module
 from netsim.network import Flow, Round, fidelities, transports
+from netsim.network.fluid import Fluid
 from netsim.network.lanes import owners
 from netsim.network.links import Links
 from netsim.network.run import plan_times
@@ -64,7 +64,7 @@ def fast_only(monkeypatch):
     def refuse(*_):
         raise AssertionError("the general solver was used")
 
-    monkeypatch.setattr(flow_module, "Progress", refuse)
+    monkeypatch.setattr(Fluid, "open", refuse)
 
 
 @pytest.mark.parametrize("build", [random_star, random_cluster, random_topology], ids=lambda one: one.__name__)
@@ -167,7 +167,7 @@ def compare(topology, plans, *, with_reference, **how):
         order = nodes.tolist()
         got, expected = ([run.finish_s[number][node] for node in order] for run in (fast, forced))
         np.testing.assert_allclose(got, expected, rtol=1e-9, err_msg=f"plan {number} of {len(rounds)} rounds")
-    np.testing.assert_allclose(fast.network.link_bytes, forced.network.link_bytes)
+    np.testing.assert_allclose(fast.network.links.nbytes, forced.network.links.nbytes)
     if with_reference:
         plain_plans = [
             reference.Plan(

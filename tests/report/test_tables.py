@@ -93,6 +93,17 @@ def test_points_are_told_apart_by_what_varies():
     assert point_columns(runs(gbits=(1,))) == ["bandwidth_bytes_per_s"]
 
 
+def test_scenarios_are_named_only_where_nothing_else_tells_them_apart():
+    four, eight = (
+        runs(workers=(4,), gbits=(1,)).assign(scenario="a"),
+        runs(workers=(8,), gbits=(1,)).assign(scenario="b"),
+    )
+    assert point_columns(pd.concat([four, eight], ignore_index=True)) == ["workers"]
+    twice = pd.concat([four, four.assign(scenario="b")], ignore_index=True)
+    assert point_columns(twice) == ["scenario"]
+    assert "at scenario b: " in summary(twice)
+
+
 def test_a_swept_key_without_a_column_makes_points():
     one, two = runs(gbits=(1,)), runs(gbits=(1,))
     one["swept"], two["swept"] = "job.bucket=25 MiB, topology={kind: star, workers: 16}", "job.bucket=1 MiB"

@@ -77,6 +77,12 @@ CASES = [
         ("bandwidth '-1 Gbit/s' must be finite and more than zero", "write for example"),
     ),
     Broken(
+        "exponent beyond all numbers",
+        "topology: {kind: star, bandwidth: 1e99999999999999999999 Gbit/s}\n" + WORKLOAD,
+        1,
+        ("topology.bandwidth: bandwidth '1e99999999999999999999 Gbit/s' must be finite", "write for example"),
+    ),
+    Broken(
         "no latency unit",
         "topology: {kind: star, bandwidth: 1 Gbit/s, latency: 25}\n" + WORKLOAD,
         1,
@@ -202,6 +208,12 @@ CASES = [
         3,
         ("job.straggler.distribution: has no effect with a spread of 0", "spread: 0.2"),
     ),
+    Broken(
+        "damaged cost table",
+        HEAD + "schemes: [topk]\ncost:\n  kind: measured\n  table: broken.json\n",
+        6,
+        ("cost.table: cost table", "broken.json", "cannot be read", "calibrate-schemes"),
+    ),
     Broken("cost without effect", HEAD + "cost: free", 3, ("cost: has no effect: nothing is encoded", "remove it")),
     Broken(
         "servers' bandwidth without servers",
@@ -319,7 +331,7 @@ CASES = [
     Broken("complex key", HEAD + "? [a, b]\n: 3\n", 3, ("a key is not a plain name",)),
     Broken("control character", HEAD + "about: \x07\n", 3, ("control character",)),
     Broken("list at the top", "- topology\n- workload\n", 1, ("holds a list where `key: value` lines are expected",)),
-    Broken("text at the top", "run everything\n", 1, ("holds a str where",)),
+    Broken("text at the top", "run everything\n", 1, ("holds a single value where",)),
     Broken("empty file", "", 0, ("is empty", "topology:")),
     Broken("comments alone", "# nothing\n", 0, ("is empty",)),
 ]

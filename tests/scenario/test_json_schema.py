@@ -35,7 +35,7 @@ def test_every_member_and_each_of_its_keys_is_there(registry):
 def test_quantities_show_how_they_are_written():
     star = next(one for one in SCHEMA["$defs"]["topology"]["anyOf"] if one.get("title") == "star")
     assert star["properties"]["bandwidth"]["examples"] == ["10 Gbit/s"]
-    assert star["properties"]["latency"]["default"] == "25000 ns"
+    assert star["properties"]["latency"]["default"] == "25 us"
     assert SCHEMA["properties"]["job"]["properties"]["bucket"]["default"] == "25 MiB"
 
 

@@ -148,6 +148,7 @@ def test_overrides_replace_what_is_written_and_swept(folder, tmp_path):
     assert points[0].name == "design"
     longer = load(path, overrides={"sweep.topology.workers": "[2, 4]"})
     assert len(longer) == 3 * 2 * 6
+    assert len(load(path, overrides={"sweep": "null"})) == 6
 
 
 def test_an_override_of_a_zipped_key_leaves_the_others(folder):

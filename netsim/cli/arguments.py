@@ -133,7 +133,9 @@ def _inspect(one: argparse.ArgumentParser) -> None:
 
 
 def _collective(one: argparse.ArgumentParser) -> None:
-    one.add_argument("name", metavar="NAME", help="all_reduce or all_gather")
+    one.add_argument(
+        "name", metavar="NAME", help="all_reduce, all_gather, reduce_scatter, all_to_all, broadcast or reduce"
+    )
     one.add_argument("--algorithm", metavar="A", default="ring", help="who sends what to whom (default: %(default)s)")
     one.add_argument(
         "--topology", metavar="YAML", default=DEFAULT_TOPOLOGY,
@@ -151,6 +153,15 @@ def _explain(one: argparse.ArgumentParser) -> None:
         "--point", metavar="N", type=_positive, action="append", default=[],
         help="explain the Nth point only, in the order of runs.csv; may be repeated (default: all points)",
     )  # fmt: skip
+
+
+def _rd(one: argparse.ArgumentParser) -> None:
+    one.add_argument("traces", nargs="+", metavar="TRACE", type=Path, help="a trace file")
+    one.add_argument(
+        "--schemes", nargs="+", default=[], metavar="SCHEME",
+        help="names, or maps and lists as in a scenario (default: every scheme, some with several settings)",
+    )  # fmt: skip
+    one.add_argument("--out", metavar="DIR", type=Path, help="folder for the result (default: results/ and rd-TRACE)")
 
 
 def _nothing(_: argparse.ArgumentParser) -> None:
@@ -194,6 +205,12 @@ COMMANDS = (
         "time one collective alone, in the columns of nccl-tests",
         "netsim collective all_reduce --sizes 1MB,16MB --transport tcp",
         _collective,
+    ),
+    Command(
+        "rd",
+        "measure rate and distortion of schemes on traces and a Gaussian source, against the bounds",
+        "netsim rd resnet20.trace --schemes scaled_sign '{kind: topk, ratio: 0.1}' --out rd",
+        _rd,
     ),
     Command(
         "explain",

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsim.arguments import parser
+from netsim.cli.arguments import parser
 from netsim.errors import InputError, NetsimError, ScenarioErrors
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from netsim.catalogue import catalogue
+    from netsim.cli.catalogue import catalogue
     from netsim.report.text import entries
 
     found = catalogue(arguments.what)
@@ -199,7 +199,7 @@ def _progress(done: int, total: int) -> None:
 
 
 def _collective(arguments: argparse.Namespace) -> int:
-    from netsim.collective import busbw_factor, parse_sizes, parse_topology, time_collective
+    from netsim.cli.collective import busbw_factor, parse_sizes, parse_topology, time_collective
     from netsim.report.text import Column, table
 
     topology = parse_topology(arguments.topology, arguments.algorithm)
@@ -227,7 +227,7 @@ def _rate(bytes_per_s: float) -> str:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from netsim.explain import explain
+    from netsim.cli.explain import explain
     from netsim.report.explanation import explained
 
     scenarios = _load(arguments, [arguments.scenario])
@@ -259,6 +259,26 @@ def _inspect(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _rd(arguments: argparse.Namespace) -> int:
+    from netsim.engine.rate_distortion import measure, measured_schemes, write
+    from netsim.report.plot import save
+    from netsim.report.rate_distortion import gaps, rate_distortion
+
+    schemes = measured_schemes(arguments.schemes)
+    points, sources = measure(
+        arguments.traces, schemes, lambda place: print(f"measuring {place}", file=sys.stderr, flush=True)
+    )
+    out = arguments.out or Path("results") / f"rd-{arguments.traces[0].stem}"
+    files = write(points, sources, out)
+    files.append(out / "rate-distortion.png")
+    save(rate_distortion(points, sources), files[-1])
+    _say(arguments, gaps(points))
+    _say(arguments, "\n".join(["", *map(str, files)]))
+    if arguments.json:
+        _print_json({"out": str(out), "points": _records(points), "sources": _records(sources)})
+    return DONE
+
+
 def _schema(_: argparse.Namespace) -> int:
     from netsim.scenario.load import json_schema
 
@@ -286,6 +306,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "capture": _capture,
     "inspect": _inspect,
     "collective": _collective,
+    "rd": _rd,
     "explain": _explain,
     "schema": _schema,
     "calibrate-schemes": _calibrate,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from netsim.topology import Topology
 
 _FLOAT32_BYTES = 4
+_SHARED = ("all_gather", "reduce_scatter", "all_to_all")
+"""Collectives of which nccl-tests counts one rank's share, the n-th part of the size."""
 
 
 class Timed(NamedTuple):
@@ -35,7 +37,7 @@ class Timed(NamedTuple):
 def busbw_factor(collective: str, workers: int) -> float:
     """Return bus bandwidth / algorithm bandwidth (nccl-tests, doc/PERFORMANCE.md): the share of a link's line rate."""
     share = (workers - 1) / workers
-    return {"all_reduce": 2 * share, "all_gather": share, "reduce_scatter": share}.get(collective, 1.0)
+    return {"all_reduce": 2 * share, **dict.fromkeys(_SHARED, share)}.get(collective, 1.0)
 
 
 def time_collective(
@@ -48,8 +50,7 @@ def time_collective(
     for size_bytes in sizes_bytes:
         time_s = collective_time(topology, collective, size_bytes, algorithm, network, transport)
         rate = size_bytes / time_s if time_s else 0.0
-        # nccl-tests counts what one rank passes in: of an all-gather that is its own share.
-        elements = size_bytes / _FLOAT32_BYTES / (workers if collective == "all_gather" else 1)
+        elements = size_bytes / _FLOAT32_BYTES / (workers if collective in _SHARED else 1)
         rows.append(Timed(size_bytes, elements, time_s, rate, rate * factor))
     return rows
 

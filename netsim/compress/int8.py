@@ -1,0 +1,46 @@
+"""8-bit integers with one scale a bucket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Ge
+
+from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
+from netsim.compress.scale import bucket_size, in_buckets, tiny
+from netsim.compress.wire import symbols
+
+if TYPE_CHECKING:
+    import torch
+
+LARGEST = 127
+
+
+@schemes.register(
+    "int8", paper="Dettmers, ICLR 2016 (arXiv:1511.04561); in blocks, Wang et al. 2023 (arXiv:2306.10209)"
+)
+@dataclass(frozen=True, kw_only=True)
+class Int8(OneShot):
+    """Round each value to the nearest of 255 multiples of its bucket's largest magnitude / 127.
+
+    Wire: 8 bits an element and a float32 scale a bucket. The rounding is not random, so it is biased, by at most half a
+    multiple.
+    """
+
+    bucket: Annotated[int, Ge(1)] = 2048
+    op: ClassVar[Op] = "gather"
+
+    def encode(self, grad: torch.Tensor, key: Key) -> Message:
+        """Return the buckets' largest magnitudes and each value's multiple, counted from -127."""
+        flat = grad.flatten()
+        rows = in_buckets(flat, self.bucket)
+        top = rows.abs().amax(dim=1) if rows.numel() else rows.new_zeros(0)
+        code = (rows / top.clamp(min=tiny(rows))[:, None]).mul_(LARGEST).round_().add_(LARGEST)
+        return Message.of(self.op, (top, 32), symbols(code.byte().flatten()[: flat.numel()], 2 * LARGEST + 1))
+
+    def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
+        """Return each multiple of its bucket's scale."""
+        top, code = parts
+        scale = top.repeat_interleave(bucket_size(shape.numel(), self.bucket))[: shape.numel()]
+        return code.float().sub_(LARGEST).div_(LARGEST).mul_(scale).reshape(shape)

@@ -1,0 +1,52 @@
+"""Natural dithering: stochastic rounding to levels that are powers of two of the norm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Le
+
+from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
+from netsim.compress.scale import peak, root_mean_square, tiny
+from netsim.compress.wire import symbols
+from netsim.lazy import torch
+
+NORM_BITS = 31
+"""Of a float32 without its sign."""
+
+
+@schemes.register("natural_dithering", paper="Horvath et al., MSML 2022 (arXiv:1905.10988)")
+@dataclass(frozen=True, kw_only=True)
+class NaturalDithering(OneShot):
+    """Round each value at random to 0 or a level norm, norm/2, ..., norm 2^(1-s). Unbiased.
+
+    Wire: 31 bits of the norm and ceil(log2(2 s + 1)) an element, which is the paper's 2 + log2 s for s a power of two.
+    With `norm: l2` the variance is at most 1/8 + sqrt(d) 2^(1-s) min(1, sqrt(d) 2^(1-s)) of the energy.
+    """
+
+    levels: Annotated[int, Ge(1), Le(64)] = 8
+    norm: Literal["l2", "max"] = "l2"
+    op: ClassVar[Op] = "gather"
+    unbiased: ClassVar[bool] = True
+
+    def encode(self, grad: torch.Tensor, key: Key) -> Message:
+        """Return the norm and each element's level, counted from 0 for -norm."""
+        flat = grad.flatten()
+        norm = peak(flat) if self.norm == "max" else root_mean_square(flat) * flat.numel() ** 0.5
+        norm = norm.clamp(max=torch.finfo(flat.dtype).max)
+        unit = (flat.abs() / norm.clamp(min=tiny(flat))).clamp_(max=1)
+        mantissa, exponent = torch.frexp(unit)
+        lower = (exponent - 1 + self.levels).clamp_(min=0)
+        odds = torch.where(lower > 0, 2 * mantissa - 1, unit * 2.0 ** (self.levels - 1))
+        up = torch.rand(flat.shape, generator=key.own(flat.device), device=flat.device) < odds
+        level = (lower + up).clamp_(max=self.levels)
+        code = torch.where(flat < 0, -level, level).add_(self.levels)
+        return Message.of(self.op, (norm.reshape(1), NORM_BITS), symbols(code.byte(), 2 * self.levels + 1))
+
+    def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
+        """Return the signed levels times the norm."""
+        norm, code = parts
+        level = code.float().sub_(self.levels)
+        size = torch.where(level == 0, level.abs(), torch.exp2(level.abs() - self.levels))
+        return (level.sign() * size).mul_(norm).reshape(shape)

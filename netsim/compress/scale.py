@@ -1,0 +1,34 @@
+"""Scales of tensors: computed so that neither squares nor sums of finite values overflow or underflow."""
+
+from __future__ import annotations
+
+from netsim.lazy import torch
+
+
+def tiny(flat: torch.Tensor) -> float:
+    """Return the smallest normal number: a divisor where a scale may be zero."""
+    return torch.finfo(flat.dtype).tiny
+
+
+def peak(flat: torch.Tensor) -> torch.Tensor:
+    """Return the largest magnitude, and 0 of no values."""
+    return flat.abs().amax() if flat.numel() else flat.new_zeros(())
+
+
+def root_mean_square(flat: torch.Tensor) -> torch.Tensor:
+    """Return the root mean square, and 0 of no values."""
+    if not flat.numel():
+        return flat.new_zeros(())
+    largest = peak(flat).clamp(min=tiny(flat))
+    return largest * (flat / largest).square().mean().sqrt()
+
+
+def in_buckets(flat: torch.Tensor, bucket: int) -> torch.Tensor:
+    """Return the values [d] as rows of `bucket`, or of d where that is less, the last one filled with zeros."""
+    size = bucket_size(flat.numel(), bucket)
+    return torch.nn.functional.pad(flat, (0, -flat.numel() % size)).reshape(-1, size)
+
+
+def bucket_size(numel: int, bucket: int) -> int:
+    """Return the elements of a bucket of a tensor with `numel` elements."""
+    return min(bucket, max(numel, 1))

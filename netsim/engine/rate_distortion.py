@@ -1,0 +1,212 @@
+"""Measures rate and distortion of schemes on a Gaussian source and on every captured tensor, against the bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import lgamma, log, log10
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from netsim.compress import LloydMax, Peer, Scheme, SignMajority, TopK, VectorQuantizer, Wrapper, schemes
+from netsim.compress.drive import exchange
+from netsim.errors import InputError, ScenarioErrors
+from netsim.lazy import torch
+from netsim.scenario.document import parse
+from netsim.scenario.members import Builder
+from netsim.theory import rate_distortion, sources
+from netsim.workload.trace import open_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from netsim.compress import Message
+    from netsim.workload.base import Tensor
+
+GAUSSIAN = "Gaussian"
+SIDE = 512
+"""The Gaussian source is a square matrix of so many rows."""
+MOST_SYMBOLS_BITS = 16
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A tensor to be coded: where it is from, and its values."""
+
+    source: str
+    step: int
+    tensor: str
+    layer: str
+    values: torch.Tensor
+
+
+def measured_schemes(texts: Sequence[str] = ()) -> list[Scheme]:
+    """Return the schemes that texts name, as a scenario would; without any, every scheme and families of some.
+
+    Raises:
+        NetsimError: a text names no scheme, or a scheme that cannot be built.
+    """
+    if texts:
+        builder = Builder(Path.cwd())
+        listed = [parse(f"{{schemes: [{text}]}}", "--schemes", lined=False).entries()["schemes"] for text in texts]
+        found = [builder.member(schemes, node, "") for one in listed for node in one.items()]
+        if builder.problems:
+            raise ScenarioErrors(builder.problems)
+        return [one for one in found if one is not None]
+    examples = [schemes.get(kind).example() for kind in schemes]
+    plain = [one for one in examples if not isinstance(one, Wrapper | SignMajority)]  # whose estimate has no size
+    families: list[Scheme] = [TopK(ratio=ratio) for ratio in (0.001, 0.003, 0.03, 0.1, 0.2, 0.5)]
+    families += [LloydMax(levels=levels, code="entropy") for levels in (3, 8, 32)]
+    families += [
+        VectorQuantizer(dimension=n, codewords=m) for n, m in ((8, 4), (2, 2), (4, 4), (8, 16), (2, 4), (2, 16))
+    ]
+    return list(dict.fromkeys([*plain, *families]))
+
+
+def measure(
+    traces: Sequence[Path], measured: Sequence[Scheme], progress: Callable[[str], None] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Code a Gaussian matrix and every tensor that the first worker of each trace captured, at every captured step.
+
+    Every tensor is coded by itself, from a fresh state. The rate counts what a worker sends, not what an owner returns.
+
+    Args:
+        traces: files of captured gradients.
+        measured: the schemes.
+        progress: called with each source and step before it is measured.
+
+    Returns:
+        The points, a row for every tensor, step and scheme: `source`, `step`, `tensor`, `layer`, `elements`, `scheme`,
+        `kind`, `rate_bits` an element as packed, `coded_bits` with every symbol at its empirical entropy, `distortion`
+        (error over mean square), `bound_bits` (the least rate of the fitted source at that distortion), `gap_bits`
+        (coded rate less bound), `gap_db` (distortion over the least one at the coded rate).
+        The sources, a row for every tensor and step: `elements`, `mean_over_rms`, `skewness`, `excess_kurtosis`,
+        `shape` (of the generalised Gaussian), `modes` of a smoothed histogram, `gaussian_distance` and
+        `laplace_distance` (Kolmogorov and Smirnov's, to the fitted distribution).
+
+    Raises:
+        TraceError: a trace cannot be read or is damaged.
+    """
+    points: list[dict[str, Any]] = []
+    described: list[dict[str, Any]] = []
+    said = ""
+    for sample in _samples(traces):
+        here = sample.source if sample.source == GAUSSIAN else f"{sample.source}, step {sample.step}"
+        if progress and here != said:
+            progress(here)
+        said = here
+        values = sample.values.double().numpy().reshape(-1)
+        if not np.any(values):
+            continue
+        place = {"source": sample.source, "step": sample.step, "tensor": sample.tensor, "layer": sample.layer}
+        place |= {"elements": len(values)}
+        source = sources.GeneralizedGaussian(2.0) if sample.source == GAUSSIAN else sources.fit(values)
+        described.append(place | _described(values) | {"shape": source.shape})
+        points.extend(place | _point(scheme, sample.values, source) for scheme in measured)
+    return pd.DataFrame(points), pd.DataFrame(described)
+
+
+def _samples(traces: Sequence[Path]) -> Iterator[Sample]:
+    drawn = torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    yield Sample(GAUSSIAN, 0, "samples", "samples", drawn)
+    for path in traces:
+        trace = open_trace(path)
+        for step in range(trace.num_steps):
+            for index, tensor in enumerate(trace.tensors):
+                (values,) = trace.read(step, 0, index, index + 1)
+                yield Sample(trace.label, trace.header.steps[step], tensor.name, layer_kind(tensor), values)
+
+
+def layer_kind(tensor: Tensor) -> str:
+    """Return the kind of layer that a tensor belongs to, by its shape, and its name where shapes are alike."""
+    if len(tensor.shape) < 2:
+        return "vector"
+    if len(tensor.shape) > 2:
+        return "conv"
+    return "embedding" if any(part in tensor.name.lower() for part in ("emb", "wte", "wpe")) else "linear"
+
+
+def _point(scheme: Scheme, values: torch.Tensor, source: sources.GeneralizedGaussian) -> dict[str, Any]:
+    state = scheme.init(values.shape, Peer(rank=0, workers=1, owners=1, seed=0))
+    outcome = exchange(scheme, [values], [state])
+    sent = [message for (message,) in outcome.messages if message.op != "shard"]
+    numel, exact = values.numel(), values.double()
+    distortion = float((outcome.mean.double() - exact).square().sum() / exact.square().sum())
+    coded = sum(_coded_bits(message, numel) for message in sent) / numel
+    bound = sources.least_rate(source, distortion) if distortion else np.nan
+    return {
+        "scheme": scheme.label,
+        "kind": scheme.kind,
+        "rate_bits": sum(message.nbits for message in sent) / numel,
+        "coded_bits": coded,
+        "distortion": distortion,
+        "bound_bits": bound,
+        "gap_bits": coded - bound,
+        "gap_db": 10 * log10(distortion / sources.least_distortion(source, coded)) if distortion else np.nan,
+    }
+
+
+def _coded_bits(message: Message, numel: int) -> float:
+    """Return the bits of a message if every symbol took its empirical entropy, and a set of indices log2 C(d, k)."""
+    total = 0.0
+    for part, field in zip(message.parts, message.layout, strict=True):
+        flat, count = part.flatten(), part.numel()
+        total += field.nbits(part)
+        if field.open or flat.is_floating_point() or not count:
+            continue
+        share = torch.unique(flat, return_counts=True)[1].double().numpy() / count
+        if field.count == numel and len(share) == count:
+            total += (lgamma(numel + 1) - lgamma(count + 1) - lgamma(numel - count + 1)) / log(2) - field.nbits(part)
+        elif field.width <= MOST_SYMBOLS_BITS:
+            total += rate_distortion.entropy(share) * count - field.nbits(part)
+    return total
+
+
+def _described(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
+    scale = float(np.sqrt(np.mean(values**2)))
+    unit = values / scale
+    spread = float(unit.std())
+    if len(unit) < 8 or not spread:
+        return dict.fromkeys(
+            ("mean_over_rms", "skewness", "excess_kurtosis", "modes", "gaussian_distance", "laplace_distance"), np.nan
+        )
+    middle = float(np.median(unit))
+    laplace = stats.laplace(middle, float(np.mean(np.abs(unit - middle))))
+    return {
+        "mean_over_rms": float(unit.mean()),
+        "skewness": float(stats.skew(unit)),
+        "excess_kurtosis": float(stats.kurtosis(unit)),
+        "modes": _modes(unit),
+        "gaussian_distance": float(stats.kstest(unit, stats.norm(unit.mean(), spread).cdf).statistic),
+        "laplace_distance": float(stats.kstest(unit, laplace.cdf).statistic),
+    }
+
+
+def _modes(unit: np.ndarray[Any, np.dtype[np.float64]]) -> int:
+    """Return the peaks of a histogram, smoothed by Silverman's bandwidth, of at least a tenth of the highest."""
+    width = float(np.subtract(*np.percentile(unit, [75, 25]))) or 1.0
+    count, edges = np.histogram(unit, bins=200, range=(-3 * width, 3 * width))
+    bandwidth = 0.9 * width / 1.34 * len(unit) ** -0.2 / float(edges[1] - edges[0])
+    reach = np.arange(-600, 601)
+    smooth = np.convolve(count, np.exp(-((reach / max(bandwidth, 1.0)) ** 2) / 2), mode="same")
+    inner = smooth[1:-1]
+    return int(np.sum((inner > smooth[:-2]) & (inner >= smooth[2:]) & (inner > smooth.max() / 10)))
+
+
+def write(points: pd.DataFrame, described: pd.DataFrame, folder: Path) -> list[Path]:
+    """Write both tables as CSV and Parquet; return the files. Raise InputError where the folder cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files = []
+        for name, table in (("points", points), ("sources", described)):
+            table.to_parquet(folder / f"{name}.parquet")
+            table.to_csv(folder / f"{name}.csv", index=False)
+            files += [folder / f"{name}.csv", folder / f"{name}.parquet"]
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {str(folder)!r}: {error.strerror}", "choose another folder", "--out"
+        ) from error
+    return files

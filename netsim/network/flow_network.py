@@ -1,0 +1,164 @@
+"""The flow network in SimPy: which plans run as recurrences, which in the fluid, and when somebody is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netsim.network.base import Execution, Network, Round
+from netsim.network.fluid import Fluid
+from netsim.network.kernel import SAME_INSTANT
+from netsim.network.lanes import NOBODY, Lanes, owners
+from netsim.network.links import Links
+from netsim.network.timer import Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import simpy
+    from numpy.typing import NDArray
+
+    from netsim.network.base import Done
+    from netsim.network.transport import Transport
+    from netsim.topology.graph import Topology
+
+
+class Plan(Execution):
+    """A plan under way in the flow network: as a recurrence while it meets nobody, in the fluid otherwise."""
+
+    def __init__(self, network: FlowNetwork, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done) -> None:
+        self.network = network
+        self.rounds = rounds
+        self.nodes = nodes
+        self.done = done
+        self.number = -1
+        self.unfinished = len(nodes)
+        self.lanes: Lanes | None = None
+        self.owner: NDArray[np.int64] | None = None
+        self.finish_s: NDArray[np.float64] | None = None
+        self.told = np.zeros(len(nodes), dtype=bool)
+        self.place = np.full(int(nodes.max()) + 1, -1, dtype=np.int64)
+        self.place[nodes] = np.arange(len(nodes))
+
+    def join(self, nodes: NDArray[np.int64]) -> None:
+        """Let `nodes` begin the plan now."""
+        self.network.join(self, self.place[nodes])
+
+    def tell(self, places: NDArray[np.int64]) -> None:
+        """Report that participants have finished, those that have not been reported yet.
+
+        What is told may begin a plan that takes the others out of their lanes: these would then be reported twice.
+        """
+        places = places[~self.told[places]]
+        if len(places):
+            self.unfinished -= len(places)
+            self.told[places] = True
+            self.done(self.nodes[places])
+
+
+class FlowNetwork(Network):
+    """Executes plans as fluid flows. A transfer is a row of arrays for its whole life, never an object.
+
+    Between two events of SimPy nobody can begin anything, so the fluid runs ahead to the next of them, or to the next
+    instant at which somebody finishes.
+    """
+
+    def __init__(self, env: simpy.Environment, topology: Topology, transport: Transport) -> None:
+        self.links = Links(topology, transport)
+        self.fluid = Fluid(self.links)
+        self._timer = Timer(env, self._settle)
+        self._env = env
+        self._in_lanes: list[Plan] = []
+        self._in_fluid: dict[int, Plan] = {}
+        self._owed: list[tuple[Plan, NDArray[np.int64]]] = []
+
+    def begin(
+        self, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done, *, collective: bool = True
+    ) -> Execution:
+        """Return the execution of a plan; see Network.begin."""
+        plan = Plan(self, rounds, nodes, done)
+        self.links.account(rounds)
+        plan.owner = owners(rounds, self.links) if collective and not self._in_fluid else None
+        if plan.owner is not None and self._keeps_apart(plan.owner):
+            plan.lanes = Lanes(rounds, nodes, self.links)
+            self._in_lanes.append(plan)
+        else:
+            self._leave_lanes()
+            self._open(plan)
+        return plan
+
+    def _keeps_apart(self, owner: NDArray[np.int64]) -> bool:
+        """Say whether a plan's links are free, or owned by the same sources, in all other lanes."""
+        for other in self._in_lanes:
+            if ((owner != NOBODY) & (other.owner != NOBODY) & (owner != other.owner)).any():
+                return False
+        return True
+
+    def _open(self, plan: Plan) -> None:
+        plan.number = self.fluid.open(plan.rounds, plan.nodes, plan.place)
+        self._in_fluid[plan.number] = plan
+
+    def join(self, plan: Plan, places: NDArray[np.int64]) -> None:
+        """Let participants begin now, by their places in the plan."""
+        if plan.lanes is not None and self._still_busy(plan, plan.nodes[places]):
+            self._leave_lanes()
+        if plan.lanes is not None:
+            plan.lanes.joined_s[places] = self._env.now
+            if np.isfinite(plan.lanes.joined_s).all():
+                plan.finish_s = plan.lanes.finish_s()
+            self._timer.set(self._next_in_lanes_s())
+        else:
+            self.fluid.join(plan.number, places, self._env.now)
+            self._timer.set(self._env.now)
+
+    def _still_busy(self, plan: Plan, nodes: NDArray[np.int64]) -> bool:
+        """Say whether a node has not finished another plan: then it could send two transfers at once."""
+        for other in self._in_lanes:
+            if other is plan or other.lanes is None:
+                continue
+            mine = other.place[nodes[nodes < len(other.place)]]
+            mine = mine[mine >= 0]
+            if (np.isfinite(other.lanes.joined_s[mine]) & ~other.told[mine]).any():
+                return True
+        return False
+
+    def _leave_lanes(self) -> None:
+        """Hand all recurrences over to the fluid, as they stand now."""
+        now_s = self._env.now
+        for plan in self._in_lanes:
+            assert plan.lanes is not None
+            self._open(plan)
+            standing = plan.lanes.standing(now_s + SAME_INSTANT * now_s)
+            self._owed.append((plan, np.flatnonzero((standing.at == len(plan.rounds)) & ~plan.told)))
+            self.fluid.resume(plan.number, standing, now_s)
+            plan.lanes, plan.finish_s = None, None
+        if self._in_lanes:
+            self._in_lanes = []
+            self._timer.set(now_s)
+
+    def _next_in_lanes_s(self) -> float:
+        next_s = np.inf
+        for plan in self._in_lanes:
+            if plan.finish_s is not None:
+                next_s = min(next_s, float(plan.finish_s[~plan.told].min(initial=np.inf)))
+        return next_s
+
+    def _settle(self) -> None:
+        """Tell who has finished by now; then find out when the next will."""
+        now_s = self._env.now
+        self.fluid.run(now_s + SAME_INSTANT * now_s, now_s)
+        finished, self._owed = self._owed, []
+        finished += [(self._in_fluid[number], places) for number, places in self.fluid.finished()]
+        for plan in self._in_lanes:
+            if plan.finish_s is not None:
+                over = (plan.finish_s <= now_s + SAME_INSTANT * now_s) & ~plan.told
+                finished.append((plan, np.flatnonzero(over)))
+        for plan, places in finished:
+            plan.tell(places)
+        self._in_lanes = [plan for plan in self._in_lanes if plan.unfinished]
+        for number in [number for number, plan in self._in_fluid.items() if not plan.unfinished]:
+            del self._in_fluid[number]
+            self.fluid.close(number)
+        next_s = self.fluid.run(now_s, self._env.peek()) if self._in_fluid else np.inf
+        self._timer.set(min(next_s, self._next_in_lanes_s()))

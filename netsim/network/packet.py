@@ -1,0 +1,207 @@
+"""The packet fidelity: MTU packets, store and forward, finite queues, drops and marks, window-based congestion control.
+
+For tens of nodes, and to say when the flow fidelity can be trusted: with the defaults (fair queues, room for every
+packet, a fixed window) it becomes the flow model as the MTU shrinks; with `queue: fifo`, a finite `buffer` and a real
+congestion control it shows what a fluid cannot: slow start, incast collapse, what marking does about it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+import simpy
+from annotated_types import Ge
+
+from netsim.errors import InputError
+from netsim.network.base import Execution, Fidelity, Network, fidelities
+from netsim.network.congestion import WINDOWS
+from netsim.network.links import Links
+from netsim.network.port import Port
+from netsim.network.progress import Progress, Started
+from netsim.network.sender import Sender
+from netsim.network.timer import Timer
+from netsim.units import Bytes, Seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from netsim.network.base import Done, Round
+    from netsim.network.transport import Transport
+    from netsim.topology.graph import Topology
+
+
+@fidelities.register("packet", paper="RFC 5681, RFC 9438; Alizadeh et al. 2010, SIGCOMM (DCTCP)")
+@dataclass(frozen=True, kw_only=True)
+class PacketFidelity(Fidelity):
+    """Packets through finite queues with congestion control: validation, incast, small cases.
+
+    `mtu` is a packet's payload. `queue`: transfers take turns at a link (`fair`), or packets leave as they came
+    (`fifo`). `buffer` is each switch port's room (a host's own port always has room); beyond `mark` of queue, a packet
+    is marked. `congestion`: `fixed` keeps `window` bytes under way, the others begin with `initial_window` packets (10:
+    RFC 6928).
+    `timeout` is the least retransmission timeout, 200 ms in Linux. Without a buffer or a mark there is no limit.
+    """
+
+    mtu: Annotated[Bytes, Ge(1)] = 1500.0
+    queue: Literal["fair", "fifo"] = "fair"
+    buffer: Bytes | None = None
+    mark: Bytes | None = None
+    congestion: Literal["fixed", "reno", "cubic", "dctcp"] = "fixed"
+    window: Bytes = 2.0**20
+    initial_window: Annotated[int, Ge(1)] = 10
+    timeout: Seconds = 0.2
+
+    def __post_init__(self) -> None:
+        """Raise InputError where a loss could never be heard of, or a mark would go unheard."""
+        if self.congestion == "fixed" and self.buffer is not None:
+            raise InputError("a fixed window fills any buffer", "choose congestion: reno, cubic or dctcp", "buffer")
+        if self.mark is not None and self.congestion != "dctcp":
+            raise InputError(f"congestion {self.congestion!r} does not heed marks", "choose congestion: dctcp", "mark")
+        if self.window != 2.0**20 and self.congestion != "fixed":
+            raise InputError("only a fixed window has a size", "remove it, or choose congestion: fixed", "window")
+        if self.congestion == "fixed" and (self.initial_window != 10 or self.timeout != 0.2):
+            raise InputError(
+                "a fixed window neither grows nor times out",
+                "remove initial_window and timeout, or choose congestion: reno",
+                "congestion",
+            )
+
+    def build(self, env: simpy.Environment, topology: Topology, transport: Transport) -> PacketNetwork:
+        """Return a packet network in `env`."""
+        return PacketNetwork(env, topology, transport, self)
+
+    def transfer_times(
+        self,
+        topology: Topology,
+        transport: Transport,
+        src: NDArray[np.int64],
+        dst: NDArray[np.int64],
+        nbytes: NDArray[np.float64],
+        start_s: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return the [F] seconds at which the last byte of each transfer arrives."""
+        env = simpy.Environment(initial_time=0.0)
+        network = self.build(env, topology, transport)
+        finish_s = np.zeros(len(src))
+
+        def note(place: int) -> Callable[[], None]:
+            return lambda: finish_s.__setitem__(place, network.now_s)
+
+        for place in range(len(src)):
+            begin_s = float(start_s[place]) + network.links.overhead_s
+            network.send(int(src[place]), int(dst[place]), float(nbytes[place]), begin_s, note(place))
+        env.run()
+        return finish_s
+
+
+class _Plan(Execution):
+    def __init__(self, network: PacketNetwork, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done) -> None:
+        self.network, self.rounds, self.nodes, self.done = network, rounds, nodes, done
+        self.progress = Progress(rounds, nodes)
+
+    def join(self, nodes: NDArray[np.int64]) -> None:
+        """Let `nodes` begin the plan now."""
+        self._go_on(*self.progress.join(self.progress.place[nodes]))
+
+    def _go_on(self, started: list[Started], over: NDArray[np.int64]) -> None:
+        for number, transfers in started:
+            one = self.rounds[number]
+            hold_s = np.broadcast_to(one.hold_s, len(one.src))
+            for place in transfers.tolist():
+                begin_s = self.network.now_s + float(hold_s[place]) + self.network.links.overhead_s
+                ends = int(one.src[place]), int(one.dst[place])
+                arrived = partial(self._arrived, number, place)
+                self.network.send(*ends, float(one.nbytes[place]), begin_s, arrived)
+        if len(over):
+            self.done(self.nodes[over])
+
+    def _arrived(self, number: int, place: int) -> None:
+        self._go_on(*self.progress.complete(np.array([number]), np.array([place])))
+
+
+class PacketNetwork(Network):
+    """Executes plans packet by packet. Its own heap holds the packets' events; SimPy sees the next one only."""
+
+    def __init__(
+        self, env: simpy.Environment, topology: Topology, transport: Transport, config: PacketFidelity
+    ) -> None:
+        self.links = Links(topology, transport)
+        self.config = config
+        switches = np.ones(len(topology.names), dtype=bool)
+        switches[topology.workers] = switches[topology.servers] = False
+        self.ports = [
+            Port(
+                float(capacity),
+                float(latency_s),
+                fair=config.queue == "fair",
+                buffer_bytes=np.inf if config.buffer is None or not switches[node] else config.buffer,
+                mark_bytes=np.inf if config.mark is None or not switches[node] else config.mark,
+            )
+            for capacity, latency_s, node in zip(
+                self.links.capacity[: len(topology.latency_s)], topology.latency_s, topology.link_src, strict=True
+            )
+        ]
+        self._env = env
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._counted = 0
+        self._senders = 0
+        self._event_s = -np.inf
+        self._timer = Timer(env, self._run)
+        self._routes: dict[tuple[int, int], list[Port]] = {}
+
+    @property
+    def now_s(self) -> float:
+        """Return the time of the packet event under way, or SimPy's where there is none."""
+        return max(float(self._env.now), self._event_s)
+
+    def begin(
+        self, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done, *, collective: bool = True
+    ) -> Execution:
+        """Return the execution of a plan; see Network.begin."""
+        self.links.account(rounds)
+        return _Plan(self, rounds, nodes, done)
+
+    def send(self, src: int, dst: int, nbytes: float, begin_s: float, finished: Callable[[], None]) -> None:
+        """Start a transfer at `begin_s`; `finished` is called when its last byte has arrived."""
+        mtu, self._senders = self.config.mtu, self._senders + 1
+        packets = self.config.window / mtu if self.config.congestion == "fixed" else self.config.initial_window
+        window = WINDOWS[self.config.congestion](max(packets, 1.0))  # type: ignore[call-arg]
+        clock = (lambda: self.now_s), self._schedule
+        ports = self._route(src, dst)
+        timeout_s = np.inf if self.config.congestion == "fixed" else self.config.timeout
+        sender = Sender(self._senders, ports, nbytes, mtu, window, timeout_s, clock, finished)
+        self._schedule(begin_s - self.now_s, sender.start)
+
+    def _route(self, src: int, dst: int) -> list[Port]:
+        """Return the ports on the way, in order."""
+        if (src, dst) not in self._routes:
+            topology = self.links.topology
+            _, links = topology.routes(np.array([src]), np.array([dst]))
+            after = {int(topology.link_src[link]): int(link) for link in links}
+            here, ports = src, []
+            while here != dst:
+                ports.append(self.ports[after[here]])
+                here = int(topology.link_dst[after[here]])
+            self._routes[src, dst] = ports
+        return self._routes[src, dst]
+
+    def _schedule(self, delay_s: float, action: Callable[[], None]) -> None:
+        if delay_s == np.inf:
+            return
+        self._counted += 1
+        heapq.heappush(self._events, (self.now_s + delay_s, self._counted, action))
+        self._timer.set(self._events[0][0])
+
+    def _run(self) -> None:
+        """Do the events of this instant."""
+        due_s = self._env.now * (1 + 1e-15)
+        while self._events and self._events[0][0] <= due_s:
+            self._event_s, _, action = heapq.heappop(self._events)
+            action()
+        self._timer.set(self._events[0][0] if self._events else np.inf)

@@ -1,0 +1,37 @@
+"""Progressive filling in NumPy (Bertsekas, Gallager 1992, 6.5.2): the plain reference of the compiled network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def max_min_rates(capacity, flow_of, link_of, flows):
+    """Return the rates [F] of flows that hold links, given as (flow, link) pairs [E]; each holds one at least."""
+    rates, left = np.zeros(flows), capacity.astype(float)
+    while len(flow_of):
+        growing = np.bincount(link_of, minlength=len(left))
+        share = np.where(growing > 0, left / np.maximum(growing, 1), np.inf)
+        stopped = np.zeros(flows, dtype=bool)
+        stopped[flow_of[(share <= share.min() * (1 + 1e-12))[link_of]]] = True
+        rates[stopped] = share.min()
+        gone = stopped[flow_of]
+        left = np.maximum(left - share.min() * np.bincount(link_of[gone], minlength=len(left)), 0.0)
+        flow_of, link_of = flow_of[~gone], link_of[~gone]
+    return rates
+
+
+def transfer_times(capacity, start, links, begin_s, nbytes):
+    """Return when transfers [F] over CSR routes finish that begin to hold them at `begin_s`."""
+    finish_s, left, now_s = np.full(len(nbytes), np.nan), nbytes.astype(float), 0.0
+    flow_of = np.repeat(np.arange(len(nbytes)), np.diff(start))
+    while np.isnan(finish_s).any():
+        active = np.flatnonzero((begin_s <= now_s * (1 + 1e-13)) & np.isnan(finish_s))
+        held = np.isin(flow_of, active)
+        rates = max_min_rates(capacity, np.searchsorted(active, flow_of[held]), links[held], len(active))
+        ends_s = left[active] / rates
+        coming_s = begin_s[(begin_s > now_s * (1 + 1e-13)) & np.isnan(finish_s)].min(initial=np.inf) - now_s
+        step_s = min(ends_s.min(initial=np.inf), coming_s)
+        now_s += step_s
+        left[active] = np.maximum(left[active] - rates * step_s, 0.0)
+        finish_s[active[ends_s <= step_s + 1e-13 * now_s]] = now_s
+    return finish_s

@@ -1,0 +1,165 @@
+"""Ring all-reduce against parameter servers on 4 to 32 V100: Shi et al. 2020, arXiv 2005.13247, results of 2020-05-29.
+
+Samples/s of a step without overlap ("BSP"), 4 GPUs a machine behind PCIe. One achieved rate a network is fitted on the
+8-GPU row of ResNet-50 over the ring; all else is predicted from published tensor sizes and the measured speed of one
+GPU. A ring inside one machine runs over the same PCIe hop that limits InfiniBand, so that rate is the hop's too.
+Servers (BytePS) have as many machines as the workers; a machine adds up its GPUs' gradients before it pushes, and its
+PCIe hop is taken as hidden behind the network. The 100GbE rows are left out: those of the servers equal the 10GbE ones.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from netsim.network import fidelities, transports
+from netsim.network.run import plan_times
+from netsim.sync import ParameterServer, Payload, Ring
+from netsim.topology import GpuCluster, Star
+from netsim.workload.published import load_model
+from tests.validation.compare import Compared, show
+
+GPUS = (4, 8, 16, 32)
+BATCH = {"resnet50": 64, "bert-large": 8}
+ONE_GPU = {"resnet50": 253.1, "bert-large": 49.0}
+MEASURED = {
+    # (network, model): samples/s on 4, 8, 16, 32 GPUs over the ring, and over servers
+    ("10GbE", "resnet50"): ((925.02, 1282.28, 2485.12, 4920.82), (866.3, 1194.44, 2361.27, 4376.578)),
+    ("10GbE", "bert-large"): ((53.04, 28.96, 54.3, 105.1), (51.42, 28.367, 59.22, 117.957)),
+    ("IB", "resnet50"): ((920.28, 1821.2, 3602.9, 7126.52), (862.96, 1694.9, 3353.225, 6587.627)),
+    ("IB", "bert-large"): ((53.08, 99.18, 191.64, 375.22), (51.38, 88.51, 168.215, 355.69)),
+}
+
+
+@cache
+def nbytes_of(model):
+    return 4.0 * sum(one.numel for one in load_model(model).tensors)
+
+
+def plan_s(topology, sync, nbytes):
+    workers, servers = topology.workers, topology.servers
+    payload = Payload("sum", np.full(len(workers), nbytes), nbytes, np.ones(1, dtype=np.int64))
+    rounds = sync.rounds(payload, workers, servers)
+    nodes = np.concatenate([workers, servers])
+    return plan_times(fidelities.get("flow")(), topology, transports.get("ideal")(), rounds, nodes).max()
+
+
+def ring_s(model, gpus, card, hop):
+    cluster = GpuCluster(machines=gpus // 4, gpus_per_machine=4, bandwidth=card, hop_bandwidth=hop)
+    return plan_s(cluster.build(), Ring(), nbytes_of(model))
+
+
+def servers_s(model, gpus, card, hop):
+    machines = gpus // 4
+    if machines == 1:
+        return ring_s(model, gpus, card, hop)
+    topology = Star(workers=machines, bandwidth=card).build(machines)
+    return plan_s(topology, ParameterServer(servers=machines, sharding="even"), nbytes_of(model))
+
+
+def compute_s(model):
+    return BATCH[model] / ONE_GPU[model]
+
+
+@cache
+def fitted(network):
+    """Return the rate in bytes/s at which the 8-GPU row of ResNet-50 over the ring comes out."""
+    (_, rate, _, _), _ = MEASURED[network, "resnet50"]
+    exchange_s = 8 * BATCH["resnet50"] / rate - compute_s("resnet50")
+    return 2 * 7 / 8 * nbytes_of("resnet50") / exchange_s
+
+
+def samples_per_s(network, model, gpus, exchange):
+    hop = fitted("IB")
+    card = min(fitted(network), hop)
+    return gpus * BATCH[model] / (compute_s(model) + exchange(model, gpus, card, hop))
+
+
+@cache
+def compared():
+    return {
+        (network, model, gpus, exchange.__name__): Compared(
+            f"{network} {model} {gpus} GPUs {exchange.__name__[:-2]}",
+            samples_per_s(network, model, gpus, exchange),
+            column[place],
+        )
+        for (network, model), columns in MEASURED.items()
+        for exchange, column in zip((ring_s, servers_s), columns, strict=True)
+        for place, gpus in enumerate(GPUS)
+    }
+
+
+def errors(**wanted):
+    keys = ("network", "model", "gpus", "exchange")
+    chosen = [key for key in compared() if wanted.items() <= dict(zip(keys, key, strict=True)).items()]
+    show(f"samples/s without overlap {wanted}", [compared()[key] for key in chosen])
+    return np.abs([compared()[key].error for key in chosen])
+
+
+def test_the_fitted_rates():
+    """10GbE is all but full; InfiniBand of 100 Gbit/s moves what a PCIe ring moves."""
+    assert fitted("10GbE") * 8 / 1e9 == pytest.approx(9.77, abs=0.02)
+    assert fitted("IB") * 8 / 1e9 == pytest.approx(50.6, abs=0.5)
+
+
+@pytest.mark.parametrize("network", ["10GbE", "IB"])
+@pytest.mark.parametrize("exchange", ["ring_s", "servers_s"])
+def test_resnet50_within_12_percent(network, exchange):
+    found = errors(network=network, model="resnet50", exchange=exchange)
+    assert found.max() <= 0.12
+    if exchange == "ring_s":
+        assert np.median(found) <= 0.05
+
+
+def test_what_crosses_10gbe_within_12_percent():
+    found = np.concatenate([errors(network="10GbE", gpus=gpus) for gpus in (8, 16, 32)])
+    assert np.median(found) == pytest.approx(0.052, abs=0.001)
+    assert found.max() <= 0.12
+
+
+BERT = """BERT-Large spends 0.10 to 0.12 s a step more than its bytes and one GPU's speed explain, the same inside one
+machine as over InfiniBand; a rate fitted on ResNet-50 cannot know"""
+
+
+@pytest.mark.parametrize(("network", "median", "worst"), [("10GbE", 0.064, 0.296), ("IB", 0.139, 0.299)])
+def test_the_errors_of_all_rows_are_as_published(network, median, worst):
+    found = errors(network=network)
+    assert np.median(found) == pytest.approx(median, abs=0.002)
+    assert found.max() == pytest.approx(worst, abs=0.002)
+
+
+@pytest.mark.parametrize("network", ["10GbE", "IB"])
+@pytest.mark.xfail(strict=True, reason=BERT)
+def test_all_rows_within_12_percent_median_5(network):
+    found = errors(network=network)
+    assert np.median(found) <= 0.05
+    assert found.max() <= 0.12
+
+
+def winners():
+    """Yield the rows whose measured gap exceeds 10 %: which, whether the ring won, whether it was predicted to."""
+    rows = compared()
+    for network, model in MEASURED:
+        for gpus in GPUS:
+            ring, servers = (rows[network, model, gpus, name] for name in ("ring_s", "servers_s"))
+            gap = ring.measured / servers.measured
+            if max(gap, 1 / gap) > 1.10:
+                yield (network, model, gpus), gap > 1, ring.predicted > servers.predicted
+
+
+MISSED = ("10GbE", "bert-large", 32)
+
+
+def test_the_winner_is_right_in_three_of_four_rows():
+    rows = list(winners())
+    assert len(rows) == 4
+    assert [which for which, won, predicted in rows if won != predicted] == [MISSED]
+
+
+@pytest.mark.xfail(
+    strict=True, reason="predicted: ring by 3 %; measured: servers by 12 %, faster than push and pull in turn allow"
+)
+def test_the_winner_is_right_wherever_the_gap_exceeds_10_percent():
+    assert all(won == predicted for _, won, predicted in winners())
