@@ -35,6 +35,7 @@ from netsim.compress.threshold import Threshold
 from netsim.compress.adaptive_threshold import AdaptiveThreshold
 from netsim.compress.block_topk import BlockTopK
 from netsim.compress.dgc import DGC
+from netsim.compress.gtopk import GTopK
 from netsim.compress.oktopk import OkTopK
 from netsim.compress.pactrain import PacTrain
 from netsim.compress.omnireduce import OmniReduce
@@ -71,6 +72,7 @@ __all__ = [
     "ErrorFeedback",
     "Fp8",
     "Fp16",
+    "GTopK",
     "Int8",
     "LloydMax",
     "LocalClipping",

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from typing import Self
 
-Op: TypeAlias = Literal["sum", "gather", "owner", "shard"]
-"""How a message travels: `sum` is added in flight; `gather` reaches every worker as it is; `owner` goes to the owners
-of its shards, who decode and average them; `shard` is an owner's re-encoded shard on its way to every worker."""
+Op: TypeAlias = Literal["sum", "merge", "gather", "owner", "shard"]
+"""How a message travels: `sum` is added in flight; `merge` too, but in whole messages, by the nodes of a tree; `gather`
+reaches every worker as it is; `owner` goes to the owners of its shards, who decode and average them; `shard` is an
+owner's re-encoded shard on its way to every worker."""
 
 State: TypeAlias = Any
 Parts: TypeAlias = "tuple[torch.Tensor, ...]"

@@ -77,6 +77,7 @@ class Coding:
         owner = stage.op == "owner"
         down_bytes = {
             "sum": float(up_bytes.max()),
+            "merge": float(up_bytes.max()),
             "owner": stage.down_bytes,
             "gather": self._aggregate_bytes(stage),
         }

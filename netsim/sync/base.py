@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 Nodes: TypeAlias = "NDArray[np.int64]"
 """Indices of nodes of a topology."""
 
-Collective = Literal["sum", "gather", "owner"]
-"""What has to be carried: `sum` is reduced in flight, `gather` reaches everyone, `owner` is reduced by shard owners."""
+Collective = Literal["sum", "merge", "gather", "owner"]
+"""What has to be carried: `sum` is reduced in flight, `merge` as whole messages by nodes of a tree, `gather` reaches
+everyone, `owner` is reduced by shard owners."""
 
 
 @dataclass(frozen=True)

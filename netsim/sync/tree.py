@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,14 +24,23 @@ class Tree(Sync):
     What cannot be summed in flight goes by ring all-gather instead.
     """
 
-    carries = frozenset[Collective]({"sum"})
+    carries = frozenset[Collective]({"sum", "merge"})
     fallback = "all_gather"
     alone = frozenset({"broadcast", "reduce"})
 
     def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:
         """Return the rounds; the root is the first worker."""
         nbytes = float(payload.up_bytes.max())
-        return [round_ for name in ("reduce", "broadcast") for round_ in self.alone_rounds(name, nbytes, workers)]
+        rounds = [one for name in ("reduce", "broadcast") for one in self.alone_rounds(name, nbytes, workers)]
+        if payload.op != "merge":
+            return rounds
+        # Whoever sends between the leaves and the root's first message back has merged two messages before.
+        merges = len(rounds) // 2
+        return (
+            rounds[:1]
+            + [replace(one, hold_s=payload.decode_s) for one in rounds[1 : merges + 1]]
+            + rounds[merges + 1 :]
+        )
 
     def alone_rounds(self, collective: str, nbytes: float, workers: Nodes) -> Sequence[Round]:
         """Return the way to the root, or from it."""

@@ -105,6 +105,8 @@ FIGURES: dict[str, Figures] = {
     "block_topk": _estimated(8, 4, launches=5),
     # Published times hold momentum correction: velocity 12, unsent 12, masking 16 are part of them.
     "dgc": _published("DGC", 0.4, 390, 34),
+    # As topk; a merge sorts 2 k elements besides.
+    "gtopk": _published("DGC", 0.4, 390, 34),
     # Comparing and compacting 10, scattering 4; its owners' part again on what arrives.
     "oktopk": _estimated(14, 8, launches=10),
     # Gathering by the mask 12; scattering 12.

@@ -82,6 +82,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "block_topk": {"ratio": 0.1, "block": 4},
     "randomk": {"ratio": 0.1},
     "threshold": {"threshold": 0.5},
+    "gtopk": {"ratio": 0.1},
     "oktopk": {"ratio": 0.1, "period": 8},
     "dgc": {"ratio": 0.1, "sample": 0.5, "momentum": 0.5},
     "skip_small": {"below": 10},

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from netsim.compress import OkTopK, OmniReduce, PacTrain, Peer, Scheme, SparCML, Zen
+from netsim.compress import GTopK, OkTopK, OmniReduce, PacTrain, Peer, Scheme, SparCML, Zen
 from netsim.compress.drive import Outcome, exchange
 
 WORKERS, NUMEL = 4, 6000
@@ -135,3 +135,22 @@ def test_ternary_sums_are_exact_integers_and_unbiased() -> None:
     peak = max(float(grad.abs().max()) for grad in grads)
     spread = peak / math.sqrt(trials * WORKERS)
     assert float((total / trials - torch.stack(grads).mean(0)).abs().max()) < 5 * spread
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4, 5, 8])
+def test_gtopk_loses_nothing_and_keeps_k(workers: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    grads = [torch.randn(500, generator=draw) for _ in range(workers)]
+    scheme = GTopK(ratio=0.02)
+    states = [scheme.init(grads[0].shape, Peer(rank, workers, workers, seed=1)) for rank in range(workers)]
+    outcome = exchange(scheme, grads, states)
+    assert int(outcome.mean.count_nonzero()) == 10
+    assert torch.allclose(torch.stack(outcome.own).sum(0), outcome.mean * workers, atol=1e-5)
+    assert outcome.messages[0][0].nbits == 10 * (32 + 9)
+
+
+def test_gtopk_of_equal_gradients_is_topk() -> None:
+    grad = torch.randn(500, generator=torch.Generator().manual_seed(0))
+    mean = _run(GTopK(ratio=0.02), [[grad] * WORKERS])[0].mean
+    assert torch.allclose(mean, grad * (mean != 0), atol=1e-6)
+    assert set(mean.nonzero().flatten().tolist()) == set(grad.abs().topk(10).indices.tolist())

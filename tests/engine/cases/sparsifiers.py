@@ -27,7 +27,14 @@ def _owners(kind: str, value: str) -> Case:
     return base | {"sync": "all_to_all", "workload": "{kind: recorded, trace: other}"}, change
 
 
+def _tree(kind: str, value: str) -> Case:
+    base, change = _field(kind, value)
+    return base | {"sync": "tree"}, change
+
+
 CASES: dict[str, Case] = {
+    "scheme.gtopk.ratio": _tree("gtopk", "ratio: 0.1"),
+    "scheme.gtopk.index": _tree("gtopk", "index: raw64"),
     "scheme.topk.index": _field("topk", "index: raw64"),
     "scheme.topk_quantized.ratio": _field("topk_quantized", "ratio: 0.1"),
     "scheme.topk_quantized.bits": _field("topk_quantized", "bits: 4"),
