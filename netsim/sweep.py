@@ -47,10 +47,9 @@ class Engine:
 
 def simulation() -> Engine:
     """Return netsim's own engine; imported late, because a check or a plot needs none."""
-    from netsim.engine.measure import measure, measurement_key
-    from netsim.engine.simulate import simulate
+    from netsim.engine.simulate import measurement_key, measurement_of, simulate
 
-    return Engine(measurement_key, measure, simulate)
+    return Engine(measurement_key, measurement_of, simulate)
 
 
 def sweep(

@@ -9,6 +9,7 @@ import netsim
 from netsim.compress import schemes
 from netsim.errors import TraceError
 from netsim.network import fidelities, transports
+from netsim.optim import optimizers
 from netsim.sync import syncs
 from netsim.topology import topologies
 from netsim.units import format_size
@@ -26,7 +27,7 @@ _REGISTRIES: dict[str, Registry[Any] | None] = {
     "transports": transports,
     "tasks": tasks,
     "traces": None,
-    "optimizers": None,
+    "optimizers": optimizers,
 }
 
 

@@ -117,9 +117,17 @@ def _run(arguments: argparse.Namespace) -> int:
     runs = sweep(
         scenarios, jobs=arguments.jobs, out=out, resume=arguments.resume, progress=sys.stderr.isatty()
     )  # fmt: skip
-    (out / "table.txt").write_text(f"{summary(runs, blocks=0)}\n\n{details(runs)}\n", encoding="utf-8")
-    pictures = _draw_standard(out) if arguments.plots else []
-    _say(arguments, summary(runs))
+    from netsim.report.training import training_summary, trains
+
+    replayed, trained = runs[~trains(runs)], runs[trains(runs)]
+    full = [summary(replayed, blocks=0), details(replayed)] if len(replayed) else []
+    shown = [summary(replayed)] if len(replayed) else []
+    if len(trained):
+        full.append(training_summary(trained))
+        shown.append(full[-1])
+    (out / "table.txt").write_text("\n\n".join(full) + "\n", encoding="utf-8")
+    pictures = _draw_standard(out, bool(len(replayed)), bool(len(trained))) if arguments.plots else []
+    _say(arguments, "\n\n".join(shown))
     _say(arguments, f"\nTables: {out}{os.sep} (runs.csv; every point in detail: table.txt)")
     if pictures:
         _say(arguments, f"Figures: {', '.join(map(str, pictures))}")
@@ -128,11 +136,11 @@ def _run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _draw_standard(out: Path) -> list[Path]:
-    from netsim.report.plot import STANDARD, draw, save
+def _draw_standard(out: Path, replayed: bool, trained: bool) -> list[Path]:
+    from netsim.report.plot import STANDARD, TRAINING, draw, save
 
     pictures = []
-    for kind in STANDARD:
+    for kind in (STANDARD if replayed else ()) + (TRAINING if trained else ()):
         pictures.append(out / "plots" / f"{kind}.png")
         save(draw(out, kind), pictures[-1])
     return pictures

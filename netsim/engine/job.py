@@ -93,7 +93,7 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
 def _compute(scenario: Scenario, measurement: Measurement, timing: Timing, step: int) -> Compute:
     """Return the seconds of a step's computation: all micro-batches, the last one's backward making gradients ready."""
     job, count = scenario.job, scenario.topology.num_workers
-    factor = _slowness(job.straggler, count, np.random.default_rng((scenario.seed, step)))
+    factor = slowness(job.straggler, count, np.random.default_rng((scenario.seed, step)))
     before_s = job.grad_accumulation * timing.forward_s + (job.grad_accumulation - 1) * timing.backward_s
     last = [bucket.last - 1 for bucket in measurement.buckets]
     ready_s = np.array([timing.ready_s[place] for place in last])
@@ -107,7 +107,7 @@ def _compute(scenario: Scenario, measurement: Measurement, timing: Timing, step:
     )
 
 
-def _slowness(straggler: Straggler, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def slowness(straggler: Straggler, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return [n] factors on the workers' compute times."""
     if straggler.distribution == "lognormal":
         return np.exp(rng.normal(0.0, straggler.spread, count))

@@ -11,6 +11,8 @@ import numpy as np
 from netsim.compress.base import schemes
 from netsim.engine.job import JobRecord, run_job
 from netsim.engine.measure import Measurement, dense, measure
+from netsim.engine.measure import measurement_key as _replayed_key
+from netsim.engine.trained import link_table, placed, point_name, simulate_training
 from netsim.errors import InputError
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
@@ -20,6 +22,10 @@ from netsim.sync.base import syncs
 from netsim.workload.cost import costs
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    import pandas as pd
+
     from netsim.scenario.schema import Scenario
     from netsim.workload.base import Gradients, Workload
 
@@ -34,6 +40,8 @@ def simulate(scenario: Scenario, measurement: Measurement | None = None) -> Resu
     """
     import pandas as pd
 
+    if scenario.train is not None:
+        return simulate_training(scenario, scenario.train)
     measured = measurement or measure(scenario)
     gradients = open_workload(scenario.workload)
     record = run_job(scenario, measured, gradients.timing)
@@ -45,9 +53,10 @@ def simulate(scenario: Scenario, measurement: Measurement | None = None) -> Resu
     run = _run(scenario, measured, gradients, record) | place
     return Result(
         runs=pd.DataFrame([run])[list(RUN_COLUMNS)],
-        steps=_placed(steps, place),
-        links=_placed(_links(record), place),
-        spans=_placed(spans, place),
+        steps=placed(steps, place),
+        links=placed(_links(record), place),
+        spans=placed(spans, place),
+        curves=pd.DataFrame(columns=list(place)).astype(str),
         provenance={
             "trace": gradients.trace_id,
             "compute_device": gradients.device,
@@ -57,9 +66,14 @@ def simulate(scenario: Scenario, measurement: Measurement | None = None) -> Resu
     )
 
 
-def point_name(scenario: Scenario) -> str:
-    """Return what a sweep changes at this point, as text; empty without a sweep."""
-    return ", ".join(f"{key}={value}" for key, value in scenario.swept)
+def measurement_key(scenario: Scenario) -> Hashable:
+    """Return what a point's measurement depends on; points that train have none and share that."""
+    return None if scenario.train is not None else _replayed_key(scenario)
+
+
+def measurement_of(scenario: Scenario) -> Measurement | None:
+    """Return the measurement of a point, None where it trains."""
+    return None if scenario.train is not None else measure(scenario)
 
 
 @lru_cache(maxsize=8)
@@ -149,21 +163,7 @@ def _bottleneck(mean: dict[str, float], record: JobRecord) -> str:
     return f"link {record.link_names[int(np.argmax(record.link_bytes / record.capacity_bytes_per_s))]}"
 
 
-def _links(record: JobRecord) -> Any:
-    import pandas as pd
-
+def _links(record: JobRecord) -> pd.DataFrame:
+    links = link_table(record.link_names, record.capacity_bytes_per_s, record.latency_s)
     used_s = record.link_bytes / record.capacity_bytes_per_s
-    return pd.DataFrame(
-        {
-            "link": record.link_names,
-            "capacity_bytes_per_s": record.capacity_bytes_per_s,
-            "latency_s": record.latency_s,
-            "bytes_per_step": record.link_bytes / len(record.steps),
-            "utilisation": used_s / record.total_s,
-        }
-    )
-
-
-def _placed(table: Any, place: dict[str, str]) -> Any:
-    """Return a table with the columns that say which point it belongs to, first."""
-    return table.assign(**place)[[*place, *(name for name in table.columns if name not in place)]]
+    return links.assign(bytes_per_step=record.link_bytes / len(record.steps), utilisation=used_s / record.total_s)

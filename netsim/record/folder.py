@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from netsim.record.result import Result
 
-TABLES = ("runs", "steps", "links", "spans")
+TABLES = ("runs", "steps", "links", "spans", "curves")
 _POINTS = "points"
 _TEMPORARY = ".writing"
 

@@ -1,4 +1,4 @@
-"""What a simulation gives: four tidy tables with units in their column names, and where they come from."""
+"""What a simulation gives: five tidy tables with units in their column names, and where they come from."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ RUN_COLUMNS = (
 )  # fmt: skip
 """Columns of `runs`, one row a simulated point; the parts of a step add up to `step_time_s`."""
 
+TRAIN_COLUMNS = (
+    "optimizer", "status", "target", "time_to_target_s", "steps_to_target", "epochs_to_target", "best", "total_s",
+)  # fmt: skip
+"""Columns that `runs` has besides where a point trains; `best` is the least relative gradient norm that was reached.
+
+`status` is `target`, `until` or `max_epochs` (limits that ended it before the target), or `diverged`. What belongs to a
+step of replayed gradients alone is empty in such rows."""
+
 PARTS = ("compute_s", "encode_s", "exposed_comm_s", "decode_s", "optimizer_s")
 """Columns that account for a step completely: they add up to `step_time_s`."""
 
@@ -30,6 +38,7 @@ class Result:
         steps: one row a step.
         links: one row a link: its bytes and utilisation.
         spans: who did what from when to when, in the first step.
+        curves: where the point trains, one row a recorded point of the curve; else empty.
         provenance: scenario hash, seed, versions, trace id, device.
     """
 
@@ -37,4 +46,5 @@ class Result:
     steps: pd.DataFrame
     links: pd.DataFrame
     spans: pd.DataFrame
+    curves: pd.DataFrame
     provenance: dict[str, Any]

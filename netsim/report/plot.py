@@ -14,15 +14,18 @@ from netsim.report.heatmap import heatmap
 from netsim.report.points import expanded
 from netsim.report.speedup import speedup
 from netsim.report.timeline import timeline
+from netsim.report.training import curves, time_to_target, trains
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.figure import Figure
 
-KINDS = ("speedup", "breakdown", "heatmap", "timeline", "error")
+KINDS = ("speedup", "breakdown", "heatmap", "timeline", "error", "curves", "time_to_target")
 STANDARD = ("speedup", "breakdown", "heatmap")
 """What every run draws."""
+TRAINING = ("curves", "time_to_target")
+"""What every run that trains draws, and what is drawn of such runs alone."""
 
 
 def draw(folder: Path, kind: str, x: str = "", rows: Sequence[int] = (), step: int = 0) -> Figure:
@@ -36,6 +39,16 @@ def draw(folder: Path, kind: str, x: str = "", rows: Sequence[int] = (), step: i
     runs = expanded(read(folder, "runs"))
     if runs.empty:
         raise InputError("no point was simulated", "run the scenario first", file=str(folder))
+    trained = trains(runs)
+    runs = runs[trained] if kind in TRAINING else runs[~trained]
+    if runs.empty:
+        problem = f"no point of this result is for plot {kind!r}"
+        others = set(KINDS) - set(TRAINING) if kind in TRAINING else TRAINING
+        raise InputError(problem, f"choose one of {', '.join(sorted(others))}", path="--kind")
+    if kind == "curves":
+        return curves(read(folder, "curves"), runs)
+    if kind == "time_to_target":
+        return time_to_target(runs)
     if kind == "timeline":
         return timeline(read(folder, "spans"), runs, rows, step)
     if kind == "speedup":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito (2008) without yellow and black, then Tol's muted ones and a brown: told apart with any colour vision.
-_COLOURS = (
+COLOURS = (
     "#0072B2",
     "#D55E00",
     "#009E73",
@@ -26,7 +26,7 @@ _COLOURS = (
     "#332288",
     "#8C564B",
 )
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 GREY = "#444444"
 PARTS = {
     "compute_s": ("compute", "#B8B8B8"),
@@ -57,7 +57,7 @@ def looks(runs: pd.DataFrame) -> dict[str, Look]:
     names = [str(name) for name in dict.fromkeys(runs["scheme"]) if name != UNCOMPRESSED]
     found = {
         name: Look(colour, marker, 1 - rank / len(names))
-        for rank, (name, colour, marker) in enumerate(zip(names, cycle(_COLOURS), cycle(_MARKERS), strict=False))
+        for rank, (name, colour, marker) in enumerate(zip(names, cycle(COLOURS), cycle(MARKERS), strict=False))
     }
     return {UNCOMPRESSED: Look(GREY, "*", 0.0)} | found
 

@@ -90,6 +90,12 @@ _Dumper.add_representer(str, _Dumper.represent_text)
 
 def _dump(scenario: Scenario, file: Callable[[str], str]) -> dict[str, Any]:
     network = _member(scenario.network, file)
+    job = _member(scenario.job, file)
+    train = {}
+    if scenario.train is not None:
+        # Training uses no other key of a job, and a key without effect is an error.
+        job = {"straggler": job["straggler"]}
+        train = {"train": _member(scenario.train, file)}
     return {
         "about": scenario.about,
         "seed": scenario.seed,
@@ -98,9 +104,9 @@ def _dump(scenario: Scenario, file: Callable[[str], str]) -> dict[str, Any]:
         "workload": _member(scenario.workload, file),
         "schemes": [_member(scenario.scheme, file)],
         "sync": _member(scenario.sync, file),
-        "job": _member(scenario.job, file),
+        "job": job,
         "cost": _member(scenario.cost, file),
-    }
+    } | train
 
 
 def _member(one: Any, file: Callable[[str], str]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from netsim.compress import base as compress
 from netsim.errors import InputError
 from netsim.network import base as network
 from netsim.network import transport
+from netsim.optim import base as optim
 from netsim.registry import FileField, Registry
 from netsim.scenario.files import resolve
 from netsim.sync import base as sync
@@ -34,6 +35,7 @@ REGISTRIES: dict[type, Registry[Any]] = {
     topology.TopologyKind: topology.topologies,
     workload.Workload: workload.workloads,
     cost.CostModel: cost.costs,
+    optim.Optimizer: optim.optimizers,
 }
 """The base class of every kind of plug-in and its registry."""
 

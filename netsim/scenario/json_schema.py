@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from netsim.scenario.dump import written
 from netsim.scenario.fields import REGISTRIES, fields_of, marker
 from netsim.scenario.points import DEFAULT_COST, DEFAULT_NETWORK, DEFAULT_SYNC, DEFAULT_TRANSPORT, General
-from netsim.scenario.schema import Job
+from netsim.scenario.schema import Job, Train
 from netsim.units import Quantity
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def json_schema() -> dict[str, Any]:
         },
         "job": _dataclass(Job),
         "cost": _reference("cost model") | {"description": f"what coding costs; {DEFAULT_COST} unless given"},
+        "train": _dataclass(Train),
         "sweep": _SWEEP
         | {
             "properties": {"grid": _SWEEP, "zip": _SWEEP},

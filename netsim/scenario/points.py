@@ -10,6 +10,7 @@ from annotated_types import Ge
 # Importing the packages registers their members.
 import netsim.compress
 import netsim.network
+import netsim.optim
 import netsim.sync
 import netsim.topology
 import netsim.workload  # noqa: F401
@@ -20,8 +21,8 @@ from netsim.network.transport import transports
 from netsim.scenario.checks import Checks
 from netsim.scenario.fields import fields_of
 from netsim.scenario.grid import SECTIONS, Point
-from netsim.scenario.rules import impossible
-from netsim.scenario.schema import Job, Scenario
+from netsim.scenario.rules import impossible, untrainable
+from netsim.scenario.schema import Job, Scenario, Train
 from netsim.scenario.tree import Node, from_python, node_of_kind
 from netsim.sync.base import syncs
 from netsim.topology.base import topologies
@@ -85,6 +86,8 @@ class PointReader:
             "network": network,
             "transport": transport,
         }
+        train = entries.get("train")
+        sections |= {"train": builder.section(Train, train, "train")} if train is not None else {}
         sound = self.checks.files(sections, root)
         pairs = self._pairs(root, sound)
         if general is None or any(one is None for one in sections.values()):
@@ -102,6 +105,10 @@ class PointReader:
             )
             for scheme, sync in pairs
         ]
+        for problem in [found for one in scenarios for found in untrainable(one)]:
+            builder.note(
+                (root.get(problem.path.split(".")[0]) or root).error(problem.path, problem.problem, problem.remedy)
+            )
         self.checks.idle(root, scenarios)
         return scenarios
 
@@ -195,4 +202,5 @@ def _owner(key: str) -> str:
     )
     owners = [name for name, one in sections if any(key in fields_of(one.get(kind)).names for kind in one)]
     owners += ["job"] if key in fields_of(Job).names else []
+    owners += ["train"] if key in fields_of(Train).names else []
     return f"write it under `{owners[0]}:`; " if owners else ""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from netsim.errors import InputError
+from netsim.optim.base import Asynchronous, Synchronous
+from netsim.scenario.schema import Job
 from netsim.sync.base import syncs
+from netsim.workload.live import Live
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from netsim.compress.base import Scheme
+    from netsim.optim.base import Optimizer
     from netsim.scenario.schema import Scenario
     from netsim.sync.base import Sync
 
@@ -76,6 +80,16 @@ RULES = (
         "remove it, or add a parameter_server with dedicated servers to `sync`",
         allowed=("null",),
     ),
+    *(
+        Rule(
+            f"job.{key.name}",
+            lambda one: one.train is not None,
+            "has no effect on training in simulated time, which exchanges what its optimizer says",
+            "remove it; `job.straggler` is what training uses",
+        )
+        for key in fields(Job)
+        if key.name != "straggler"
+    ),
     Rule(
         "cost",
         lambda one: one.scheme.kind == "none" and "owner" not in one.sync.carries,
@@ -93,6 +107,46 @@ def carries(sync: Sync, op: str) -> bool:
     if op in {"owner", "shard"}:
         return "owner" in sync.carries
     return op in sync.carries or (bool(sync.fallback) and op in syncs.get(sync.fallback).carries)
+
+
+def untrainable(scenario: Scenario) -> Iterator[InputError]:
+    """Yield why a scenario cannot train, or why it must: a live workload is there for `train`, and `train` for it."""
+    live, train = isinstance(scenario.workload, Live), scenario.train
+    if train is None:
+        if live:
+            yield InputError(
+                f"workload {scenario.workload.kind!r} is live: it holds no recorded gradients",
+                "add `train: {optimizer: central_vr_sync}`, or replay a trace with `kind: recorded`",
+                "workload",
+            )
+        return
+    if not live:
+        problem = f"workload {scenario.workload.kind!r} is a recording, which cannot be trained"
+        yield InputError(problem, "use a live workload such as `kind: ridge`, or remove `train:`", "workload")
+    if scenario.scheme.kind != "none":
+        problem = f"scheme {scenario.scheme.kind!r} has no effect on training, which exchanges what its optimizer says"
+        yield InputError(problem, "remove `schemes:`", "schemes")
+    yield from _misplaced(train.optimizer, scenario)
+
+
+def _misplaced(optimizer: Optimizer, scenario: Scenario) -> Iterator[InputError]:
+    """Yield why an optimizer cannot run on a cluster."""
+    sync = scenario.sync
+    try:
+        optimizer.check(scenario.topology.num_workers)
+    except InputError as error:
+        yield InputError(error.problem, error.remedy, "train.optimizer")
+    if isinstance(optimizer, Asynchronous) and not sync.dedicated_servers:
+        yield InputError(
+            f"optimizer {optimizer.kind!r} is asynchronous, and sync {sync.kind!r} has no server of its own",
+            "use `sync: {kind: parameter_server, servers: 1}` with dedicated placement",
+            "train.optimizer",
+        )
+    if isinstance(optimizer, Synchronous):
+        for op in sorted(optimizer.ops):
+            if not carries(sync, op):
+                problem = f"optimizer {optimizer.kind!r} sends codes that sync {sync.kind!r} cannot carry"
+                yield InputError(problem, "use `sync: all_to_all` or a parameter_server", "train.optimizer")
 
 
 def impossible(scheme: Scheme, sync: Sync) -> InputError | None:

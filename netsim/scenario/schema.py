@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 
-from netsim.units import Bytes
+from netsim.optim.base import Optimizer
+from netsim.units import Bytes, Seconds
 
 if TYPE_CHECKING:
     from netsim.compress.base import Scheme
@@ -50,6 +51,25 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Train:
+    """Training in simulated time: which optimizer solves the live workload, and when it is over.
+
+    `target` is the norm of the exact gradient over that at the start. `until` (simulated) and `max_epochs` (gradient
+    evaluations over all samples) end what does not reach it. `gradient_time` is what a worker takes for the gradient of
+    one sample; the slowest worker takes `speed_spread` times as long as the fastest, the others lie between. `every`
+    is the epochs between two points of the curve.
+    """
+
+    optimizer: Optimizer
+    target: Annotated[float, Gt(0)] = 1e-5
+    until: Seconds = 3600.0
+    max_epochs: Annotated[float, Gt(0)] = 100.0
+    gradient_time: Seconds = 1e-6
+    speed_spread: Annotated[float, Ge(1)] = 1.0
+    every: Annotated[float, Gt(0)] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scenario:
     """One point: one scheme over one architecture on one cluster.
 
@@ -67,4 +87,5 @@ class Scenario:
     sync: Sync
     job: Job = field(default_factory=Job)
     cost: CostModel
+    train: Train | None = None
     swept: tuple[tuple[str, str], ...] = ()

@@ -18,7 +18,8 @@ from netsim.compress.base import schemes
 from netsim.engine.simulate import simulate
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
-from netsim.scenario.schema import Job, Scenario, Straggler
+from netsim.optim import optimizers
+from netsim.scenario.schema import Job, Scenario, Straggler, Train
 from netsim.sync.base import syncs
 from netsim.topology.base import topologies
 from netsim.workload.base import workloads
@@ -52,6 +53,7 @@ KINDS: dict[str, tuple[Any, dict[str, str]]] = {
 def rows(result: Any) -> dict[str, Any]:
     """Return what a user reads off a run, without the words that merely repeat the scenario."""
     said = {"scenario", "point", "swept", "scheme", "sync", "topology", "network", "transport", "workload", "seed"}
+    said |= {"optimizer", "target"}
     return {key: value for key, value in result.runs.iloc[0].items() if key not in said}
 
 
@@ -74,6 +76,10 @@ def beside(small_trace: Path) -> None:
         nodes = [{"id": i, "kind": "worker"} for i in range(3)] + [{"id": 3, "kind": "switch"}]
         links = [{"source": i, "target": 3, "bandwidth": bandwidth} for i in range(3)]
         (folder / f"{name}.json").write_text(json.dumps({"nodes": nodes, "edges": links, "directed": False}))
+    samples = np.random.default_rng(0).normal(size=(40, 3)).round(3)
+    for name, power in (("samples", 1), ("others", 3)):
+        lines = [f"{int(index % 3 > 0)}," + ",".join(map(str, row**power)) for index, row in enumerate(samples)]
+        (folder / f"{name}.csv").write_text("\n".join(lines))
     table = json.loads(next(SHIPPED.glob("*.json")).read_text())
     table["schemes"]["topk"]["encode"]["floor_s"] = 0.5
     (folder / "slow_costs.json").write_text(json.dumps(table))
@@ -140,12 +146,14 @@ def test_every_field_has_a_case() -> None:
         "scheme": schemes,
         "sync": syncs,
         "cost": costs,
+        "optimizer": optimizers,
     }
+    wanted |= {f"train.{one.name}" for one in dataclasses.fields(Train)} - {"train.optimizer"}
     for section, registry in registries.items():
         for name in registry:
             fields = dataclasses.fields(registry.get(name))
             wanted |= {f"{section}.{name}.{one.name}" for one in fields if one.init}
-    sections = {one.name for one in dataclasses.fields(Scenario)} - set(registries) - {"job"}
+    sections = {one.name for one in dataclasses.fields(Scenario)} - set(registries) - {"job", "train"}
     wanted |= sections - {"name", "about", "swept"}
     assert wanted == set(CASES)
 

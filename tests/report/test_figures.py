@@ -13,7 +13,7 @@ from netsim.report import scales, style
 from netsim.report.breakdown import breakdown
 from netsim.report.error import error
 from netsim.report.heatmap import heatmap
-from netsim.report.plot import KINDS, STANDARD, draw, save
+from netsim.report.plot import KINDS, STANDARD, TRAINING, draw, save
 from netsim.report.speedup import speedup
 from netsim.report.timeline import timeline
 from tests.report.synthetic import GBIT, runs, spans
@@ -206,10 +206,14 @@ def test_figures_come_from_the_folder_alone(tmp_path):
     table = runs(FEW, gbits=(1, 10))
     table.to_parquet(tmp_path / "runs.parquet")
     spans(table[table["bandwidth_bytes_per_s"] == GBIT]).to_parquet(tmp_path / "spans.parquet")
-    for kind in KINDS:
+    replayed = [kind for kind in KINDS if kind not in TRAINING]
+    for kind in replayed:
         save(draw(tmp_path, kind), tmp_path / "plots" / f"{kind}.png")
     assert set(STANDARD) < set(KINDS)
-    assert {file.stem for file in (tmp_path / "plots").glob("*.png")} == set(KINDS)
+    assert {file.stem for file in (tmp_path / "plots").glob("*.png")} == set(replayed)
+    for kind in TRAINING:
+        with pytest.raises(InputError, match="no point of this result"):
+            draw(tmp_path, kind)
 
 
 def test_wrong_folders_kinds_and_formats_are_user_errors(tmp_path):

@@ -69,7 +69,7 @@ class Log:
         rows = pd.DataFrame({"step": [0, 1], "step_time_s": [value, value * 1e-9 / 7]})
         none = None if scenario.topology.num_workers == 1 else "text"
         runs = pd.DataFrame({"scenario": [scenario.name], "step_time_s": [value], "bottleneck": [none], "steps": [2]})
-        return Result(runs, rows, rows, rows, {"trace": "fake", "seed": scenario.seed})
+        return Result(runs, rows, rows, rows, rows, {"trace": "fake", "seed": scenario.seed})
 
     def _write(self, what: str, scenario: Scenario) -> None:
         self.folder.mkdir(exist_ok=True)

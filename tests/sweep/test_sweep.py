@@ -46,7 +46,8 @@ def test_points_come_in_order_and_each_measurement_is_made_once(trace, log):
 def test_the_folder_holds_what_was_promised(trace, log, tmp_path):
     runs = sweep(points(trace), out=tmp_path / "out", engine=log.engine)
     out = tmp_path / "out"
-    names = {"runs.parquet", "runs.csv", "steps.parquet", "links.parquet", "spans.parquet", "scenario.yaml"}
+    names = {"runs.parquet", "runs.csv", "steps.parquet", "links.parquet", "spans.parquet", "curves.parquet"}
+    names |= {"scenario.yaml"}
     assert {one.name for one in out.iterdir()} == names | {"provenance.json", "points"}
     pd.testing.assert_frame_equal(pd.read_parquet(out / "runs.parquet"), runs)
     with (out / "runs.csv").open() as stream:

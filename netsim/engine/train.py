@@ -1,0 +1,303 @@
+"""Training in simulated time: the arithmetic is real, and the cluster decides when every message arrives.
+
+Synchronous optimizers run as one process, round after round, all workers' arithmetic in one batch; a round ends when
+the last worker has its result. Asynchronous ones run as a process a worker, so that the order of events decides what
+each of them reads. What a worker computes depends on nothing but what it pulled, so it is computed when the first of
+those under way is needed, for all of them in one batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import simpy
+
+from netsim.engine.job import slowness
+from netsim.engine.progress import Progress
+from netsim.errors import Deadlock
+from netsim.network.timer import Timer
+from netsim.optim.base import FLOAT_BYTES, Asynchronous, Exchange, Synchronous, Task
+from netsim.sync.base import Payload, carrier
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from numpy.typing import NDArray
+
+    from netsim.network.base import Round
+    from netsim.scenario.schema import Scenario, Train
+    from netsim.topology.graph import Topology
+    from netsim.workload.live import Problem
+
+
+@dataclass(frozen=True)
+class TrainRecord:
+    """What a training leaves behind.
+
+    Attributes:
+        curve: one mapping a recorded point: epoch, simulated seconds, loss, gradient norm and more.
+        updates: the event log: one mapping an update of the model, with who made it, when, and how stale it was.
+        status: `target`, `until`, `max_epochs` or `diverged`.
+        topology: where it ran.
+        link_bytes: [L] bytes each link has carried.
+        sent_bytes: [W] bytes each worker has sent.
+        total_s: simulated seconds.
+    """
+
+    curve: list[dict[str, Any]]
+    updates: list[dict[str, Any]]
+    status: str
+    topology: Topology
+    link_bytes: NDArray[np.float64]
+    sent_bytes: NDArray[np.float64]
+    total_s: float
+
+
+class Training:
+    """A training under way: what both kinds of jobs share."""
+
+    def __init__(self, scenario: Scenario, train: Train, problem: Problem) -> None:
+        self.scenario, self.train, self.problem = scenario, train, problem
+        self.env = simpy.Environment(initial_time=0.0)
+        servers = scenario.sync.dedicated_servers
+        self.topology = scenario.topology.build(servers)
+        self.network = scenario.network.build(self.env, self.topology, scenario.transport)
+        self.workers, self.servers = self.topology.workers, self.topology.servers[:servers]
+        self.count = len(self.workers)
+        self.sent_bytes = np.zeros(self.count)
+        self.updates: list[dict[str, Any]] = []
+        self.progress = Progress(train, problem)
+        self.stopped = self.env.event()
+        place = np.arange(self.count) / max(self.count - 1, 1)
+        self._seconds = train.gradient_time * train.speed_spread**place
+
+    def compute_s(self, evaluations: float, turn: int) -> NDArray[np.float64]:
+        """Return [W] the seconds in which each worker evaluates some gradients on its turn."""
+        draw = np.random.default_rng((self.scenario.seed, turn))
+        return evaluations * self._seconds * slowness(self.scenario.job.straggler, self.count, draw)
+
+    def record(self, x: NDArray[np.float64], step: int) -> bool:
+        """Note a point of the curve where one is due; return whether the training is over."""
+        over = self.progress.note(x, step, float(self.env.now), float(self.sent_bytes.mean()))
+        if over and not self.stopped.triggered:
+            self.stopped.succeed()
+        return over
+
+    def run(self) -> TrainRecord:
+        """Run until the target, a limit or divergence."""
+        self.env.process(self._deadline())
+        self.start()
+        self.env.run(until=self.stopped)
+        progress = self.progress
+        if not progress.status:
+            raise Deadlock("the training is stuck: no worker can go on")
+        return TrainRecord(
+            progress.curve,
+            self.updates,
+            progress.status,
+            self.topology,
+            self.network.links.nbytes,
+            self.sent_bytes,
+            float(self.env.now),
+        )
+
+    def start(self) -> None:
+        """Begin the processes."""
+        raise NotImplementedError
+
+    def _deadline(self) -> Generator[simpy.Event, Any, None]:
+        yield self.env.timeout(self.train.until)
+        if not self.stopped.triggered:
+            self.progress.stop("until")
+            self.stopped.succeed()
+
+    def transfer(self, rounds: Iterable[Round], nodes: NDArray[np.int64]) -> simpy.Event:
+        """Begin a plan that all its nodes join now; return the event of the last one's finish."""
+        kept = [one for one in rounds if len(one.src)]
+        finished = self.env.event()
+        if not kept:
+            return finished.succeed()
+        left = {int(node) for node in nodes}
+
+        def done(some: NDArray[np.int64]) -> None:
+            left.difference_update(some.tolist())
+            if not left:
+                finished.succeed()
+
+        self.network.begin(kept, nodes, done, collective=False).join(nodes)
+        return finished
+
+
+class SyncJob(Training):
+    """Rounds of all workers."""
+
+    def __init__(self, scenario: Scenario, train: Train, problem: Problem, optimizer: Synchronous) -> None:
+        super().__init__(scenario, train, problem)
+        self.optimizer = optimizer
+
+    def start(self) -> None:
+        """Begin the one process."""
+        self.env.process(self._rounds())
+
+    def _rounds(self) -> Generator[simpy.Event, Any, None]:
+        state, turn, sent = self.optimizer.init(self.problem, self.scenario.seed), 0, 0
+        over = self.record(self.optimizer.model(state), 0)
+        while not over:
+            begin_s, running = float(self.env.now), self.optimizer.turn(self.problem, state)
+            while True:
+                try:
+                    exchange = next(running)
+                except StopIteration as end:
+                    state = end.value
+                    break
+                self.progress.evaluations += exchange.evaluations * self.count
+                yield self._exchange(exchange, sent)
+                sent += 1
+            turn += 1
+            row = {"step": turn, "worker": -1, "begin_s": begin_s, "end_s": float(self.env.now), "staleness": 0}
+            self.updates.append(row)
+            over = self.record(self.optimizer.model(state), turn)
+
+    def _exchange(self, exchange: Exchange, number: int) -> simpy.Event:
+        """Begin an exchange that workers join when they have computed; return the event of the last one's finish."""
+        sync = carrier(self.scenario.sync, exchange.op)
+        elements = int(exchange.result.size)
+        add_s = self.scenario.cost.aggregate()(elements)
+        payload = Payload(
+            exchange.op,
+            np.full(self.count, exchange.up_bytes),
+            exchange.down_bytes,
+            np.array([elements]),
+            decode_s=add_s,
+        )
+        rounds = [one for one in sync.rounds(payload, self.workers, self.servers) if len(one.src)]
+        self._account(rounds)
+        due_s = float(self.env.now) + self.compute_s(exchange.evaluations, number)
+        if not rounds:
+            return self.env.timeout(float(due_s.max()) - float(self.env.now))
+        return self._joined(rounds, due_s)
+
+    def _joined(self, rounds: list[Round], due_s: NDArray[np.float64]) -> simpy.Event:
+        finished, left = self.env.event(), np.ones(self.count, dtype=bool)
+        row = {int(node): place for place, node in enumerate(self.workers)}
+
+        def done(nodes: NDArray[np.int64]) -> None:
+            left[[row[node] for node in nodes.tolist() if node in row]] = False
+            if not left.any() and not finished.triggered:
+                finished.succeed()
+
+        execution = self.network.begin(rounds, np.concatenate([self.workers, self.servers]), done)
+        if len(self.servers):
+            execution.join(self.servers)
+        waiting = np.sort(np.unique(due_s)).tolist()
+
+        def join() -> None:
+            now_s = waiting.pop(0)
+            execution.join(self.workers[due_s == now_s])
+            timer.set(waiting[0] if waiting else np.inf)
+
+        timer = Timer(self.env, join)
+        timer.set(waiting[0])
+        return finished
+
+    def _account(self, rounds: list[Round]) -> None:
+        row = np.full(len(self.topology.names), -1)
+        row[self.workers] = np.arange(self.count)
+        for one in rounds:
+            mine = row[one.src]
+            self.sent_bytes += np.bincount(mine[mine >= 0], one.nbytes[mine >= 0], self.count)
+
+
+class AsyncJob(Training):
+    """A process a worker, and a server that answers in the order of arrival."""
+
+    def __init__(self, scenario: Scenario, train: Train, problem: Problem, optimizer: Asynchronous) -> None:
+        super().__init__(scenario, train, problem)
+        self.optimizer = optimizer
+        self.server = optimizer.serve(problem)
+        self.version = 0
+        self._rows = dict(optimizer.begin(problem))
+        self._turns = np.zeros(self.count, dtype=np.int64)
+        self._pulled: dict[int, NDArray[np.float64]] = {}
+        self._pushes: dict[int, NDArray[np.float64]] = {}
+        self._applied = self.env.event()
+
+    def start(self) -> None:
+        """Begin a process for every worker."""
+        if not self.record(self.optimizer.model(self.server), 0):
+            for worker in range(self.count):
+                self.env.process(self._work(worker))
+
+    def _work(self, worker: int) -> Generator[simpy.Event, Any, None]:
+        for turn in count():
+            begin_s, version = float(self.env.now), self.version
+            evaluations = self.optimizer.evaluations(self.problem, self.server)
+            push_floats, pull_floats = self.optimizer.floats(self.problem, self.server)
+            self._pulled[worker] = self.optimizer.pull(self.server)
+            # A pull is what the server holds when it answers, before its way here. All know the first one.
+            if turn:
+                yield self._travel(worker, 1, pull_floats)
+            yield self.env.timeout(float(self.compute_s(evaluations, turn)[worker]))
+            sent_s = float(self.env.now)
+            yield self._travel(worker, 0, push_floats)
+            self.progress.evaluations += evaluations
+            self.server = self.optimizer.apply(self.problem, self.server, worker, self._result(worker))
+            self.version += 1
+            self.updates.append(
+                {
+                    "step": self.version,
+                    "worker": worker,
+                    "begin_s": begin_s,
+                    "sent_s": sent_s,
+                    "end_s": float(self.env.now),
+                    "staleness": self.version - 1 - version,
+                }
+            )
+            self._applied.succeed()
+            self._applied = self.env.event()
+            if self.record(self.optimizer.model(self.server), self.version):
+                return
+            while self.optimizer.waits(self.server, worker):
+                yield self._applied
+
+    def _travel(self, worker: int, way: int, floats: int) -> simpy.Event:
+        """Send a push (way 0) or a pull (way 1); return the event of its arrival."""
+        nbytes = float(FLOAT_BYTES * floats)
+        add_s = self.scenario.cost.aggregate()(floats)
+        payload = Payload("sum", np.array([nbytes]), nbytes, np.array([floats]), decode_s=add_s)
+        one = self.scenario.sync.rounds(payload, self.workers[worker : worker + 1], self.servers)[way]
+        if not way:
+            self.sent_bytes[worker] += float(one.nbytes.sum())
+        return self.transfer([one], np.concatenate([self.workers[worker : worker + 1], self.servers]))
+
+    def _result(self, worker: int) -> NDArray[np.float64]:
+        """Return what a worker pushes; computes everybody's that has pulled meanwhile."""
+        if worker not in self._pushes:
+            some = np.array(sorted(self._pulled))
+            pulled = np.stack([self._pulled[one] for one in some.tolist()])
+            rows = {key: kept[some] for key, kept in self._rows.items()}
+            task = Task(some, self._turns[some], pulled, rows, self.scenario.seed)
+            pushes, kept_rows = self.optimizer.compute(self.problem, task)
+            for key, kept in kept_rows.items():
+                self._rows[key][some] = kept
+            self._pushes.update(zip(some.tolist(), pushes, strict=True))
+            self._turns[some] += 1
+            self._pulled.clear()
+        return self._pushes.pop(worker)
+
+
+def run_training(scenario: Scenario, train: Train, problem: Problem) -> TrainRecord:
+    """Train to the target, a limit or divergence, whichever comes first.
+
+    Raises:
+        Deadlock: nothing more can happen although workers still wait.
+    """
+    # Numbers that overflow are what divergence looks like; it is found and reported.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(train.optimizer, Synchronous):
+            return SyncJob(scenario, train, problem, train.optimizer).run()
+        assert isinstance(train.optimizer, Asynchronous)
+        return AsyncJob(scenario, train, problem, train.optimizer).run()

@@ -1,0 +1,204 @@
+"""Training in simulated time: shapes of the CentralVR paper, exact asynchrony, divergence, files and tables."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from netsim.cli import main
+from netsim.engine.simulate import simulate
+from netsim.errors import ScenarioErrors
+from netsim.scenario.dump import dump_yaml
+from netsim.scenario.load import parse_text
+
+TEXT = """
+topology: {{kind: star, workers: {workers}, bandwidth: 1 Gbit/s, latency: 100 us}}
+network: {{kind: {network}, transport: ideal}}
+workload: {{kind: {problem}, samples: 400, features: 6, conditioning: 3}}
+sync: {{kind: parameter_server, sharding: even}}
+cost: {{kind: {cost}}}
+train: {{optimizer: {optimizer}, target: {target}, max_epochs: {epochs}, gradient_time: 10 us, speed_spread: {spread}}}
+"""
+
+
+def scenario(optimizer: str, **changes):
+    given = {
+        "workers": 4,
+        "network": "flow",
+        "problem": "ridge",
+        "cost": "documented",
+        "target": 1e-4,
+        "epochs": 80,
+        "spread": 1,
+    }
+    (one,) = parse_text(TEXT.format(optimizer=optimizer, **(given | changes)))
+    return one
+
+
+def run(optimizer: str, **changes):
+    result = simulate(scenario(optimizer, **changes))
+    return result, result.runs.iloc[0]
+
+
+SYNC, ASYNC = "{kind: central_vr_sync, lr: 0.03}", "{kind: central_vr_async, lr: 0.03}"
+
+
+@pytest.mark.parametrize("problem", ["ridge", "logistic"])
+def test_time_to_target_stays_flat_where_data_grows_with_the_workers(problem: str) -> None:
+    for optimizer in (SYNC, ASYNC):
+        few, many = (run(optimizer, workers=workers, problem=problem, target=1e-3)[1] for workers in (4, 24))
+        assert few["status"] == many["status"] == "target"
+        assert many["time_to_target_s"] <= 1.25 * few["time_to_target_s"]
+
+
+def test_unequal_nodes_hurt_sync_and_not_async_as_much() -> None:
+    sync, slow_sync = (run(SYNC, spread=spread)[1]["time_to_target_s"] for spread in (1, 5))
+    asynchronous, slow_async = (run(ASYNC, spread=spread)[1]["time_to_target_s"] for spread in (1, 5))
+    assert slow_sync / sync == pytest.approx(5, rel=0.05)
+    assert slow_async / asynchronous < 0.9 * slow_sync / sync
+
+
+def test_central_vr_needs_about_half_the_evaluations_of_svrg_and_saga() -> None:
+    needed = {
+        kind: run(f"{{kind: {kind}, lr: 0.3}}", workers=1, target=1e-5, epochs=200)[1]["epochs_to_target"]
+        for kind in ("central_vr", "svrg", "saga")
+    }
+    assert needed["central_vr"] < 0.7 * needed["saga"]
+    assert needed["central_vr"] < 0.7 * needed["svrg"]
+
+
+def test_sgd_with_elastic_averaging_hits_a_floor() -> None:
+    _, row = run("{kind: easgd, lr: 0.1, steps: 100}", epochs=40)
+    assert row["status"] == "max_epochs"
+    assert row["best"] > 1e-3
+    assert np.isnan(row["time_to_target_s"])
+
+
+def test_a_synchronous_round_takes_what_its_parts_take() -> None:
+    """A round: the slowest epoch, then push and pull of 2 d floats by all workers through the server's link."""
+    result, _ = run(SYNC, network="analytic", cost="free", spread=2, epochs=3, target=1e-9)
+    rounds = result.steps["end_s"] - result.steps["begin_s"]
+    link_s = (2 * 6 * 4) / 125e6  # of one message; the slowest worker pushes alone
+    assert rounds.to_numpy() == pytest.approx(400 * 20e-6 + 2 * 100e-6 + link_s + 4 * link_s, rel=1e-6)
+
+
+def test_one_asynchronous_worker_is_the_synchronous_one_in_time_and_value() -> None:
+    (one, _), (other, _) = (run(which, workers=1, network="flow", epochs=8) for which in (SYNC, ASYNC))
+    assert one.curves["loss"].to_numpy() == pytest.approx(other.curves["loss"].to_numpy(), rel=1e-12)
+    # The asynchronous server's state is seen on arrival; a synchronous round ends once its result is back.
+    assert (other.curves["time_s"] <= one.curves["time_s"] + 1e-12).all()
+
+
+def test_staleness_is_what_the_event_log_says() -> None:
+    """Between a worker's pull, answered the instant its last push arrived, and its next push: the others' pushes."""
+    result, _ = run(ASYNC, spread=4, epochs=10, target=1e-9)
+    log = result.steps
+    seen: dict[int, int] = {}
+    for row in log.itertuples():
+        assert row.staleness == row.step - 1 - seen.get(row.worker, 0)
+        seen[row.worker] = row.step
+    assert (log["end_s"].diff().dropna() >= 0).all()
+    assert log["staleness"].max() > 3
+
+
+def test_bounded_staleness_bounds_how_far_workers_are_apart() -> None:
+    far, near = (
+        run(f"{{kind: asgd, lr: 0.5, batch: 40{bound}}}", spread=5, epochs=6, target=1e-9)[0].steps
+        for bound in ("", ", bound: 1")
+    )
+
+    def apart(log) -> int:
+        clocks = np.zeros(4, dtype=int)
+        most = 0
+        for worker in log["worker"]:
+            clocks[worker] += 1
+            most = max(most, int(clocks.max() - clocks.min()))
+        return most
+
+    assert apart(near) == 2  # one step ahead may begin another
+    assert apart(far) > 2
+
+
+@pytest.mark.parametrize("optimizer", ["{kind: central_vr_sync, lr: 50}", "{kind: central_vr_async, lr: 50}"])
+def test_divergence_ends_the_point_with_a_row_that_says_so(optimizer: str) -> None:
+    result, row = run(optimizer)
+    assert row["status"] == "diverged"
+    assert np.isnan(row["time_to_target_s"])
+    assert row["best"] == 1.0
+    assert len(result.curves) < 10
+
+
+def test_the_simulated_time_limit_ends_a_training() -> None:
+    one = scenario(SYNC)
+    assert one.train is not None
+    row = simulate(replace(one, train=replace(one.train, until=0.02))).runs.iloc[0]
+    assert row["status"] == "until"
+    assert row["total_s"] == pytest.approx(0.02)
+
+
+def test_curves_are_the_same_in_another_process() -> None:
+    one = scenario(ASYNC, spread=3, epochs=5)
+    code = (
+        "import sys; from netsim.scenario.load import parse_text; from netsim.engine.simulate import simulate; "
+        "print(simulate(parse_text(sys.stdin.read())[0]).curves.drop(columns='scenario').to_csv(index=False))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=dump_yaml([one]), capture_output=True, text=True, check=True
+    )
+    here = simulate(parse_text(dump_yaml([one]))[0])
+    assert done.stdout == here.curves.drop(columns="scenario").to_csv(index=False) + "\n"
+
+
+def test_wire_bytes_are_two_vectors_an_epoch() -> None:
+    for optimizer in (SYNC, ASYNC):
+        result, _ = run(optimizer, epochs=5, target=1e-9)
+        last = result.curves.iloc[-1]
+        assert last["wire_bytes_per_worker"] == pytest.approx(last["epoch"] * 2 * 6 * 4)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("central_vr_sync, lr: 0.03", "central_vr", "runs on one worker"),
+        ("central_vr_sync, lr: 0.03", "central_vr_asink", "unknown optimizer"),
+        ("central_vr_sync, lr: 0.03", "central_vr_sync, rate: 1", "rate"),
+        ("gradient_time: 10 us", "gradient_time: 10", "needs a unit"),
+        ("train:", "schemes: [topk]\ntrain:", "has no effect on training"),
+        ("train:", "job: {steps: 4}\ntrain:", "has no effect on training"),
+        ("train:", "# train:", "is live"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(old: str, new: str, problem: str) -> None:
+    text = TEXT.format(
+        optimizer=SYNC, workers=4, network="flow", problem="ridge", cost="documented", target=1e-4, epochs=8, spread=1
+    )
+    with pytest.raises(ScenarioErrors) as caught:
+        parse_text(text.replace(old, new))
+    assert any(problem in str(one) for one in caught.value.problems), caught.value.problems
+
+
+def test_asynchronous_needs_a_server() -> None:
+    text = TEXT.format(
+        optimizer=ASYNC, workers=4, network="flow", problem="ridge", cost="documented", target=1e-4, epochs=8, spread=1
+    )
+    with pytest.raises(ScenarioErrors, match="has no server"):
+        parse_text(text.replace("sync: {kind: parameter_server, sharding: even}", "sync: ring"))
+
+
+def test_a_run_writes_curves_table_and_figures(tmp_path, capsys) -> None:
+    (tmp_path / "small.yaml").write_text(
+        TEXT.format(
+            optimizer=SYNC, workers=2, network="flow", problem="ridge", cost="free", target=0.1, epochs=9, spread=1
+        )
+    )
+    out = tmp_path / "out"
+    assert main(["run", str(tmp_path / "small.yaml"), "--out", str(out), "--jobs", "1"]) == 0
+    assert "time to" in capsys.readouterr().out
+    assert {file.name for file in (out / "plots").iterdir()} == {"curves.png", "time_to_target.png"}
+    curve = pd.read_parquet(out / "curves.parquet")
+    assert curve["relative_gradient_norm"].iloc[-1] <= 0.1 < curve["relative_gradient_norm"].iloc[0]

@@ -1,0 +1,188 @@
+"""Distributed optimizers against their single-machine forms, written out as plain loops or taken from torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from netsim.optim import (
+    ASGD,
+    DSAGA,
+    DSVRG,
+    LAMB,
+    SAGA,
+    SGD,
+    SVRG,
+    Adam,
+    CentralVR,
+    CentralVRAsync,
+    CentralVRSync,
+    Momentum,
+)
+from netsim.optim.base import Task, generator
+from netsim.optim.sgd import batch_rows, visits
+from netsim.workload import Logistic, Problem, Ridge
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LR, SEED, ROUNDS = 0.2, 3, 4
+PROBLEMS = {"ridge": Ridge(samples=30, features=5), "logistic": Logistic(samples=30, features=5, penalty=0.01)}
+
+
+@pytest.fixture(params=PROBLEMS)
+def problem(request: pytest.FixtureRequest) -> Problem:
+    return PROBLEMS[request.param].problem(1, SEED)
+
+
+def rounds(optimizer, problem: Problem, count: int = ROUNDS) -> NDArray[np.float64]:
+    state = optimizer.init(problem, SEED)
+    for _ in range(count):
+        running = optimizer.turn(problem, state)
+        try:
+            while True:
+                next(running)
+        except StopIteration as end:
+            state = end.value
+    return optimizer.model(state)
+
+
+def alone(optimizer, problem: Problem, count: int = ROUNDS) -> NDArray[np.float64]:
+    """Run an asynchronous optimizer on one worker, whose messages take no time."""
+    server, rows = optimizer.serve(problem), optimizer.begin(problem)
+    for turn in range(count):
+        task = Task(np.array([0]), np.array([turn]), optimizer.pull(server)[None], rows, SEED)
+        push, rows = optimizer.compute(problem, task)
+        server = optimizer.apply(problem, server, 0, push[0])
+    return optimizer.model(server)
+
+
+def sample_gradient(problem: Problem, i: int, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    a, b = problem.features[0, i], problem.targets[0, i]
+    slope = a @ x - b if problem.loss == "squared" else -b / (1 + np.exp(b * (a @ x)))
+    return slope * a
+
+
+def test_the_gradient_is_that_of_the_value(problem: Problem) -> None:
+    x = np.linspace(-1, 1, problem.size)
+    steps = 1e-6 * np.eye(problem.size)
+    numeric = [(problem.value(x + one)[0] - problem.value(x - one)[0]) / 2e-6 for one in steps]
+    assert problem.gradient(x) == pytest.approx(numeric, rel=1e-6, abs=1e-8)
+
+
+def central_vr(problem: Problem) -> NDArray[np.float64]:
+    n, x, mean = problem.samples, np.zeros(problem.size), np.zeros(problem.size)
+    table = np.zeros((n, problem.size))
+    for turn in range(ROUNDS):
+        fresh = np.zeros(problem.size)
+        for i in generator(SEED, 0, turn).permutation(n):
+            grad = sample_gradient(problem, i, x)
+            x = x - LR * (grad - table[i] + mean + problem.penalty * x)
+            table[i] = grad
+            fresh += grad / n
+        mean = fresh
+    return x
+
+
+def svrg(problem: Problem) -> NDArray[np.float64]:
+    n, x = problem.samples, np.zeros(problem.size)
+    for turn in range(ROUNDS):
+        snapshot = x
+        exact = np.mean([sample_gradient(problem, i, snapshot) for i in range(n)], axis=0)
+        for i in generator(SEED, 0, turn).integers(0, n, 2 * n):
+            change = sample_gradient(problem, i, x) - sample_gradient(problem, i, snapshot)
+            x = x - LR * (change + exact + problem.penalty * x)
+    return x
+
+
+def saga(problem: Problem) -> NDArray[np.float64]:
+    n, x, table = problem.samples, np.zeros(problem.size), np.zeros((problem.samples, problem.size))
+    for turn in range(ROUNDS):
+        for i in generator(SEED, 0, turn).integers(0, n, n):
+            grad = sample_gradient(problem, i, x)
+            x = x - LR * (grad - table[i] + table.mean(axis=0) + problem.penalty * x)
+            table[i] = grad
+    return x
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "reference"),
+    [(CentralVR(lr=LR), central_vr), (SVRG(lr=LR), svrg), (SAGA(lr=LR), saga), (CentralVRSync(lr=LR), central_vr)],
+    ids=lambda one: getattr(one, "kind", ""),
+)
+def test_one_worker_is_the_plain_loop(problem: Problem, optimizer, reference) -> None:
+    assert rounds(optimizer, problem) == pytest.approx(reference(problem), rel=1e-10)
+
+
+def torch_model(problem: Problem, optimizer: torch.optim.Optimizer, x: torch.Tensor, batch: int, steps: int) -> None:
+    """Take steps along the mean gradient of the joined batches of all workers, in torch."""
+    features, targets = torch.from_numpy(problem.features), torch.from_numpy(problem.targets)
+    for turn in range(steps):
+        rows = batch_rows(problem, SEED, turn, batch)
+        a = torch.cat([features[w, rows[w]] for w in range(problem.workers)])
+        b = torch.cat([targets[w, rows[w]] for w in range(problem.workers)])
+        out = a @ x
+        loss = (
+            ((out - b) ** 2).mean() / 2 if problem.loss == "squared" else torch.nn.functional.softplus(-b * out).mean()
+        )
+        optimizer.zero_grad()
+        (loss + problem.penalty / 2 * x @ x).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(
+    ("optimizer", "make"),
+    [
+        (SGD(lr=LR, batch=7), lambda x: torch.optim.SGD([x], lr=LR)),
+        (Momentum(lr=LR, batch=7), lambda x: torch.optim.SGD([x], lr=LR, momentum=0.9)),
+        (Adam(lr=LR, batch=7), lambda x: torch.optim.Adam([x], lr=LR)),
+    ],
+    ids=["sgd", "momentum", "adam"],
+)
+def test_workers_are_torch_on_the_joined_batch(kind: str, workers: int, optimizer, make) -> None:
+    problem = PROBLEMS[kind].problem(workers, SEED)
+    x = torch.zeros(problem.size, dtype=torch.float64, requires_grad=True)
+    torch_model(problem, make(x), x, 7, 12)
+    assert rounds(optimizer, problem, 12) == pytest.approx(x.detach().numpy(), rel=1e-10)
+
+
+def test_lamb_is_adams_direction_times_a_clipped_factor(problem: Problem) -> None:
+    optimizer = LAMB(lr=LR, batch=7, beta1=0.0, beta2=0.0, least=0.1, most=0.2)
+    state, x = optimizer.init(problem, SEED), np.zeros(problem.size)
+    for _ in range(5):
+        grad = np.linspace(-1, 2, problem.size) + x
+        update = grad / (np.abs(grad) + 1e-6)
+        x = x - LR * np.clip(np.linalg.norm(x) / np.linalg.norm(update), 0.1, 0.2) * update
+        state = optimizer.step(state, np.linspace(-1, 2, problem.size) + state.x)
+        assert state.x == pytest.approx(x, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "turns"),
+    [
+        (CentralVRAsync(lr=LR), CentralVRSync(lr=LR), ROUNDS),
+        (DSAGA(lr=LR), SAGA(lr=LR), ROUNDS),
+        (ASGD(lr=LR, batch=7), SGD(lr=LR, batch=7), 9),
+    ],
+    ids=["central_vr", "saga", "sgd"],
+)
+def test_asynchronous_on_one_worker_without_delay_is_synchronous(problem: Problem, one, other, turns: int) -> None:
+    assert alone(one, problem, turns) == pytest.approx(rounds(other, problem, turns), rel=1e-12)
+
+
+def test_distributed_svrg_with_a_single_step_is_the_joined_batch() -> None:
+    """After one local step each, the average moves along the exact gradient: corrections are zero at the snapshot."""
+    problem = PROBLEMS["logistic"].problem(4, SEED)
+    x = np.zeros(problem.size)
+    for _ in range(3):
+        x = x - LR * problem.gradient(x)
+    assert rounds(DSVRG(lr=LR, epochs=1 / problem.samples), problem, 3) == pytest.approx(x, rel=1e-12)
+
+
+def test_a_worker_visits_every_sample_once_an_epoch() -> None:
+    assert sorted(visits(1, 2, 3, 40).tolist()) == list(range(40))
