@@ -54,9 +54,13 @@ class AsShipped(Wrapper):
         return Message.of(message.op, *zip(message.parts, layout, strict=True))
 
     def _wide(self, field: Field) -> Field:
-        """Return the field with elements of whole words; int64 parts are indices."""
+        """Return the field with elements of whole words; int64 parts are indices, or codes of several symbols."""
         if field.dtype == torch.bool:
             return replace(field, width=SIGN_BITS[self.framework])
         if field.dtype == torch.int64:
-            return replace(field, width=INDEX_BITS[self.framework])
-        return replace(field, width=next(word for word in WORDS if word >= field.width))
+            return replace(field, width=max(INDEX_BITS[self.framework], _word(field.width)))
+        return replace(field, width=_word(field.width))
+
+
+def _word(width: int) -> int:
+    return next(word for word in WORDS if word >= width)

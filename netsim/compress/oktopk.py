@@ -11,7 +11,7 @@ from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme, sch
 from netsim.compress.lossless import join
 from netsim.compress.shards import owned
 from netsim.compress.sparse import kept, scatter
-from netsim.compress.wire import Field, stream
+from netsim.compress.wire import Field, WireError, stream
 from netsim.lazy import torch
 
 INDEX_BITS = 32
@@ -56,7 +56,7 @@ class OkTopK(Scheme):
         ends = state.ends
         if anew:
             wanted = yield Message.of("sum", (_ends(index, len(flat), peer.owners), 32))
-            ends = tuple(wanted.once(lambda: [round(end) for end in wanted.mean()[0].tolist()]))
+            ends = tuple(wanted.once(lambda: _agreed(wanted.mean()[0].tolist(), len(flat))))
         up = yield Message.of("owner", stream(index, INDEX_BITS), stream(flat[index], 32))
         total = up.decoded_mean(lambda parts: _read(parts, len(flat)))
         cut = torch.arange(len(flat), device=flat.device).tensor_split(ends)
@@ -88,6 +88,13 @@ def _ends(index: torch.Tensor, numel: int, owners: int) -> torch.Tensor:
     if not len(index):
         return (shares * numel // owners).float()
     return index[shares * len(index) // owners].float()
+
+
+def _agreed(ends: list[float], numel: int) -> list[int]:
+    """Return whole ends; raise WireError where damaged bytes put one outside the tensor, or before another."""
+    if not all(0 <= end <= numel for end in ends) or ends != sorted(ends):
+        raise WireError(f"regions do not end one after another within {numel} elements")
+    return [round(end) for end in ends]
 
 
 def _code(values: torch.Tensor, least: float) -> list[tuple[torch.Tensor, Field]]:

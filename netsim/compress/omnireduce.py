@@ -9,7 +9,8 @@ from annotated_types import Ge
 
 from netsim.compress.base import Parts, schemes
 from netsim.compress.lossless import Lossless
-from netsim.compress.wire import stream
+from netsim.compress.sparse import scatter
+from netsim.compress.wire import WireError, stream
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
@@ -45,5 +46,7 @@ class OmniReduce(Lossless):
     def read(self, parts: Parts, numel: int, *, pull: bool) -> torch.Tensor:
         """Return the blocks at their places among zeros."""
         offsets, values = parts
-        rows = values.new_zeros(-(-numel // self.block), self.block)
-        return rows.index_copy_(0, offsets, values.reshape(-1, self.block)).flatten()[:numel]
+        if len(values) != len(offsets) * self.block:
+            raise WireError(f"{len(values)} values do not fill {len(offsets)} blocks of {self.block}")
+        index = (offsets[:, None] * self.block + torch.arange(self.block, device=offsets.device)).flatten()
+        return scatter(values, index, -(-numel // self.block) * self.block)[:numel]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts
 from netsim.compress.indices import Index, decode_index, encode_index
-from netsim.compress.wire import stream
+from netsim.compress.wire import WireError, stream
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,9 @@ def largest(flat: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def scatter(values: torch.Tensor, index: torch.Tensor, numel: int) -> torch.Tensor:
-    """Return values at their places among zeros [numel]."""
+    """Return values at their places among zeros [numel]; raise WireError where a place is none, as in damaged bytes."""
+    if len(index) != len(values) or (len(index) and not 0 <= int(index.min()) <= int(index.max()) < numel):
+        raise WireError(f"{len(values)} values at {len(index)} places do not fit {numel} elements")
     return values.new_zeros(numel).index_copy_(0, index, values)
 
 

@@ -126,7 +126,10 @@ class Fluid:
     # ---- room
 
     def _make_room(self, in_flight: int, on_link: NDArray[np.int64], most_hops: int) -> None:
-        """Have slots and lists for so many more transfers."""
+        """Have slots and lists for so many more transfers, and the caps that were met when they were routed."""
+        if len(self.links.capacity) > len(self.links.nbytes):
+            self.core.link_rate[:, kernel.CAPACITY] = self.links.capacity
+            self.core.clock[kernel.NARROWEST] = self.links.capacity.min()
         self._in_flight += in_flight
         self._on_link += on_link
         shift = int(most_hops - 1).bit_length()

@@ -99,6 +99,10 @@ BIASED = ("topk", "topk_quantized", "adaptive_threshold", "block_topk", "thresho
 """Known not to converge by themselves where workers' gradients do not vanish at the optimum."""
 
 
+WITHOUT_CLAIM = {"sign_majority", "count_sketch"}
+"""Follow step rules of their own: a majority's sign has no scale, and so small a sketch recovers few elements."""
+
+
 def _example(kind: str) -> Scheme:
     member = schemes.get(kind)
     if issubclass(member, Wrapper):
@@ -130,6 +134,8 @@ def _claims() -> list[Scheme]:
     found = []
     for kind in schemes:
         member = schemes.get(kind)
+        if kind in WITHOUT_CLAIM:
+            continue
         if kind in ALONE:
             found.append(_example(kind))
         elif not issubclass(member, Wrapper):

@@ -106,7 +106,7 @@ CASES = [
         "missing kind",
         "topology: {workers: 4}\n" + WORKLOAD,
         1,
-        ("topology: topology has no 'kind'", "valid kinds: file, gpu_cluster, star"),
+        ("topology: topology has no 'kind'", "valid kinds: dragonfly, fat_tree, file, gpu_cluster, "),
     ),
     Broken(
         "unknown topology",
