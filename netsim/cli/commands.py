@@ -40,12 +40,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except Exception as error:
+        if _interrupted(error):
+            print("interrupted", file=sys.stderr)
+            return INTERRUPTED
         if arguments.debug:
             traceback.print_exc()
         said = " ".join(str(error).split())
         print(f"netsim: defect: {type(error).__name__}: {said}; run again with --debug for details", file=sys.stderr)
         return DEFECT
     return code
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Say whether an error comes of Ctrl-C: a library that is being imported may raise its own in its place."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _version() -> str:
