@@ -104,7 +104,8 @@ def test_control_c_stops_a_run_without_a_traceback(at_home, tmp_path, request):
     except subprocess.TimeoutExpired:  # a C extension that is being loaded can swallow one
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)
-    assert running.returncode == 130, err
+    # Python ends itself by SIGINT where Ctrl-C came out of an exec(), as in an import: 130 to a shell, too.
+    assert running.returncode in {130, -signal.SIGINT}, err
     assert "Traceback" not in err
     assert err.endswith("interrupted\n")
 
