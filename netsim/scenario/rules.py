@@ -129,6 +129,14 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
     yield from _misplaced(train.optimizer, scenario)
 
 
+def outlasted(scenario: Scenario) -> Iterator[InputError]:
+    """Yield that a scheme's warm-up outlasts the job, so that nothing is ever compressed."""
+    scheme, steps = scenario.scheme, scenario.job.steps
+    if scenario.train is None and scheme.chain_at(steps - 1) != scheme.chain():
+        problem = f"scheme {scheme.label!r} is still warming up when the job's {steps} steps are over"
+        yield InputError(problem, "give it fewer `steps`, or the job more: `job: {steps: ...}`", "schemes")
+
+
 def _misplaced(optimizer: Optimizer, scenario: Scenario) -> Iterator[InputError]:
     """Yield why an optimizer cannot run on a cluster."""
     sync = scenario.sync
