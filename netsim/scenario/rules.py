@@ -91,6 +91,13 @@ RULES = (
         if key.name != "straggler"
     ),
     Rule(
+        "train.slow_workers",
+        lambda one: one.train is not None and one.train.speed_spread == 1,
+        "has no effect where all workers are equally fast",
+        "add for example `speed_spread: 5` beside it, or remove it",
+        allowed=("null",),
+    ),
+    Rule(
         "cost",
         lambda one: one.scheme.kind == "none" and "owner" not in one.sync.carries,
         "has no effect: nothing is encoded, and no owner or server adds messages",
