@@ -69,7 +69,7 @@ class FlowNetwork(Network):
         self.fluid = Fluid(self.links)
         self._timer = Timer(env, self._settle)
         self._env = env
-        self._changing = False
+        self._changing, self._changed_s = False, -1.0
         self._in_lanes: list[Plan] = []
         self._in_fluid: dict[int, Plan] = {}
         self._owed: list[tuple[Plan, NDArray[np.int64]]] = []
@@ -112,7 +112,9 @@ class FlowNetwork(Network):
         moved = self.links.moved_by(links, latency_s)
         if any((plan.owner[moved] != NOBODY).any() for plan in self._in_lanes if plan.owner is not None):
             self._leave_lanes()
-        self.fluid.run(now_s + SAME_INSTANT * now_s, now_s)
+        if now_s != self._changed_s:  # changes of one instant are one change: nothing happens between them
+            self.fluid.run(now_s + SAME_INSTANT * now_s, now_s)
+        self._changed_s = now_s
         self.links.change(links, share, latency_s, now_s)
         self.fluid.change(moved, now_s)
         for number, plan in self._in_fluid.items():
