@@ -11,6 +11,7 @@ import simpy
 from netsim.engine.coding import Coding
 from netsim.engine.step import Compute, Span, Step
 from netsim.errors import Deadlock
+from netsim.sync.parameter_server import ParameterServer
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -34,6 +35,8 @@ class JobRecord:
         link_bytes: [L] bytes each link has carried.
         total_s: seconds of all steps.
         collectives: the names of the collectives that carried the messages.
+        link_steps: how many steps of all workers the bytes of the links are of; 0 stands for all in `steps`.
+        imbalance: the elements of the fullest server over those of all servers' mean.
     """
 
     steps: list[dict[str, Any]]
@@ -44,6 +47,8 @@ class JobRecord:
     link_bytes: NDArray[np.float64]
     total_s: float
     collectives: tuple[str, ...]
+    link_steps: float = 0.0
+    imbalance: float = 1.0
 
 
 def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> JobRecord:
@@ -52,6 +57,10 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
     Raises:
         Deadlock: nothing more can happen although workers still wait.
     """
+    if isinstance(scenario.sync, ParameterServer):
+        from netsim.engine.server_job import ServerJob  # which makes records too
+
+        return ServerJob(scenario, scenario.sync, measurement, timing).run()
     env = simpy.Environment(initial_time=0.0)
     topology = scenario.topology.build(scenario.sync.dedicated_servers)
     network = scenario.network.build(env, topology, scenario.transport)
@@ -66,7 +75,7 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
         for number in range(scenario.job.steps):
             exchanges = [coding.exchanges(number, bucket) for bucket in range(len(measurement.buckets))]
             names.update(one.sync.describe(one.payload.op) for stages in exchanges for one in stages)
-            compute = _compute(scenario, measurement, timing, number)
+            compute = compute_of(scenario, measurement, timing, number)
             step = Step(env, network, nodes, compute, exchanges)
             current[:] = [step]
             yield step.finished
@@ -90,7 +99,7 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
     )
 
 
-def _compute(scenario: Scenario, measurement: Measurement, timing: Timing, step: int) -> Compute:
+def compute_of(scenario: Scenario, measurement: Measurement, timing: Timing, step: int) -> Compute:
     """Return the seconds of a step's computation: all micro-batches, the last one's backward making gradients ready."""
     job, count = scenario.job, scenario.topology.num_workers
     factor = slowness(job.straggler, count, np.random.default_rng((scenario.seed, step)))
