@@ -794,6 +794,28 @@ def join(core: Core, plan: int, places: NDArray[np.int64], now_s: float) -> None
 
 
 @compiled
+def change(core: Core, links: NDArray[np.int64], capacity: NDArray[np.float64], now_s: float) -> None:
+    """Give links [K] other capacities from now on; 0 stops what is on them."""
+    core.clock[NOW] = max(core.clock[NOW], now_s)
+    for place in range(len(links)):
+        link = links[place]
+        core.rate[link, CAPACITY] = capacity[place]
+        _touch(core, link)
+        if core.links[link, NUMBER] == 1:
+            neck = core.neck[core.entry[core.links[link, FROM]] >> core.counts[SHIFT]]
+            if neck != NONE:
+                _touch(core, neck)
+    core.clock[FREED] = 0.0  # any rate that a chain of shared links joins to these may differ
+    for slot in range(len(core.most)):
+        most, begin = np.inf, slot << core.counts[SHIFT]
+        for hop in range(begin, begin + core.hops[slot]):
+            most = min(most, core.rate[core.link[hop], CAPACITY])
+        core.most[slot] = most
+    for place in range(core.counts[NECKS]):
+        core.rate[core.lists[OVER_LINK, place], NARROWEST] = 0.0  # found anew when it is asked for
+
+
+@compiled
 def queue(
     core: Core,
     begin_s: NDArray[np.float64],
