@@ -230,6 +230,7 @@ class AsyncJob(Training):
         self._pulled: dict[int, NDArray[np.float64]] = {}
         self._pushes: dict[int, NDArray[np.float64]] = {}
         self._applied = self.env.event()
+        self._trips: dict[tuple[int, int, int], tuple[Round, NDArray[np.int64]]] = {}
 
     def start(self) -> None:
         """Begin a process for every worker."""
@@ -271,13 +272,20 @@ class AsyncJob(Training):
 
     def _travel(self, worker: int, way: int, floats: int) -> simpy.Event:
         """Send a push (way 0) or a pull (way 1); return the event of its arrival."""
+        if (worker, way, floats) not in self._trips:
+            self._trips[worker, way, floats] = self._trip(worker, way, floats)
+        one, nodes = self._trips[worker, way, floats]
+        if not way:
+            self.sent_bytes[worker] += float(one.nbytes.sum())
+        return self.transfer([one], nodes)
+
+    def _trip(self, worker: int, way: int, floats: int) -> tuple[Round, NDArray[np.int64]]:
+        """Return the transfers of a push or pull, and the nodes between which they go."""
         nbytes = float(FLOAT_BYTES * floats)
         add_s = self.scenario.cost.aggregate()(floats)
         payload = Payload("sum", np.array([nbytes]), nbytes, np.array([floats]), decode_s=add_s)
-        one = self.scenario.sync.rounds(payload, self.workers[worker : worker + 1], self.servers)[way]
-        if not way:
-            self.sent_bytes[worker] += float(one.nbytes.sum())
-        return self.transfer([one], np.concatenate([self.workers[worker : worker + 1], self.servers]))
+        mine = self.workers[worker : worker + 1]
+        return self.scenario.sync.rounds(payload, mine, self.servers)[way], np.concatenate([mine, self.servers])
 
     def _result(self, worker: int) -> NDArray[np.float64]:
         """Return what a worker pushes; computes everybody's that has pulled meanwhile."""

@@ -93,26 +93,18 @@ def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
 
 
 def time_to_target(runs: pd.DataFrame) -> Figure:
-    """Return the simulated seconds to the target against the workers; crosses above show who missed it."""
+    """Return the simulated seconds to the target against the workers; who missed it stands above, hollow."""
     from netsim.report import layout, scales
+    from netsim.report.times import times
 
     looks = _looks(runs)
     figure = layout.figure(7.5, 4.2)
     axes = figure.subplots()
-    worst = runs["time_to_target_s"].max()
-    top = 1.6 * worst if pd.notna(worst) else 1.0
-    for name, part in runs.groupby("optimizer", sort=False):
-        colour, marker = looks[str(name)]
-        line = part.groupby("workers")["time_to_target_s"].median()
-        axes.plot(line.index, line, color=colour, marker=marker, linewidth=1.4)
-        missed = line[line.isna()].index
-        axes.plot(missed, [top] * len(missed), "x", color=colour, markersize=8)
-    axes.set_ylim(0, 1.1 * top)
+    times(axes, runs, "workers", "optimizer", looks)
     axes.set_ylabel("simulated time to the target (s)", fontsize=9)
-    scales.tidy(axes)
     scales.value_axis(axes, "workers", runs["workers"])
     _legend(figure, looks)
-    layout.footer(figure, runs, f"Target: relative gradient norm {runs['target'].iloc[0]:g}. Cross: not reached.")
+    layout.footer(figure, runs, f"Target: relative gradient norm {runs['target'].iloc[0]:g}. Hollow: not reached.")
     return figure
 
 
