@@ -6,6 +6,7 @@ sizes, machine and network are not published, so seconds are not compared, but s
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -56,6 +57,15 @@ def test_central_vr_is_first_and_elastic_averaging_stays_above_a_floor() -> None
 def test_one_slow_node_of_960_hurts_sync_and_hardly_async() -> None:
     assert seconds("central_vr_sync", 960, 1) > 4.5 * seconds("central_vr_sync", 960)
     assert seconds("central_vr_async", 960, 1) < 1.5 * seconds("central_vr_async", 960)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [96, 960])
+def test_a_slow_nodes_part_of_the_error_shrinks_at_its_own_pace(workers: int) -> None:
+    """Its part is a W-th from the start, and each of its epochs takes as much away as a round of Sync does."""
+    epochs = trained("central_vr_sync", workers)["epochs_to_target"]
+    predicted = 5 * epochs * (1 - math.log(workers) / math.log(1e5))
+    assert seconds("central_vr_async", workers, 1) / (5000 * 10e-6) == pytest.approx(predicted, rel=0.2)
 
 
 @pytest.mark.slow
