@@ -20,6 +20,7 @@ from netsim.units import Quantity
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from netsim.network.transport import Transport
     from netsim.scenario.schema import Scenario
 
 
@@ -65,6 +66,14 @@ def dump_yaml(scenarios: Sequence[Scenario]) -> str:
     if varying := [key for key in groups[0] if key not in shared]:
         shared["sweep"] = {"zip": {key: [one[key] for one in groups] for key in varying}}
     text: str = yaml.dump(shared, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def transport_yaml(transport: Transport, names: Sequence[str]) -> str:
+    """Return the `network` section of a scenario that has this transport, written with these of its fields."""
+    fields = _member(transport, str)
+    network = {"kind": "flow", "transport": {"kind": fields["kind"]} | {name: fields[name] for name in names}}
+    text: str = yaml.dump({"network": network}, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text
 
 
