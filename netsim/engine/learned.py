@@ -61,7 +61,7 @@ def learned_row(scenario: Scenario, train: Train, learned: Learned, baseline: Le
         "rel_error": learned.update_error,
         "cosine": learned.update_cosine,
         "bottleneck": max(PARTS, key=lambda part: mean[part]).removesuffix("_s"),
-        "collective": " + ".join(timed.job.collectives),
+        "collective": " + ".join(timed.collectives),
         "speedup_to_target_x": base["time_to_target_s"] / own["time_to_target_s"],
     } | {key: value for key, value in own.items() if key != "evaluation_s"}  # fmt: skip
 

@@ -75,9 +75,7 @@ def _simulate_replay(scenario: Scenario, measured: Measurement) -> Result:
     gradients = open_workload(scenario.workload)
     record = run_job(scenario, measured, gradients.timing)
     place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
-    steps = pd.DataFrame(record.steps).assign(
-        captured_step=measured.captured, rel_error=measured.rel_error, cosine=measured.cosine
-    )
+    steps = _steps(record, measured)
     spans = pd.DataFrame([span._asdict() for span in record.spans if span.worker < SPAN_WORKERS]).assign(step=0)
     run = _run(scenario, measured, gradients, record) | place
     return Result(
@@ -95,6 +93,16 @@ def _simulate_replay(scenario: Scenario, measured: Measurement) -> Result:
     )
 
 
+def _steps(record: JobRecord, measured: Measurement) -> pd.DataFrame:
+    """Return the rows of the steps with what each lost; asynchronous workers take the measured steps in turn."""
+    import pandas as pd
+
+    steps = pd.DataFrame(record.steps)
+    of = steps["step"].to_numpy() % len(measured.captured)
+    lost = {"captured_step": measured.captured, "rel_error": measured.rel_error, "cosine": measured.cosine}
+    return steps.assign(**{name: np.array(values)[of] for name, values in lost.items()})
+
+
 @lru_cache(maxsize=8)
 def open_workload(workload: Workload) -> Gradients:
     """Return an open workload, kept for the next point of a sweep."""
@@ -102,7 +110,9 @@ def open_workload(workload: Workload) -> Gradients:
 
 
 def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record: JobRecord) -> dict[str, Any]:
-    mean = {key: float(np.mean([row[key] for row in record.steps])) for key in record.steps[0] if key != "step"}
+    told = record.steps[0].keys() - {"step", "worker", "begin_s", "end_s", "staleness"}
+    mean = {key: float(np.mean([row[key] for row in record.steps])) for key in record.steps[0] if key in told}
+    stale = [row.get("staleness", 0) for row in record.steps]
     # The mean of each part is taken before they are added, so that they add up to the step in this row too.
     mean["step_time_s"] = sum(mean[part] for part in PARTS)
     bandwidth, latency_s = scenario.topology.access
@@ -132,6 +142,9 @@ def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record
         "compute_device": gradients.device,
         "cost_source": scenario.cost.source(),
         "swept": point_name(scenario),
+        "staleness_mean": float(np.mean(stale)),
+        "staleness_max": float(max(stale)),
+        "server_imbalance_x": record.imbalance,
     }
 
 
@@ -179,11 +192,11 @@ def _bottleneck(mean: dict[str, float], record: JobRecord) -> str:
         return largest.removesuffix("_s")
     if mean["comm_latency_s"] > 0.5 * mean["comm_s"]:
         return "latency"
-    return f"link {record.link_names[int(np.argmax(record.link_bytes.sum(axis=0) / record.capacity_bytes_per_s))]}"
+    return f"link {record.link_names[int(np.argmax(record.link_bytes / record.capacity_bytes_per_s))]}"
 
 
 def _links(record: JobRecord) -> pd.DataFrame:
     links = link_table(record.link_names, record.capacity_bytes_per_s, record.latency_s)
-    carried_bytes = record.link_bytes.sum(axis=0)
-    used_s = carried_bytes / record.capacity_bytes_per_s
-    return links.assign(bytes_per_step=carried_bytes / len(record.steps), utilisation=used_s / record.total_s)
+    used_s = record.link_bytes / record.capacity_bytes_per_s
+    steps = record.link_steps or len(record.steps)
+    return links.assign(bytes_per_step=record.link_bytes / steps, utilisation=used_s / record.total_s)

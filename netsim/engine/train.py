@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
-from netsim.engine.job import slowness
+from netsim.engine.job import slowness, unequal_speeds
 from netsim.engine.progress import Progress
 from netsim.errors import Deadlock
 from netsim.network.timer import Timer
@@ -57,11 +57,6 @@ class TrainRecord:
     total_s: float
 
 
-def unequal_speeds(train: Train, count: int) -> NDArray[np.float64]:
-    """Return [W] factors on the workers' compute times, from 1 to the spread in equal ratios."""
-    return np.asarray(train.speed_spread ** (np.arange(count) / max(count - 1, 1)))
-
-
 class Training:
     """A training under way: what both kinds of jobs share."""
 
@@ -81,8 +76,9 @@ class Training:
     def compute_s(self, evaluations: float, turn: int) -> NDArray[np.float64]:
         """Return [W] the seconds in which each worker evaluates some gradients on its turn."""
         draw = np.random.default_rng((self.scenario.seed, turn))
-        assert isinstance(self.scenario.workload, Live)
-        passed = self.scenario.workload.pass_timing(self.problem.tensors, evaluations, self.train.gradient_time)
+        workload = self.scenario.workload
+        assert isinstance(workload, Live)
+        passed = workload.pass_timing(self.problem.tensors, evaluations, self.train.gradient_time)
         unequal = slowness(self.scenario.job.straggler, self.count, draw) * unequal_speeds(self.train, self.count)
         return (passed.forward_s + passed.backward_s) * unequal
 

@@ -83,6 +83,16 @@ class Fluid:
                 return time_s
             self._more_records(max(len(self.core.early), 16))
 
+    def change(self, links: NDArray[np.int64], now_s: float) -> None:
+        """Take the capacities over that `links` [K] have from now on; all that was due must have happened."""
+        kernel.change(self.core, links, self.links.capacity[links], now_s)
+
+    def retime(self, plan: int, rounds: Sequence[Round], place: NDArray[np.int64]) -> None:
+        """Let transfers of a plan that are still to start wait as long as its links make them wait now."""
+        lent, begin = self._lent[plan], int(self.core.plan[plan, kernel.FLOATS])
+        table = make_table(rounds, place, lent.nodes, self.links)
+        self.core.floats[begin : begin + len(table.floats)] = table.floats
+
     def finished(self) -> list[tuple[int, NDArray[np.int64]]]:
         """Return who has finished since this was asked last, as plans and places."""
         count = int(self.core.counts[kernel.FINISHED])

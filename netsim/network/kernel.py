@@ -339,7 +339,7 @@ def _apply(
             flow_rate[flow, LEFT] = left
         flow_rate[flow, SINCE] = now_s
         flow_rate[flow, RATE] = new
-        finish_s[flow] = now_s + left / new if left > 0 else now_s
+        finish_s[flow] = now_s + left / new if new > 0 else np.inf
 
 
 # ---- slots
@@ -561,6 +561,22 @@ def join(core: Core, plan: int, places: NDArray[np.int64], now_s: float) -> None
     core.clock[NOW] = max(core.clock[NOW], now_s)
     for place in places:
         _enter(core, plan, place)
+
+
+@njit(cache=True, error_model="numpy")
+def change(core: Core, links: NDArray[np.int64], capacity: NDArray[np.float64], now_s: float) -> None:
+    """Give links [K] other capacities from now on; 0 stops what is on them."""
+    core.clock[NOW] = max(core.clock[NOW], now_s)
+    for place in range(len(links)):
+        core.link_rate[links[place], CAPACITY] = capacity[place]
+        _touch(core, links[place])
+    core.clock[NARROWEST] = core.link_rate[:, CAPACITY].min()
+    core.clock[FREED] = 0.0  # any rate that a chain of shared links joins to these may differ
+    for slot in range(core.counts[TOP]):
+        most, begin = np.inf, slot << core.counts[SHIFT]
+        for hop in range(begin, begin + core.hops[slot]):
+            most = min(most, core.link_rate[core.link[hop], CAPACITY])
+        core.most[slot] = most
 
 
 @njit(cache=True, error_model="numpy")

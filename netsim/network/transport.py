@@ -34,6 +34,7 @@ class Transport:
             counts for independent transfers; the connections of a job are taken as warm.
         slice: bytes of the largest piece in which a pipelined algorithm passes a chunk on, or None for whole chunks.
         slices_in_flight: pieces that may be on their way before the receiver has made room for the next.
+        announced: a piece leaves only after its receiver's message that it waits for it, which queues with data.
     """
 
     kind: ClassVar[str]
@@ -47,6 +48,7 @@ class Transport:
     initial_window: ClassVar[float | None] = None
     slice: float | None = None
     slices_in_flight: int = 1
+    announced: ClassVar[bool] = False
 
 
 transports: Registry[Transport] = Registry("transport")
@@ -130,6 +132,7 @@ class Gloo(OverTcp):
 
     slice: Annotated[Bytes, Gt(0)] | None = 2.0**20
     slices_in_flight: Annotated[int, Ge(1)] = 2
+    announced: ClassVar[bool] = True
 
 
 @transports.register("mpi", paper="Thakur, Rabenseifner, Gropp 2005; Open MPI FAQ: TCP")

@@ -6,6 +6,7 @@ from netsim.optim.central_vr import CentralVR, CentralVRAsync, CentralVRSync
 from netsim.optim.easgd import EASGD
 from netsim.optim.local_sgd import LocalSGD
 from netsim.optim.onebit import OneBitAdam, OneBitLAMB
+from netsim.optim.ps_svrg import PSSVRG
 from netsim.optim.saga import DSAGA, SAGA
 from netsim.optim.sgd import LAMB, SGD, Adam, Momentum
 from netsim.optim.signum import Signum
@@ -18,6 +19,7 @@ __all__ = [
     "DSVRG",
     "EASGD",
     "LAMB",
+    "PSSVRG",
     "SAGA",
     "SGD",
     "SVRG",

@@ -9,6 +9,7 @@ from netsim.errors import InputError
 from netsim.optim.base import Asynchronous, Synchronous, optimizers
 from netsim.scenario.schema import Job
 from netsim.sync.base import syncs
+from netsim.sync.parameter_server import ParameterServer
 from netsim.workload.live import Live
 from netsim.workload.problems import LiveTask
 
@@ -81,6 +82,27 @@ RULES = (
         "remove it, or add a parameter_server with dedicated servers to `sync`",
         allowed=("null",),
     ),
+    Rule(
+        "job.scheduling",
+        lambda one: not isinstance(one.sync, ParameterServer),
+        "has no effect: no architecture of this scenario is a parameter server, and all others keep one order",
+        "remove it, or add a parameter_server to `sync`",
+        allowed=("order",),
+    ),
+    Rule(
+        "job.credit",
+        lambda one: not isinstance(one.sync, ParameterServer),
+        "has no effect: no architecture of this scenario is a parameter server",
+        "remove it, or add a parameter_server to `sync`",
+        allowed=("null",),
+    ),
+    Rule(
+        "topology.cards_per_server",
+        lambda one: not one.sync.dedicated_servers,
+        "has no effect: no architecture of this scenario has dedicated servers",
+        "remove it, or add a parameter_server with dedicated servers to `sync`",
+        allowed=("1",),
+    ),
     *(
         Rule(
             f"job.{key.name}",
@@ -102,6 +124,13 @@ RULES = (
         lambda one: isinstance(one.workload, LiveTask) and one.workload.timing is not None,
         "has no effect where the workload's `timing` gives the seconds of a pass",
         "remove one of them",
+    ),
+    Rule(
+        "train.slow_workers",
+        lambda one: one.train is not None and one.train.speed_spread == 1,
+        "has no effect where all workers are equally fast",
+        "add for example `speed_spread: 5` beside it, or remove it",
+        allowed=("null",),
     ),
     Rule(
         "cost",
@@ -167,6 +196,7 @@ def _misplaced(optimizer: Optimizer, scenario: Scenario) -> Iterator[InputError]
             "use `sync: {kind: parameter_server, servers: 1}` with dedicated placement",
             "train.optimizer",
         )
+    yield from _unused(optimizer, sync)
     if isinstance(optimizer, Synchronous):
         for problem in filter(None, (impossible(one, sync) for one in optimizer.schemes)):
             yield InputError(f"of optimizer {optimizer.kind!r}, {problem.problem}", problem.remedy, "train.optimizer")
@@ -178,9 +208,25 @@ def learns(scenario: Scenario) -> bool:
     return train is not None and isinstance(train.optimizer, Synchronous) and not train.optimizer.linear
 
 
+def _unused(optimizer: Optimizer, sync: Sync) -> Iterator[InputError]:
+    """Yield which fields of a parameter server say what a training does not heed."""
+    if not isinstance(sync, ParameterServer):
+        return
+    if sync.staleness:
+        problem = "`staleness` has no effect on training, where the optimizer says who waits for whom"
+        yield InputError(problem, "remove it; `optimizer: {kind: asgd, bound: 3}` has a bound", "sync")
+    if isinstance(optimizer, Asynchronous) and (sync.partition is not None or sync.local_aggregation):
+        problem = (
+            "`partition` and `local_aggregation` have no effect on an asynchronous optimizer, which sends by itself"
+        )
+        yield InputError(problem, "remove them", "sync")
+
+
 def impossible(scheme: Scheme, sync: Sync) -> InputError | None:
     """Return why a scheme cannot be exchanged over an architecture, or None where it can."""
     for op in sorted(scheme.ops):
+        if refused := sync.refuses(op):
+            return InputError(f"scheme {scheme.kind!r} sends messages of op {op!r}: {refused.problem}", refused.remedy)
         if carries(sync, op):
             continue
         able = [name for name in syncs if all(carries(_claims(name), one) for one in scheme.ops)]
