@@ -9,6 +9,7 @@ import numpy as np
 
 from netsim.engine.coding import Coding
 from netsim.engine.job import JobRecord, run_job
+from netsim.record.result import PARTS
 from netsim.sync.base import syncs
 from netsim.workload.live import Live
 
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     from netsim.engine.learn import Learned, Part
     from netsim.engine.measure import Measurement
     from netsim.scenario.schema import Scenario, Train
+    from netsim.topology.graph import Topology
     from netsim.workload.base import Timing
+
+
+_TOLD = ("step_time_s", *PARTS, "comm_s", "wire_bytes_per_worker")
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,20 @@ class Pace:
     Attributes:
         turns: one mapping a turn: `step_time_s`, its parts and more, summed over its exchanges.
         end_s: [turns] when each is over.
+        topology: where it ran.
         link_bytes: [L] bytes each link has carried in all.
-        job: the record of one exchange, which tells the links.
         collectives: the names of the collectives that carried the messages.
     """
 
-    turns: list[dict[str, Any]]
+    turns: list[dict[str, float]]
     end_s: NDArray[np.float64]
+    topology: Topology
     link_bytes: NDArray[np.float64]
-    job: JobRecord
     collectives: tuple[str, ...]
+
+    def mean(self, column: str) -> float:
+        """Return the mean over all turns; NaN of none."""
+        return float(np.mean([turn[column] for turn in self.turns])) if self.turns else float("nan")
 
 
 def pace(scenario: Scenario, train: Train, learned: Learned) -> Pace:
@@ -51,12 +60,15 @@ def pace(scenario: Scenario, train: Train, learned: Learned) -> Pace:
     turns = []
     for exchanges in learned.turns:
         rows = [clock.row(part, step) for part, step in exchanges]
-        turns.append({key: sum(row[key] for row in rows) for key in rows[0] if key != "step"} if rows else {})
-    turns = [one or dict.fromkeys(turns[0], 0.0) for one in turns]
-    names = {name for record in clock.records for name in record.collectives}
+        turns.append({key: float(sum(row[key] for row in rows)) for key in _TOLD})
     end_s = np.cumsum([one["step_time_s"] for one in turns])
-    used = np.sum([count * record.link_bytes for count, record in zip(clock.counts, clock.records, strict=True)], axis=0)
-    return Pace(turns, end_s, used, clock.records[0], tuple(sorted(names)))
+    topology = scenario.topology.build(scenario.sync.dedicated_servers)
+    used = np.zeros(len(topology.link_names))
+    for count, record in zip(clock.counts, clock.records, strict=True):
+        if len(record.link_bytes) == len(used):  # else nothing was sent, over an architecture without servers
+            used += count * record.link_bytes
+    names = {name for record in clock.records for name in record.collectives}
+    return Pace(turns, end_s, topology, used, tuple(sorted(names)))
 
 
 class _Clock:

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from netsim.report import layout, scales
 from netsim.report.points import label, spread
 from netsim.report.style import COLOURS, MARKERS, Look, legend_handle
+from netsim.report.times import times
 from netsim.report.training import GOALS, named
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _draw(axes: Axes, line: pd.DataFrame, x: str, y: str, look: tuple[str, str])
 
 
 def time_to_target(runs: pd.DataFrame) -> Figure:
-    """Return the simulated seconds to the target against the workers, or else the bandwidth; crosses missed it."""
+    """Return the simulated seconds to the target against workers, or else bandwidth; who missed it stands above."""
     runs = runs.assign(name=named(runs))
     looks = _looks(runs)
     x = (
@@ -75,29 +76,12 @@ def time_to_target(runs: pd.DataFrame) -> Figure:
     panels = spread(runs, by, 6) if by else [((), runs)]
     figure, grid = layout.panel_figure([(label(by, key), part) for key, part in panels], 5.0, 3.6)
     for axes, (_, part) in zip(grid, panels, strict=True):
-        _times(axes, part, x, looks)
+        times(axes, part, x, "name", looks)
         scales.value_axis(axes, x, part[x])
     grid[0].set_ylabel("simulated time to the target (s)", fontsize=9)
     _legend(figure, looks)
-    layout.footer(figure, runs, "Cross: the target was not reached.")
+    layout.footer(figure, runs, "Hollow: the target was not reached.")
     return figure
-
-
-def _times(axes: Axes, part: pd.DataFrame, x: str, looks: dict[str, tuple[str, str]]) -> None:
-    known = part["time_to_target_s"].dropna()
-    worst, least = (known.max(), known.min()) if len(known) else (1.0, 1.0)
-    top = 1.6 * worst
-    for name, rows in part.groupby("name", sort=False):
-        colour, marker = looks[str(name)]
-        line = rows.groupby(x)["time_to_target_s"].median()
-        axes.plot(line.index, line, color=colour, marker=marker, linewidth=1.4)
-        missed = line[line.isna()].index
-        axes.plot(missed, [top] * len(missed), "x", color=colour, markersize=8)
-    if worst > 10 * least:
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(0, 1.1 * top)
-    scales.tidy(axes)
 
 
 def _looks(rows: pd.DataFrame) -> dict[str, tuple[str, str]]:
