@@ -104,7 +104,7 @@ class ServerJob:
             self.topology.link_names,
             self.topology.capacity_bytes_per_s,
             self.topology.latency_s,
-            self.network.links.nbytes[None],
+            self.network.links.nbytes,
             float(self.env.now),
             tuple(sorted({one.sync.describe(one.payload.op) for one in stages})),
             sum(len(worker.rows) for worker in self.workers) / len(self.workers),

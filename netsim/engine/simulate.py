@@ -192,12 +192,11 @@ def _bottleneck(mean: dict[str, float], record: JobRecord) -> str:
         return largest.removesuffix("_s")
     if mean["comm_latency_s"] > 0.5 * mean["comm_s"]:
         return "latency"
-    return f"link {record.link_names[int(np.argmax(record.link_bytes.sum(axis=0) / record.capacity_bytes_per_s))]}"
+    return f"link {record.link_names[int(np.argmax(record.link_bytes / record.capacity_bytes_per_s))]}"
 
 
 def _links(record: JobRecord) -> pd.DataFrame:
     links = link_table(record.link_names, record.capacity_bytes_per_s, record.latency_s)
-    carried_bytes = record.link_bytes.sum(axis=0)
-    used_s = carried_bytes / record.capacity_bytes_per_s
+    used_s = record.link_bytes / record.capacity_bytes_per_s
     steps = record.link_steps or len(record.steps)
-    return links.assign(bytes_per_step=carried_bytes / steps, utilisation=used_s / record.total_s)
+    return links.assign(bytes_per_step=record.link_bytes / steps, utilisation=used_s / record.total_s)

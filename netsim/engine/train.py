@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
-from netsim.engine.job import slowness
+from netsim.engine.job import slowness, unequal_speeds
 from netsim.engine.progress import Progress
 from netsim.errors import Deadlock
 from netsim.network.timer import Timer
@@ -57,13 +57,6 @@ class TrainRecord:
     total_s: float
 
 
-def unequal_speeds(train: Train, count: int) -> NDArray[np.float64]:
-    """Return [W] factors on the workers' compute times, from 1 to the spread; the last workers are the slowest."""
-    if train.slow_workers is not None:
-        return np.where(np.arange(count) < count - train.slow_workers, 1.0, train.speed_spread)
-    return np.asarray(train.speed_spread ** (np.arange(count) / max(count - 1, 1)))
-
-
 class Training:
     """A training under way: what both kinds of jobs share."""
 
@@ -83,8 +76,9 @@ class Training:
     def compute_s(self, evaluations: float, turn: int) -> NDArray[np.float64]:
         """Return [W] the seconds in which each worker evaluates some gradients on its turn."""
         draw = np.random.default_rng((self.scenario.seed, turn))
-        assert isinstance(self.scenario.workload, Live)
-        passed = self.scenario.workload.pass_timing(self.problem.tensors, evaluations, self.train.gradient_time)
+        workload = self.scenario.workload
+        assert isinstance(workload, Live)
+        passed = workload.pass_timing(self.problem.tensors, evaluations, self.train.gradient_time)
         unequal = slowness(self.scenario.job.straggler, self.count, draw) * unequal_speeds(self.train, self.count)
         return (passed.forward_s + passed.backward_s) * unequal
 
@@ -236,7 +230,6 @@ class AsyncJob(Training):
         self._pulled: dict[int, NDArray[np.float64]] = {}
         self._pushes: dict[int, NDArray[np.float64]] = {}
         self._applied = self.env.event()
-        self._trips: dict[tuple[int, int, int], tuple[Round, NDArray[np.int64]]] = {}
 
     def start(self) -> None:
         """Begin a process for every worker."""
@@ -278,20 +271,13 @@ class AsyncJob(Training):
 
     def _travel(self, worker: int, way: int, floats: int) -> simpy.Event:
         """Send a push (way 0) or a pull (way 1); return the event of its arrival."""
-        if (worker, way, floats) not in self._trips:
-            self._trips[worker, way, floats] = self._trip(worker, way, floats)
-        one, nodes = self._trips[worker, way, floats]
-        if not way:
-            self.sent_bytes[worker] += float(one.nbytes.sum())
-        return self.transfer([one], nodes)
-
-    def _trip(self, worker: int, way: int, floats: int) -> tuple[Round, NDArray[np.int64]]:
-        """Return the transfers of a push or pull, and the nodes between which they go."""
         nbytes = float(FLOAT_BYTES * floats)
         add_s = self.scenario.cost.aggregate()(floats)
         payload = Payload("sum", np.array([nbytes]), nbytes, np.array([floats]), decode_s=add_s)
-        mine = self.workers[worker : worker + 1]
-        return self.scenario.sync.rounds(payload, mine, self.servers)[way], np.concatenate([mine, self.servers])
+        one = self.scenario.sync.rounds(payload, self.workers[worker : worker + 1], self.servers)[way]
+        if not way:
+            self.sent_bytes[worker] += float(one.nbytes.sum())
+        return self.transfer([one], np.concatenate([self.workers[worker : worker + 1], self.servers]))
 
     def _result(self, worker: int) -> NDArray[np.float64]:
         """Return what a worker pushes; computes everybody's that has pulled meanwhile."""
