@@ -15,7 +15,8 @@ from netsim.report.points import expanded
 from netsim.report.speedup import speedup
 from netsim.report.staleness import staleness
 from netsim.report.timeline import timeline
-from netsim.report.training import curves, time_to_target, trains
+from netsim.report.training import trains
+from netsim.report.training_figures import curves, time_to_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

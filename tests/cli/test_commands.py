@@ -141,6 +141,18 @@ def test_collective_prints_the_columns_of_nccl_tests(capsys):
     assert lines[4].split() == ["4000000", "1000000", "float", "6060.00", "0.660", "0.990"]
 
 
+def test_collective_of_a_process_group(capsys):
+    topology = "{kind: star, workers: 8, bandwidth: 1 GB/s, latency: 10 us}"
+    arguments = ("collective", "all_reduce", "--topology", topology, "--sizes", "3MB", "--workers")
+    assert run(*arguments, "0-1, worker5", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["time_s"] == pytest.approx(4 * (10e-6 + 1e-3))
+    assert run(*arguments, "3-99") == 1
+    assert "--workers: the topology has no node" in capsys.readouterr().err
+    assert run(*arguments, "0,0") == 1
+    assert "name each of them once" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("collective", "algorithm", "busbw", "elements"),
     [
@@ -202,6 +214,36 @@ def test_calibrate_writes_a_table_that_a_scenario_can_use(at_home, tmp_path, mon
     assert run("calibrate-schemes", "--out", tmp_path / "costs.json", "--device", "cpu") == 0
     assert "schemes measured on" in capsys.readouterr().out
     assert run("check", "small.yaml", "--set", f"cost={{kind: measured, table: {tmp_path / 'costs.json'}}}") == 0
+
+
+def test_calibrate_writes_a_section_that_a_scenario_takes(at_home, tmp_path, capsys):
+    log = tmp_path / "log.csv"
+    rows = [f"{size},{1e-3 + size / 1.1e8 * (1 + 0.01 * (-1) ** place)}" for place, size in enumerate((1e4, 1e6, 1e7))]
+    log.write_text("\n".join(["size_bytes,time_s", *rows]))
+    out, plot = tmp_path / "network.yaml", tmp_path / "fit.svg"
+    given = ("calibrate", log, "--transport", "{kind: gloo, window: 1 GB}", "--bandwidth", "1 Gbit/s", "--out", out)
+    assert run(*given, "--plot", plot) == 0
+    text = capsys.readouterr().out
+    for word in (
+        "gloo, fitted to 3 samples",
+        "efficiency 0.8",
+        "95 % of",
+        "overhead",
+        "median error",
+        "point_to_point",
+    ):
+        assert word in text
+    assert out.read_text() in text
+    assert plot.read_text().startswith("<?xml")
+    scenario = at_home / "calibrated.yaml"
+    scenario.write_text((at_home / "small.yaml").read_text() + "\n" + out.read_text())
+    assert run("check", scenario) == 0
+    capsys.readouterr()
+    assert run(*given, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["transport"] == "gloo"
+    assert found["fitted"]["efficiency"]["low"] < found["fitted"]["efficiency"]["value"]
+    assert len(found["samples"]) == 3
 
 
 def test_capture_hands_its_options_on(tmp_path, monkeypatch, capsys):
