@@ -113,6 +113,21 @@ def test_resnet50_within_12_percent(network, exchange):
         assert np.median(found) <= 0.05
 
 
+@pytest.mark.parametrize(("network", "gpus", "error"), [("10GbE", 32, 0.31), ("IB", 8, 0.12)])
+def test_partitions_that_overlap_would_be_faster_than_the_servers_were(network, gpus, error):
+    """BytePS pushes partitions of 4 MB, whose pulls could overlap; what was measured is what whole gradients take."""
+    nbytes, machines = nbytes_of("resnet50"), gpus // 4
+    topology = Star(workers=machines, bandwidth=min(fitted(network), fitted("IB"))).build(machines)
+    payload = Payload("sum", np.full(machines, nbytes), nbytes, np.array([int(nbytes / 4)]))
+    servers = ParameterServer(servers=machines, sharding="even", partition=4e6)
+    rounds = servers.rounds(payload, topology.workers, topology.servers)
+    nodes = np.concatenate([topology.workers, topology.servers])
+    exchange_s = plan_times(fidelities.get("flow")(), topology, transports.get("ideal")(), rounds, nodes).max()
+    predicted = gpus * BATCH["resnet50"] / (compute_s("resnet50") + exchange_s)
+    measured = MEASURED[network, "resnet50"][1][GPUS.index(gpus)]
+    assert predicted / measured - 1 == pytest.approx(error, abs=0.01)
+
+
 def test_what_crosses_10gbe_within_12_percent():
     found = np.concatenate([errors(network="10GbE", gpus=gpus) for gpus in (8, 16, 32)])
     assert np.median(found) == pytest.approx(0.052, abs=0.001)
