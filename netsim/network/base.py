@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
+from netsim.errors import InputError
 from netsim.registry import Registry
 
 if TYPE_CHECKING:
@@ -67,12 +68,25 @@ class Network(ABC):
         `collective` says that nobody can finish before everybody has joined, as in every all-reduce and all-gather.
         """
 
+    def expect_changes(self) -> None:
+        """Get ready for links that change; called before the first plan. Raise InputError where that cannot be."""
+        raise InputError("this network knows no links that change", "choose `network: flow`", "network")
+
+    def change(self, links: NDArray[np.int64], share: NDArray[np.float64], latency_s: NDArray[np.float64]) -> None:
+        """Give links [K] a share of their own capacity (0 stops what is on them), and latencies, from now on.
+
+        What is under way goes on at its new rate; a latency counts for transfers that are still to start.
+        """
+        raise NotImplementedError
+
 
 class Fidelity(ABC):
     """A registered network fidelity: its fields are its YAML keys."""
 
     kind: ClassVar[str]
     paper: ClassVar[str]
+    changes: ClassVar[bool] = False
+    """Whether its networks know links that change."""
 
     @abstractmethod
     def build(self, env: simpy.Environment, topology: Topology, transport: Transport) -> Network:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class Flow(Fidelity):
     """Fluid transfers with max-min fair sharing, re-solved at arrivals and completions: the answer."""
 
+    changes = True
+
     # What is compiled is imported where something is simulated: a scenario is checked without paying for it.
 
     def build(self, env: simpy.Environment, topology: Topology, transport: Transport) -> Network:

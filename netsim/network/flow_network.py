@@ -69,6 +69,7 @@ class FlowNetwork(Network):
         self.fluid = Fluid(self.links)
         self._timer = Timer(env, self._settle)
         self._env = env
+        self._changing, self._changed_s = False, -1.0
         self._in_lanes: list[Plan] = []
         self._in_fluid: dict[int, Plan] = {}
         self._owed: list[tuple[Plan, NDArray[np.int64]]] = []
@@ -80,7 +81,7 @@ class FlowNetwork(Network):
         plan = Plan(self, rounds, nodes, done)
         self.links.account(rounds)
         plan.owner = owners(rounds, self.links) if collective and not self._in_fluid else None
-        if plan.owner is not None and self._keeps_apart(plan.owner):
+        if plan.owner is not None and self._keeps_apart(plan.owner) and self._are_up(plan.owner):
             plan.lanes = Lanes(rounds, nodes, self.links)
             self._in_lanes.append(plan)
         else:
@@ -94,6 +95,31 @@ class FlowNetwork(Network):
             if ((owner != NOBODY) & (other.owner != NOBODY) & (owner != other.owner)).any():
                 return False
         return True
+
+    def _are_up(self, owner: NDArray[np.int64]) -> bool:
+        """Say whether no link of a plan has failed: a recurrence would never end."""
+        return not self._changing or bool((self.links.capacity[owner != NOBODY] > 0).all())
+
+    def expect_changes(self) -> None:
+        """Get ready for links that change."""
+        self._changing = True
+        self.links.expect_changes()
+        self.fluid = Fluid(self.links)
+
+    def change(self, links: NDArray[np.int64], share: NDArray[np.float64], latency_s: NDArray[np.float64]) -> None:
+        """Change links from now on; see Network.change. Plans in lanes that they touch leave these first."""
+        now_s = self._env.now
+        moved = self.links.moved_by(links, latency_s)
+        if any((plan.owner[moved] != NOBODY).any() for plan in self._in_lanes if plan.owner is not None):
+            self._leave_lanes()
+        if now_s != self._changed_s:  # changes of one instant are one change: nothing happens between them
+            self.fluid.run(now_s + SAME_INSTANT * now_s, now_s)
+        self._changed_s = now_s
+        self.links.change(links, share, latency_s, now_s)
+        self.fluid.change(moved, now_s)
+        for number, plan in self._in_fluid.items():
+            self.fluid.retime(number, plan.rounds, plan.place)
+        self._timer.set(now_s)
 
     def _open(self, plan: Plan) -> None:
         plan.number = self.fluid.open(plan.rounds, plan.nodes, plan.place)

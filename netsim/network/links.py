@@ -51,10 +51,65 @@ class Links:
         efficiency = np.where(topology.local, 1.0, transport.efficiency)
         self.capacity = topology.capacity_bytes_per_s * efficiency
         self.nbytes = np.zeros(len(self.capacity))
+        self.propagation_s = topology.latency_s
+        self.share = np.ones(len(self.capacity))
+        self._shared_s, self._since_s = np.zeros(len(self.capacity)), 0.0
+        self._full = self.capacity
+        self._changing = False
         self._routed: dict[tuple[int, int, int], tuple[Round, Routed]] = {}
         self._caps = self._may_cap()
         if self._caps:
-            self.capacity = np.concatenate([self.capacity, np.full(len(topology.names) ** 2, np.inf)])
+            self._hold_caps()
+
+    def expect_changes(self) -> None:
+        """Get ready for links that change: from now on every cap is a link, as it may come to bind."""
+        self._changing = True
+        self.capacity, self.propagation_s = self.capacity.copy(), self.propagation_s.copy()
+        speaks = bool(np.logical_not(self.topology.local).any())
+        if not self._caps and speaks and np.isfinite(self._cap(np.ones(1))).any():
+            self._caps = True
+            self._hold_caps()
+
+    def moved_by(self, links: NDArray[np.int64], latency_s: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return those whose capacity a change of links [K] may move: themselves, and caps that hang on latencies."""
+        if not self._caps or (latency_s == self.propagation_s[links]).all():
+            return links
+        return np.concatenate([links, self._known_caps()])
+
+    def change(
+        self,
+        links: NDArray[np.int64],
+        share: NDArray[np.float64],
+        latency_s: NDArray[np.float64],
+        now_s: float,
+    ) -> None:
+        """Give links [K] a share of their capacity, and latencies, from now on."""
+        self._shared_s += self.share * (now_s - self._since_s)
+        self._since_s = now_s
+        self._routed.clear()
+        self.share[links], self.propagation_s[links] = share, latency_s
+        self.capacity[links] = self._full[links] * share
+        if self._caps:
+            known = self._known_caps()
+            ends = np.divmod(known - len(self.nbytes), len(self.topology.names))
+            self.capacity[known] = self._cap(self._round_trip_s(*ends))
+
+    def mean_share(self, now_s: float) -> NDArray[np.float64]:
+        """Return [L] which part of its capacity each link has had until now, in the mean."""
+        shared_s = self._shared_s + self.share * (now_s - self._since_s)
+        return np.where(shared_s < now_s, shared_s / max(now_s, 1e-300), 1.0)
+
+    def _known_caps(self) -> NDArray[np.int64]:
+        return len(self.nbytes) + np.flatnonzero(np.isfinite(self.capacity[len(self.nbytes) :]))
+
+    def _hold_caps(self) -> None:
+        nodes = len(self.topology.names)
+        if nodes > _MOST_NODES_WITH_CAPS:
+            raise InputError(
+                f"caps on flows between {nodes} nodes",
+                f"use at most {_MOST_NODES_WITH_CAPS} nodes, or a transport whose window fills the links",
+            )
+        self.capacity = np.concatenate([self.capacity, np.full(nodes**2, np.inf)])
 
     def route(self, one: Round) -> Routed:
         """Return the round's routes; rounds that share their arrays of nodes are looked up once."""
@@ -75,18 +130,19 @@ class Links:
         start, links = self.topology.routes(src, dst)
         if not len(src):
             return Routed(start, links, np.zeros(0), np.zeros(0))
-        latency_s = np.add.reduceat(self.topology.latency_s[links], start[:-1])
+        latency_s = np.add.reduceat(self.propagation_s[links], start[:-1])
         spoken = np.logical_not(np.logical_and.reduceat(self.topology.local[links], start[:-1]))
         rate = np.minimum.reduceat(self.capacity[links], start[:-1])
         delay_s = latency_s + self.overhead_s * spoken
         if not self._caps:
             return Routed(start, links, delay_s, rate)
         cap = np.where(spoken, self._cap(self._round_trip_s(src, dst)), np.inf)
-        capped = np.flatnonzero(cap < rate)
+        binds = np.isfinite(cap) if self._changing else cap < rate
+        capped = np.flatnonzero(binds)
         private = len(self.nbytes) + src[capped] * len(self.topology.names) + dst[capped]
         self.capacity[private] = cap[capped]
         links = np.insert(links, start[1:][capped], private)
-        start = start + np.concatenate([[0], np.cumsum(cap < rate)])
+        start = start + np.concatenate([[0], np.cumsum(binds)])
         return Routed(start, links, delay_s, np.minimum(rate, cap))
 
     def account(self, rounds: Sequence[Round]) -> None:
@@ -146,7 +202,9 @@ class Links:
         flight, each away for t = 2d + s + w, keep its queue busy for u = m s / t, and what enters behind the m - 1
         others waits for w = (m - 1) s u. That is nothing on a long path and s (m - 1) on a link that is never idle.
         """
-        size, delay_s, chunk_s = self.transport.slice, routed.delay_s, one.nbytes / routed.rate
+        size, delay_s = self.transport.slice, routed.delay_s
+        # Behind a link that has failed all wait for longer than any slices would hide.
+        chunk_s = one.nbytes / np.where(routed.rate > 0, routed.rate, 1.0)
         if one.slices is not None:
             slices = np.full(len(chunk_s), float(one.slices))
         elif size is not None:
@@ -173,12 +231,10 @@ class Links:
 
     def _round_trip_s(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.float64]:
         forth, back = self.topology.routes(src, dst), self.topology.routes(dst, src)
-        return np.asarray(
-            sum(np.add.reduceat(self.topology.latency_s[links], start[:-1]) for start, links in (forth, back))
-        )
+        return np.asarray(sum(np.add.reduceat(self.propagation_s[links], start[:-1]) for start, links in (forth, back)))
 
     def _may_cap(self) -> bool:
-        """Say whether a cap could bind anywhere; raise InputError where there are too many nodes to hold it."""
+        """Say whether a cap could bind anywhere."""
         spoken = ~self.topology.local
         if (self.transport.cap is None and self.transport.window is None) or not spoken.any():
             return False
@@ -186,11 +242,4 @@ class Links:
         hops = 2 * self.topology.farthest_hops()
         longest_s = 2 * hops * self.topology.latency_s.max()
         least = self._cap(np.array([longest_s]))[0]
-        if least >= self.capacity[spoken].max():
-            return False
-        if len(self.topology.names) > _MOST_NODES_WITH_CAPS:
-            raise InputError(
-                f"caps on flows between {len(self.topology.names)} nodes",
-                f"use at most {_MOST_NODES_WITH_CAPS} nodes, or a transport whose window fills the links",
-            )
-        return True
+        return bool(least < self.capacity[spoken].max())

@@ -29,13 +29,17 @@ def dump(scenario: Scenario) -> dict[str, Any]:
 
     Every key is written out but those that have no effect at this point, which a scenario of one point may not have.
     """
-    sections = _dump(scenario, str)
+    return _effective(_dump(scenario, str), [scenario])
+
+
+def _effective(sections: dict[str, Any], scenarios: Sequence[Scenario]) -> dict[str, Any]:
+    """Return sections without the keys that have an effect on none of the points."""
     for rule in RULES:
         *above, last = rule.key.split(".")
         section: Any = sections
         for key in above:
             section = section.get(key, {})
-        if last in section and rule.idle(scenario):
+        if last in section and all(rule.idle(one) for one in scenarios):
             del section[last]
     return sections
 
@@ -55,7 +59,7 @@ def dump_yaml(scenarios: Sequence[Scenario]) -> str:
     """
     groups: list[dict[str, Any]] = []
     for scenario in scenarios:
-        one = _dump(scenario, str)
+        one = _effective(_dump(scenario, str), scenarios)
         groups.append(one | {"sync": [one["sync"]]})
     groups = _joined(_joined(groups, "schemes"), "sync")
     shared = {key: value for key, value in groups[0].items() if all(one[key] == value for one in groups)}
@@ -99,12 +103,7 @@ _Dumper.add_representer(str, _Dumper.represent_text)
 
 def _dump(scenario: Scenario, file: Callable[[str], str]) -> dict[str, Any]:
     network = _member(scenario.network, file)
-    job = _member(scenario.job, file)
-    train = {}
-    if scenario.train is not None:
-        # Training uses no other key of a job, and a key without effect is an error.
-        job = {"straggler": job["straggler"]}
-        train = {"train": _member(scenario.train, file)}
+    train = {} if scenario.train is None else {"train": _member(scenario.train, file)}
     return {
         "about": scenario.about,
         "seed": scenario.seed,
@@ -113,7 +112,7 @@ def _dump(scenario: Scenario, file: Callable[[str], str]) -> dict[str, Any]:
         "workload": _member(scenario.workload, file),
         "schemes": [_member(scenario.scheme, file)],
         "sync": _member(scenario.sync, file),
-        "job": job,
+        "job": _member(scenario.job, file),
         "cost": _member(scenario.cost, file),
     } | train
 

@@ -32,6 +32,7 @@ ADDED = {
     "plot": {"--point", "--step"},
     "capture": {"--seed"},
     "explain": {"--set", "--network", "--point"},
+    "collective": {"--workers"},
     "calibrate-schemes": {"--out", "--device"},
     "calibrate": {"LOG", "--operation", "--workers", "--column"} | FITTING,
     "probe": {"--backend", "--sizes", "--repeats", "--log"} | FITTING,

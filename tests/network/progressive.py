@@ -20,17 +20,23 @@ def max_min_rates(capacity, flow_of, link_of, flows):
     return rates
 
 
-def transfer_times(capacity, start, links, begin_s, nbytes):
-    """Return when transfers [F] over CSR routes finish that begin to hold them at `begin_s`."""
-    finish_s, left, now_s = np.full(len(nbytes), np.nan), nbytes.astype(float), 0.0
+def transfer_times(capacity, start, links, begin_s, nbytes, changes=()):
+    """Return when transfers [F] over CSR routes finish that begin to hold them at `begin_s`.
+
+    `changes` are (second, capacities [L] from then on), in order.
+    """
+    finish_s, left, now_s, changes = np.full(len(nbytes), np.nan), nbytes.astype(float), 0.0, list(changes)
     flow_of = np.repeat(np.arange(len(nbytes)), np.diff(start))
     while np.isnan(finish_s).any():
+        while changes and changes[0][0] <= now_s * (1 + 1e-13):
+            capacity = changes.pop(0)[1]
         active = np.flatnonzero((begin_s <= now_s * (1 + 1e-13)) & np.isnan(finish_s))
         held = np.isin(flow_of, active)
         rates = max_min_rates(capacity, np.searchsorted(active, flow_of[held]), links[held], len(active))
-        ends_s = left[active] / rates
+        ends_s = np.divide(left[active], rates, out=np.full(len(rates), np.inf), where=rates > 0)
+        next_change_s = changes[0][0] - now_s if changes else np.inf
         coming_s = begin_s[(begin_s > now_s * (1 + 1e-13)) & np.isnan(finish_s)].min(initial=np.inf) - now_s
-        step_s = min(ends_s.min(initial=np.inf), coming_s)
+        step_s = min(ends_s.min(initial=np.inf), coming_s, next_change_s)
         now_s += step_s
         left[active] = np.maximum(left[active] - rates * step_s, 0.0)
         finish_s[active[ends_s <= step_s + 1e-13 * now_s]] = now_s

@@ -1,0 +1,198 @@
+"""Links that change while transfers are under way: closed forms, progressive filling, and the recurrences."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+import pytest
+import simpy
+
+from netsim.errors import InputError
+from netsim.network import Flow, Round, fidelities, transports
+from netsim.network.links import Links
+from netsim.network.transport import Tcp
+from netsim.sync import Payload, Ring
+from netsim.topology import Star, Topology
+from tests.network import progressive
+from tests.network.platforms import random_graph, random_pairs, random_sizes, random_star
+
+IDEAL = transports.get("ideal")()
+
+
+def changing(topology, changes, transport=IDEAL, fidelity=None):
+    """Return a network whose links change: (second, links, share, latency or None) each; and its environment."""
+    env = simpy.Environment()
+    network = (fidelity or Flow()).build(env, topology, transport)
+    network.expect_changes()
+    for at_s, links, share, latency_s in changes:
+        links = np.atleast_1d(links)
+        share = np.broadcast_to(np.asarray(share, dtype=float), len(links))
+        latency_s = topology.latency_s[links] if latency_s is None else np.full(len(links), latency_s)
+        event = env.timeout(at_s)
+        event.callbacks.append(lambda _, some=(links, share, latency_s): network.change(*some))
+    return network, env
+
+
+def finish_times(network, env, plans):
+    """Run plans (rounds, nodes, joined second); return for each the seconds by node."""
+    found = [{} for _ in plans]
+
+    def note(number):
+        return lambda nodes: found[number].update(dict.fromkeys(nodes.tolist(), env.now))
+
+    def begin(number):
+        rounds, nodes, _, collective = plans[number]
+        network.begin(rounds, nodes, note(number), collective=collective).join(nodes)
+
+    for number, (_, _, at_s, _) in enumerate(plans):
+        env.timeout(at_s).callbacks.append(lambda _, number=number: begin(number))
+    env.run()
+    return found
+
+
+def pair(bandwidth=1e6, latency_s=0.5):
+    graph = nx.DiGraph()
+    graph.add_edge("a", "b", bandwidth=bandwidth, latency=latency_s)
+    graph.add_edge("b", "a", bandwidth=bandwidth, latency=latency_s)
+    return Topology.from_networkx(graph)
+
+
+def one_transfer(nbytes, at_s=0.0, collective=False):
+    return [Round(np.array([0]), np.array([1]), np.array([float(nbytes)]))], np.array([0, 1]), at_s, collective
+
+
+@pytest.mark.parametrize("collective", [True, False], ids=["recurrence", "fluid"])
+def test_a_transfer_ends_when_the_integral_of_the_bandwidth_is_its_bytes(collective):
+    """0.5 s latency, 1.5 s at 1 MB/s, 2 s at 0.25 MB/s, then 0.5 MB/s: 3 MB are through after 4 + 2 s."""
+    topology = pair()
+    network, env = changing(topology, [(2.0, 0, 0.25, None), (4.0, 0, 0.5, None)])
+    (found,) = finish_times(network, env, [one_transfer(3e6, collective=collective)])
+    assert found[1] == pytest.approx(6.0, rel=1e-12)
+    assert network.links.mean_share(6.0)[0] == pytest.approx((2 + 2 * 0.25 + 2 * 0.5) / 6)
+
+
+@pytest.mark.parametrize("collective", [True, False], ids=["recurrence", "fluid"])
+def test_a_failed_link_stops_what_is_on_it_until_it_is_back(collective):
+    network, env = changing(pair(), [(1.0, 0, 0.0, None), (11.0, 0, 1.0, None)])
+    plans = [one_transfer(1e6, collective=collective), one_transfer(0, at_s=3.0), one_transfer(1e6, at_s=0.25)]
+    found = finish_times(network, env, plans)
+    assert found[0][1] == pytest.approx(11 + 2 * (1 - 0.25 - 0.125), rel=1e-12)  # two of them share
+    assert found[1][1] == 11.0  # nothing, not even an empty message, passes
+    assert found[2][1] == pytest.approx(11 + 1.5, rel=1e-12)
+
+
+def test_a_transfer_that_begins_while_its_link_is_down_waits():
+    network, env = changing(pair(latency_s=0.0), [(1.0, 0, 0.0, None), (5.0, 0, 1.0, None)])
+    (found,) = finish_times(network, env, [one_transfer(1e6, at_s=2.0, collective=True)])
+    assert found[1] == pytest.approx(6.0, rel=1e-12)
+
+
+def test_one_that_ends_as_its_link_fails_has_ended():
+    network, env = changing(pair(bandwidth=2.0**20, latency_s=0.0), [(1.0, 0, 0.0, None), (9.0, 0, 1.0, None)])
+    (found,) = finish_times(network, env, [one_transfer(2**20, collective=True)])
+    assert found[1] == 1.0
+
+
+def test_a_latency_counts_for_transfers_that_are_still_to_start():
+    """There and back and there: the second round starts after the change, the first has begun before."""
+    topology = pair(bandwidth=1e6, latency_s=1.0)
+    forth, back = (Round(np.array([u]), np.array([v]), np.array([1e6])) for u, v in ((0, 1), (1, 0)))
+    for collective in (True, False):
+        network, env = changing(topology, [(0.5, [0, 1], 1.0, 3.0)])
+        (found,) = finish_times(network, env, [([forth, back, forth], np.array([0, 1]), 0.0, collective)])
+        assert found[1] == pytest.approx(2.0 + 4.0 + 4.0, rel=1e-12)
+
+
+def test_a_window_caps_the_rate_by_the_latency_of_the_moment():
+    """A window of 1 MB: no cap at 0.5 s a round trip and 1 MB/s, 0.25 MB/s at 4 s."""
+    transport = Tcp(efficiency=1.0, overhead=0.0, window=1e6)
+    for collective in (True, False):
+        network, env = changing(pair(latency_s=0.25), [(1.25, [0, 1], 1.0, 2.0)], transport)
+        (found,) = finish_times(network, env, [one_transfer(2e6, collective=collective)])
+        assert found[1] == pytest.approx(1.25 + 1e6 / 0.25e6, rel=1e-12)
+
+
+def random_changes(rng, topology, count):
+    """Return changes of some links at some times, failures among them, after which everything is up again."""
+    changes = []
+    for _ in range(count):
+        links = rng.choice(len(topology.latency_s), int(rng.integers(1, len(topology.latency_s) + 1)), replace=False)
+        share = rng.choice([0.0, 0.5, 1.0, 2.0, 10 ** rng.uniform(-2, 1)], len(links))
+        changes.append((float(rng.choice([0.015, 0.105, rng.uniform(0, 0.2)])), links, share, None))
+    changes.sort(key=lambda one: one[0])
+    return [*changes, (0.3, np.arange(len(topology.latency_s)), 1.0, None)]
+
+
+def agrees_with_progressive_filling(seed, most_links, most_transfers):
+    rng = np.random.default_rng(seed)
+    topology = random_graph(rng, most_links=most_links)
+    count = int(rng.integers(1, most_transfers + 1))
+    src, dst = random_pairs(rng, np.arange(len(topology.names)), count)
+    nbytes, start_s = random_sizes(rng, count), np.round(rng.uniform(0, 0.2, count), int(rng.choice([1, 2, 12])))
+    changes = random_changes(rng, topology, int(rng.integers(1, 6)))
+    network, env = changing(topology, changes)
+    plans = [
+        ([Round(src[[i]], dst[[i]], nbytes[[i]])], np.array([src[i], dst[i]]), float(start_s[i]), False)
+        for i in range(count)
+    ]
+    found = finish_times(network, env, plans)
+    routed = Links(topology, IDEAL).routed(src, dst)
+    capacity, steps = topology.capacity_bytes_per_s.copy(), []
+    for at_s, links, share, _ in changes:
+        capacity = capacity.copy()
+        capacity[links] = topology.capacity_bytes_per_s[links] * share
+        steps.append((at_s, capacity))
+    expected = progressive.transfer_times(
+        topology.capacity_bytes_per_s, routed.start, routed.links, start_s + routed.delay_s, nbytes, steps
+    )
+    got = [one[node] for one, node in zip(found, dst.tolist(), strict=True)]
+    np.testing.assert_allclose(got, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_changes_are_those_of_progressive_filling(seed):
+    agrees_with_progressive_filling(seed, most_links=20, most_transfers=30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(10))
+def test_500_sets_of_changes_are_those_of_progressive_filling(block):
+    for seed in range(50 * block, 50 * block + 50):
+        agrees_with_progressive_filling(10_000 + seed, most_links=60, most_transfers=200)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_recurrences_that_changes_break_into_give_what_the_solver_gives(seed):
+    rng = np.random.default_rng(seed)
+    topology = random_star(rng, int(rng.integers(2, 9)))
+    workers, nbytes = topology.workers, 10 ** rng.uniform(5, 8)
+    payload = Payload("sum", np.full(len(workers), nbytes), nbytes, np.ones(1, dtype=np.int64))
+    rounds = list(Ring().rounds(payload, workers, workers[:0]))
+    changes = random_changes(rng, topology, int(rng.integers(1, 5)))
+    changes = [(at_s, links, share, float(rng.choice([1e-3, 2e-2]))) for at_s, links, share, _ in changes]
+    joined_s = rng.choice([0.0, 0.05, 0.25], 2)
+    fast, forced = (
+        finish_times(*changing(topology, changes), [(rounds, workers, float(at_s), collective) for at_s in joined_s])
+        for collective in (True, False)
+    )
+    for one, other in zip(fast, forced, strict=True):
+        np.testing.assert_allclose([one[node] for node in workers], [other[node] for node in workers], rtol=1e-9)
+
+
+def test_expecting_changes_that_do_not_come_changes_nothing():
+    topology = Star(workers=4, bandwidth=1e9).build()
+    rounds = [Round(np.array([0, 1, 2]), np.array([3, 3, 3]), np.array([1e6, 2e6, 3e6]))]
+    for transport in (IDEAL, Tcp(window=2e4)):
+        quiet = Flow().build(env := simpy.Environment(), topology, transport)
+        expected = finish_times(quiet, env, [(rounds, np.arange(4), 0.0, False)])
+        np.testing.assert_allclose(
+            list(finish_times(*changing(topology, [], transport), [(rounds, np.arange(4), 0.0, False)])[0].values()),
+            list(expected[0].values()),
+            rtol=1e-12,
+        )
+
+
+@pytest.mark.parametrize("kind", ["ideal", "analytic"])
+def test_other_networks_refuse(kind):
+    with pytest.raises(InputError, match="flow"):
+        changing(pair(), [], fidelity=fidelities.get(kind)())
