@@ -580,6 +580,32 @@ def change(core: Core, links: NDArray[np.int64], capacity: NDArray[np.float64], 
 
 
 @njit(cache=True, error_model="numpy")
+def abandon(core: Core, plan: int, nodes: int, now_s: float) -> None:
+    """Take what a plan of so many nodes has under way off its links, and what it has in the heap and the records."""
+    core.clock[NOW] = max(core.clock[NOW], now_s)
+    pending = core.counts[PENDING]
+    kept = core.slots[BEGINS, :pending].copy()
+    begin_s = core.begin_s[:pending].copy()
+    core.counts[PENDING] = 0
+    for place in range(pending):
+        if core.what[kept[place], PLAN] != plan:
+            _push(core.begin_s, core.slots[BEGINS], core.counts[PENDING], begin_s[place], kept[place])
+            core.counts[PENDING] += 1
+    for slot in range(core.counts[TOP] - 1, -1, -1):
+        if core.hops[slot] and core.what[slot, PLAN] == plan:
+            if core.state[slot] == IDLE:
+                core.hops[slot] = 0  # it has not begun, and so holds nothing
+            _end(core, slot)
+    core.clock[FREED] = 0.0
+    for node in range(core.plan[plan, NODES], core.plan[plan, NODES] + nodes):
+        while core.node[node, COME] != NONE:
+            record = core.node[node, COME]
+            core.node[node, COME] = core.early[record, AFTER]
+            core.early[record, AFTER] = core.counts[EARLY]
+            core.counts[EARLY] = record
+
+
+@njit(cache=True, error_model="numpy")
 def queue(
     core: Core,
     begin_s: NDArray[np.float64],

@@ -96,6 +96,7 @@ def _dump(scenario: Scenario, file: Callable[[str], str]) -> dict[str, Any]:
         # Training uses no other key of a job, and a key without effect is an error.
         job = {"straggler": job["straggler"]}
         train = {"train": _member(scenario.train, file)}
+    befalls = [_member(one, file) for one in scenario.conditions]
     return {
         "about": scenario.about,
         "seed": scenario.seed,
@@ -106,6 +107,7 @@ def _dump(scenario: Scenario, file: Callable[[str], str]) -> dict[str, Any]:
         "sync": _member(scenario.sync, file),
         "job": job,
         "cost": _member(scenario.cost, file),
+        **({"conditions": befalls} if befalls else {}),
     } | train
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from netsim.conditions.packet_loss import PacketLoss
 from netsim.errors import InputError
 from netsim.optim.base import Asynchronous, Synchronous
 from netsim.scenario.schema import Job
@@ -147,6 +148,17 @@ def _misplaced(optimizer: Optimizer, scenario: Scenario) -> Iterator[InputError]
             if not carries(sync, op):
                 problem = f"optimizer {optimizer.kind!r} sends codes that sync {sync.kind!r} cannot carry"
                 yield InputError(problem, "use `sync: all_to_all` or a parameter_server", "train.optimizer")
+
+
+def misfits(scenario: Scenario) -> Iterator[tuple[int, InputError]]:
+    """Yield the places of conditions that have no effect or no meaning on a network, and why."""
+    for place, one in enumerate(scenario.conditions):
+        if not scenario.network.changes:
+            problem = f"network {scenario.network.kind!r} knows nothing that changes with time"
+            yield place, InputError(problem, "choose `network: flow`, or remove the condition", "kind")
+        elif isinstance(one, PacketLoss) and scenario.network.kind == "flow" and scenario.transport.segment is None:
+            problem = f"transport {scenario.transport.kind!r} does not heed loss"
+            yield place, InputError(problem, "choose one over TCP, or `network: packet`", "kind")
 
 
 def impossible(scheme: Scheme, sync: Sync) -> InputError | None:
