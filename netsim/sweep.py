@@ -85,15 +85,18 @@ def sweep(
         done = _run(engine, scenarios, range(len(scenarios)), jobs, show, [""] * len(scenarios), None)
         return _table([done[index] for index in range(len(scenarios))])
     folder = ResultFolder(Path(out))
-    folder.prepare(resume)
-    keys = [point_key(scenario) for scenario in scenarios]
-    first = {key: index for index, key in reversed(list(enumerate(keys)))}
-    waiting = [index for index, key in enumerate(keys) if first[key] == index and not folder.has(key)]
-    text = dump_yaml(scenarios)
-    folder.write_text("scenario.yaml", text)
-    _run(engine, scenarios, waiting, jobs, show, keys, folder)
-    provenance = _versions() | {"points": len(scenarios), "scenario_hash": [scenario_hash(one) for one in scenarios]}
-    return folder.assemble(keys, text, provenance)
+    with folder.opened(resume):
+        keys = [point_key(scenario) for scenario in scenarios]
+        first = {key: index for index, key in reversed(list(enumerate(keys)))}
+        waiting = [index for index, key in enumerate(keys) if first[key] == index and not folder.has(key)]
+        text = dump_yaml(scenarios)
+        folder.write_text("scenario.yaml", text)
+        _run(engine, scenarios, waiting, jobs, show, keys, folder)
+        provenance = _versions() | {
+            "points": len(scenarios),
+            "scenario_hash": [scenario_hash(one) for one in scenarios],
+        }
+        return folder.assemble(keys, text, provenance)
 
 
 def point_key(scenario: Scenario) -> str:

@@ -142,6 +142,10 @@ def _collective(one: argparse.ArgumentParser) -> None:
         help="a file, or a map as in a scenario (default: %(default)s)",
     )  # fmt: skip
     one.add_argument("--sizes", metavar="LIST", default=DEFAULT_SIZES, help="bytes (default: %(default)s)")
+    one.add_argument(
+        "--workers", metavar="LIST", default="",
+        help="a process group: names, indices or ranges of them, as in 0-3,8 (default: all workers)",
+    )  # fmt: skip
     one.add_argument("--network", metavar="KIND", default="flow", help="network fidelity (default: %(default)s)")
     one.add_argument("--transport", metavar="KIND", default="ideal", help="transport (default: %(default)s)")
 

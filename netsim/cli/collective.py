@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,9 @@ from netsim.units import SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from netsim.topology import Topology
 
@@ -41,14 +45,24 @@ def busbw_factor(collective: str, workers: int) -> float:
 
 
 def time_collective(
-    topology: Topology, collective: str, sizes_bytes: Sequence[float], algorithm: str, network: str, transport: str
+    topology: Topology,
+    collective: str,
+    sizes_bytes: Sequence[float],
+    algorithm: str,
+    network: str,
+    transport: str,
+    group: NDArray[np.int64],
 ) -> list[Timed]:
-    """Return a row for each size; raise InputError for an unknown name or an algorithm that cannot carry it."""
-    workers = len(topology.workers)
+    """Return a row for each size, between the workers `group` [W].
+
+    Raises:
+        InputError: an unknown name, or an algorithm that cannot carry the collective.
+    """
+    workers = len(group)
     factor = busbw_factor(collective, workers)
     rows = []
     for size_bytes in sizes_bytes:
-        time_s = collective_time(topology, collective, size_bytes, algorithm, network, transport)
+        time_s = collective_time(topology, collective, size_bytes, algorithm, network, transport, group)
         rate = size_bytes / time_s if time_s else 0.0
         elements = size_bytes / _FLOAT32_BYTES / (workers if collective in _SHARED else 1)
         rows.append(Timed(size_bytes, elements, time_s, rate, rate * factor))
@@ -66,6 +80,27 @@ def parse_sizes(text: str) -> list[float]:
         if not sizes[-1]:
             raise InputError("a collective of 0 bytes has no bandwidth", "leave it out", path="--sizes")
     return sizes
+
+
+def parse_workers(text: str, topology: Topology) -> NDArray[np.int64]:
+    """Return the nodes [W] of a list such as `0-3,8,worker12`, or all workers for an empty one.
+
+    Raises:
+        InputError: a node that the topology does not have.
+    """
+    if not text:
+        return topology.workers
+    named: list[str | int] = []
+    for part in (one.strip() for one in text.split(",")):
+        if span := re.fullmatch(r"(\d+)(?:-(\d+))?", part):
+            first, last = int(span[1]), int(span[2] or span[1])
+            named += range(first, min(last, len(topology.names)) + 1)
+        else:
+            named.append(part)
+    try:
+        return topology.nodes(named)
+    except InputError as error:
+        raise InputError(error.problem, error.remedy, path="--workers") from error
 
 
 def parse_topology(text: str, algorithm: str) -> Topology:

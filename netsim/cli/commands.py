@@ -217,18 +217,19 @@ def _progress(done: int, total: int) -> None:
 
 
 def _collective(arguments: argparse.Namespace) -> int:
-    from netsim.cli.collective import busbw_factor, parse_sizes, parse_topology, time_collective
+    from netsim.cli.collective import busbw_factor, parse_sizes, parse_topology, parse_workers, time_collective
     from netsim.report.text import Column, table
 
     topology = parse_topology(arguments.topology, arguments.algorithm)
+    group = parse_workers(arguments.workers, topology)
     rows = time_collective(
         topology, arguments.name, parse_sizes(arguments.sizes), arguments.algorithm, arguments.network,
-        arguments.transport,
+        arguments.transport, group,
     )  # fmt: skip
     if arguments.json:
         _print_json([row._asdict() for row in rows])
         return DONE
-    workers = len(topology.workers)
+    workers = len(group)
     print(f"# {arguments.name} between {workers} workers over {arguments.algorithm}, {arguments.network} network")
     print(f"# busbw = algbw x {busbw_factor(arguments.name, workers):.4g}")
     headings = ("size|(B)", "count|(elements)", "type|", "time|(us)", "algbw|(GB/s)", "busbw|(GB/s)")

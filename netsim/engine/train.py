@@ -56,6 +56,13 @@ class TrainRecord:
     total_s: float
 
 
+def unequal_speeds(train: Train, count: int) -> NDArray[np.float64]:
+    """Return [W] factors on the workers' compute times, from 1 to the spread; the last workers are the slowest."""
+    if train.slow_workers is not None:
+        return np.where(np.arange(count) < count - train.slow_workers, 1.0, train.speed_spread)
+    return np.asarray(train.speed_spread ** (np.arange(count) / max(count - 1, 1)))
+
+
 class Training:
     """A training under way: what both kinds of jobs share."""
 
@@ -71,8 +78,7 @@ class Training:
         self.updates: list[dict[str, Any]] = []
         self.progress = Progress(train, problem)
         self.stopped = self.env.event()
-        place = np.arange(self.count) / max(self.count - 1, 1)
-        self._seconds = train.gradient_time * train.speed_spread**place
+        self._seconds = train.gradient_time * unequal_speeds(train, self.count)
 
     def compute_s(self, evaluations: float, turn: int) -> NDArray[np.float64]:
         """Return [W] the seconds in which each worker evaluates some gradients on its turn."""

@@ -194,6 +194,10 @@ class Links:
         A chunk of C bytes in k slices follows the one before after C/B, or, where that is longer, after a slice has
         come (d + C/(kB)), or after its slices have gone through what may be in flight, a round trip each time. What
         exceeds C/B is waiting: in a long ring this is exact, as all but the first wait is hidden behind own sends.
+
+        Where receivers announce every slice, announcements and slices queue behind the slices of their own host: m in
+        flight, each away for t = 2d + s + w, keep its queue busy for u = m s / t, and what enters behind the m - 1
+        others waits for w = (m - 1) s u. That is nothing on a long path and s (m - 1) on a link that is never idle.
         """
         size, delay_s = self.transport.slice, routed.delay_s
         # Behind a link that has failed all wait for longer than any slices would hide.
@@ -206,7 +210,11 @@ class Links:
             return delay_s
         next_s = delay_s + chunk_s / slices
         if size is not None:
-            room_s = slices * (2 * delay_s + chunk_s / slices) / self.transport.slices_in_flight
+            in_flight, slice_s = self.transport.slices_in_flight, chunk_s / slices
+            away_s = 2 * delay_s + slice_s
+            if self.transport.announced:
+                away_s = (away_s + np.sqrt(away_s**2 + 4 * in_flight * (in_flight - 1) * slice_s**2)) / 2
+            room_s = slices * away_s / in_flight
             next_s = np.maximum(next_s, room_s)
         return np.asarray(np.maximum(next_s - chunk_s, 0.0))
 

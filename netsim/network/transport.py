@@ -43,6 +43,7 @@ class Transport:
         segment: payload bytes of a packet, for those that slow down where packets are lost.
         slice: bytes of the largest piece in which a pipelined algorithm passes a chunk on, or None for whole chunks.
         slices_in_flight: pieces that may be on their way before the receiver has made room for the next.
+        announced: a piece leaves only after its receiver's message that it waits for it, which queues with data.
     """
 
     kind: ClassVar[str]
@@ -57,6 +58,7 @@ class Transport:
     segment: ClassVar[float | None] = None
     slice: float | None = None
     slices_in_flight: int = 1
+    announced: ClassVar[bool] = False
 
     def lossy_rate(self, round_trip_s: NDArray[np.float64], loss: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the bytes/s [F] of one socket where packets are lost; no limit for one that does not heed loss."""
@@ -163,6 +165,7 @@ class Gloo(OverTcp):
 
     slice: Annotated[Bytes, Gt(0)] | None = 2.0**20
     slices_in_flight: Annotated[int, Ge(1)] = 2
+    announced: ClassVar[bool] = True
 
 
 @transports.register("mpi", paper="Thakur, Rabenseifner, Gropp 2005; Open MPI FAQ: TCP")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
@@ -74,26 +74,27 @@ class CentralVR(CentralVRSync):
 
 @dataclass(frozen=True, eq=False)
 class Server:
-    """The server's model and mean gradient [d]."""
+    """The server's model and mean gradient [d], and how many workers have not filled their tables yet."""
 
     x: NDArray[np.float64]
     mean: NDArray[np.float64]
+    filling: int = 0
 
 
 @optimizers.register("central_vr_async", paper=_PAPER)
 @dataclass(frozen=True, kw_only=True)
 class CentralVRAsync(Asynchronous):
-    """CentralVR-Async: workers push the changes of their model and mean gradient after each epoch, and never wait.
+    """CentralVR-Async: workers push the changes of their model and mean gradient after each epoch.
 
-    The server adds a W-th of each change, so that it holds the mean of what all workers said last. Wire: 2 d floats up
-    and 2 d down a worker and epoch.
+    They wait for the others once, after the first epoch, which fills the tables. The server adds a W-th of each change,
+    so that it holds the mean of what all workers said last. Wire: 2 d floats up and 2 d down a worker and epoch.
     """
 
     lr: Annotated[float, Gt(0)] = 0.1
 
     def serve(self, problem: Problem) -> Server:
         """Return zeros."""
-        return Server(np.zeros(problem.size), np.zeros(problem.size))
+        return Server(np.zeros(problem.size), np.zeros(problem.size), problem.workers)
 
     def begin(self, problem: Problem) -> Rows:
         """Return empty tables, and zeros for what was said last."""
@@ -121,7 +122,11 @@ class CentralVRAsync(Asynchronous):
     def apply(self, problem: Problem, server: Server, worker: int, push: NDArray[np.float64]) -> Server:
         """Add a W-th of the changes."""
         x, mean = np.split(push / problem.workers, 2)
-        return replace(server, x=server.x + x, mean=server.mean + mean)
+        return Server(server.x + x, server.mean + mean, max(server.filling - 1, 0))
+
+    def waits(self, server: Server, worker: int) -> bool:
+        """Return whether the first epoch is not over everywhere."""
+        return server.filling > 0
 
     def model(self, server: Server) -> NDArray[np.float64]:
         """Return the server's model."""

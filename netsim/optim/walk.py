@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from netsim.workload.live import Problem
 
-_BLOCK_ELEMENTS = 2**22
-
 
 @dataclass(frozen=True, eq=False)
 class Walk:
@@ -35,31 +33,21 @@ def walk(
     lr: float,
     *,
     table: Literal["keep", "refresh", "refresh mean"] = "keep",
-    batch: int = 1,
 ) -> Walk:
-    """Return where workers stand after visiting the samples `order` [k, steps * batch], `batch` at a step.
+    """Return where workers stand after a step at each of the samples `order` [k, steps].
 
     `table` says what becomes of a visited sample's slope: nothing (SVRG, SGD), it is stored (CentralVR), or it is
-    stored and the mean follows at once (SAGA, for which a batch must hold no sample twice).
+    stored and the mean follows at once (SAGA).
     """
-    x, stored, mean = start.x.copy(), start.table.copy(), start.mean.copy()
-    count, steps = len(workers), order.shape[1] // batch
-    everyone = np.arange(count)[:, None]
-    block = max(1, _BLOCK_ELEMENTS // (count * problem.size * batch)) * batch
-    for first in range(0, steps * batch, block):
-        visited = order[:, first : first + block]
-        rows = problem.features[workers[:, None], visited]
-        targets = problem.targets[workers[:, None], visited]
-        for at in range(0, visited.shape[1], batch):
-            here, a = visited[:, at : at + batch], rows[:, at : at + batch]
-            slope = problem.slopes(a, targets[:, at : at + batch], x)
-            change = np.einsum("km,kmd->kd", slope - stored[everyone, here], a)
-            x -= lr * (change / batch + mean + problem.penalty * x)
-            if table != "keep":
-                stored[everyone, here] = slope
-            if table == "refresh mean":
-                mean += change / problem.samples
-    return Walk(x, stored, mean)
+    # What is compiled is imported where something is trained: a scenario is checked without paying for it.
+    from netsim.optim import steps
+
+    end = Walk(start.x.copy(), start.table.copy(), start.mean.copy())
+    what = {"keep": steps.KEEP, "refresh": steps.REFRESH, "refresh mean": steps.REFRESH_MEAN}[table]
+    samples, state = (problem.features, problem.targets), (end.x, end.table, end.mean)
+    squared, penalty = problem.loss == "squared", float(problem.penalty)
+    steps.go(samples, squared, penalty, (workers, order), float(lr), what, state)
+    return end
 
 
 def table_mean(problem: Problem, workers: NDArray[np.int64], table: NDArray[np.float64]) -> NDArray[np.float64]:

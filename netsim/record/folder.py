@@ -10,6 +10,7 @@ import io
 import json
 import os
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from netsim.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pandas as pd
     import pyarrow as pa
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 TABLES = ("runs", "steps", "links", "spans", "curves")
 _POINTS = "points"
 _TEMPORARY = ".writing"
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -36,26 +38,47 @@ class ResultFolder:
 
     path: Path
 
-    def prepare(self, resume: bool) -> None:
-        """Make the folder; remove what a killed process left half written.
+    @contextmanager
+    def opened(self, resume: bool) -> Iterator[None]:
+        """Make the folder and keep other runs out of it meanwhile; remove what a killed process left half written.
 
         Raises:
-            InputError: it holds something and is not to be resumed, or cannot be made.
+            InputError: it holds something and is not to be resumed, another run writes to it, or it cannot be made.
         """
-        if not resume and self.path.is_dir() and any(self.path.iterdir()):
-            raise InputError(
-                "the result folder is not empty",
-                "use --resume to keep the points that are finished, or another --out",
-                file=str(self.path),
-            )
+        with self._locked():
+            if not resume and any(one.name != _LOCK for one in self.path.iterdir()):
+                raise self._error(
+                    "the result folder is not empty",
+                    "use --resume to keep the points that are finished, or another --out",
+                )
+            points = self.path / _POINTS
+            points.mkdir(exist_ok=True)
+            for half in [*self.path.glob(f"*{_TEMPORARY}"), *points.glob(f"*{_TEMPORARY}")]:
+                half.unlink(missing_ok=True)
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        path = self.path / _LOCK
         try:
-            (self.path / _POINTS).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"the result folder cannot be made: {error.strerror}", "choose another --out", file=str(self.path)
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path).acquire(timeout=0)
+        except Timeout as error:
+            raise self._error(
+                "another run is writing to this result folder", "wait for its end, or choose another --out"
             ) from error
-        for half in [*self.path.glob(f"*{_TEMPORARY}"), *(self.path / _POINTS).glob(f"*{_TEMPORARY}")]:
-            half.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._error(f"the result folder cannot be made: {error.strerror}", "choose another --out") from error
+        with lock:
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
+    def _error(self, problem: str, remedy: str) -> InputError:
+        return InputError(problem, remedy, file=str(self.path))
 
     def point(self, key: str) -> Path:
         """Return the file of the point called `key`."""

@@ -92,6 +92,13 @@ RULES = (
         if key.name != "straggler"
     ),
     Rule(
+        "train.slow_workers",
+        lambda one: one.train is not None and one.train.speed_spread == 1,
+        "has no effect where all workers are equally fast",
+        "add for example `speed_spread: 5` beside it, or remove it",
+        allowed=("null",),
+    ),
+    Rule(
         "cost",
         lambda one: one.scheme.kind == "none" and "owner" not in one.sync.carries,
         "has no effect: nothing is encoded, and no owner or server adds messages",
@@ -128,6 +135,14 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
         problem = f"scheme {scenario.scheme.kind!r} has no effect on training, which exchanges what its optimizer says"
         yield InputError(problem, "remove `schemes:`", "schemes")
     yield from _misplaced(train.optimizer, scenario)
+
+
+def outlasted(scenario: Scenario) -> Iterator[InputError]:
+    """Yield that a scheme's warm-up outlasts the job, so that nothing is ever compressed."""
+    scheme, steps = scenario.scheme, scenario.job.steps
+    if scenario.train is None and scheme.chain_at(steps - 1) != scheme.chain():
+        problem = f"scheme {scheme.label!r} is still warming up when the job's {steps} steps are over"
+        yield InputError(problem, "give it fewer `steps`, or the job more: `job: {steps: ...}`", "schemes")
 
 
 def _misplaced(optimizer: Optimizer, scenario: Scenario) -> Iterator[InputError]:

@@ -76,8 +76,9 @@ class Train:
 
     `target` is the norm of the exact gradient over that at the start. `until` (simulated) and `max_epochs` (gradient
     evaluations over all samples) end what does not reach it. `gradient_time` is what a worker takes for the gradient of
-    one sample; the slowest worker takes `speed_spread` times as long as the fastest, the others lie between. `every`
-    is the epochs between two points of the curve.
+    one sample; the slowest worker takes `speed_spread` times as long as the fastest. Where `slow_workers` is given, so
+    many are as slow and all others as fast; else workers lie between in equal ratios. `every` is the epochs between two
+    points of the curve.
     """
 
     optimizer: Optimizer
@@ -86,6 +87,7 @@ class Train:
     max_epochs: Annotated[float, Gt(0)] = 100.0
     gradient_time: Seconds = 1e-6
     speed_spread: Annotated[float, Ge(1)] = 1.0
+    slow_workers: Annotated[int, Ge(1)] | None = None
     every: Annotated[float, Gt(0)] = 1.0
 
 

@@ -141,6 +141,18 @@ def test_collective_prints_the_columns_of_nccl_tests(capsys):
     assert lines[4].split() == ["4000000", "1000000", "float", "6060.00", "0.660", "0.990"]
 
 
+def test_collective_of_a_process_group(capsys):
+    topology = "{kind: star, workers: 8, bandwidth: 1 GB/s, latency: 10 us}"
+    arguments = ("collective", "all_reduce", "--topology", topology, "--sizes", "3MB", "--workers")
+    assert run(*arguments, "0-1, worker5", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["time_s"] == pytest.approx(4 * (10e-6 + 1e-3))
+    assert run(*arguments, "3-99") == 1
+    assert "--workers: the topology has no node" in capsys.readouterr().err
+    assert run(*arguments, "0,0") == 1
+    assert "name each of them once" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("collective", "algorithm", "busbw", "elements"),
     [

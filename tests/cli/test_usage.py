@@ -31,6 +31,7 @@ ADDED = {
     "plot": {"--point", "--step"},
     "capture": {"--seed"},
     "explain": {"--set", "--network", "--point"},
+    "collective": {"--workers"},
     "calibrate-schemes": {"--out", "--device"},
 }
 EVERYWHERE = {"-h", "--help", "--json", "--debug"}

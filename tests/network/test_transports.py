@@ -5,6 +5,7 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 import pytest
+from scipy import optimize
 
 from netsim.errors import InputError
 from netsim.network import fidelities, transports
@@ -14,6 +15,7 @@ from netsim.network.transport import Gloo, Mpi, Nccl, Rdma, Tcp
 from netsim.sync import ParameterServer, Payload, Ring
 from netsim.topology import GpuCluster, Star, Topology
 from tests.network import reference
+from tests.network.gloo_ring import GlooRing
 from tests.network.platforms import random_pairs, random_sizes, random_star, route_of
 
 EXACT = {"rel": 1e-9}
@@ -134,10 +136,24 @@ def test_short_chunks_follow_one_another_slice_by_slice(network):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_two_segments_in_flight_move_two_segments_a_round_trip(network):
-    """Gloo's ring: chunks of 8 MiB go in four pairs of segments, each a round trip and a segment's time."""
+    """Gloo's ring: chunks of 8 MiB go in four pairs of segments, each a round trip, a segment's time and a wait.
+
+    Two segments keep the host's queue busy for 2 s / t, and what enters it behind the other waits for s.
+    """
     gloo = Gloo(efficiency=1.0, overhead=0.0, window=None)
-    pair_s = 2 * LATENCY + 2**20 / B
+    segment_s = 2**20 / B
+    pair_s = optimize.brentq(lambda t: 2 * LATENCY + segment_s + 2 * segment_s**2 / t - t, LATENCY, 1.0, xtol=1e-15)
     assert ring_s(network, gloo, 4, 32 * 2**20) == pytest.approx(LATENCY + 8 * 2**20 / B + 5 * 4 * pair_s, **EXACT)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3, 0.6, 1.2, 2.0, 5.0])
+def test_announced_segments_take_what_gloos_own_algorithm_takes(delay):
+    """The delay in segments; phases differ by chance, hence means over three runs and a bound of 8 %."""
+    n, segment_s = 8, 2**20 / B
+    runs = [GlooRing(n, 16, delay * segment_s, segment_s, 0.01 * segment_s, seed).run() for seed in range(3)]
+    gloo = Gloo(efficiency=1.0, overhead=0.0, window=None)
+    predicted_s = ring_s("flow", gloo, n, 16 * n * 2**20, star(n, B, delay * segment_s))
+    assert predicted_s == pytest.approx(np.mean(runs), rel=0.08)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -13,6 +13,7 @@ from netsim.optim import (
     DSAGA,
     DSVRG,
     LAMB,
+    PSSVRG,
     SAGA,
     SGD,
     SVRG,
@@ -60,8 +61,8 @@ def alone(optimizer, problem: Problem, count: int = ROUNDS) -> NDArray[np.float6
     return optimizer.model(server)
 
 
-def sample_gradient(problem: Problem, i: int, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    a, b = problem.features[0, i], problem.targets[0, i]
+def sample_gradient(problem: Problem, i: int, x: NDArray[np.float64], worker: int = 0) -> NDArray[np.float64]:
+    a, b = problem.features[worker, i], problem.targets[worker, i]
     slope = a @ x - b if problem.loss == "squared" else -b / (1 + np.exp(b * (a @ x)))
     return slope * a
 
@@ -168,11 +169,63 @@ def test_lamb_is_adams_direction_times_a_clipped_factor(problem: Problem) -> Non
         (CentralVRAsync(lr=LR), CentralVRSync(lr=LR), ROUNDS),
         (DSAGA(lr=LR), SAGA(lr=LR), ROUNDS),
         (ASGD(lr=LR, batch=7), SGD(lr=LR, batch=7), 9),
+        (PSSVRG(lr=LR, epochs=0.5), SVRG(lr=LR, epochs=0.5), ROUNDS),
     ],
-    ids=["central_vr", "saga", "sgd"],
+    ids=["central_vr", "saga", "sgd", "svrg"],
 )
 def test_asynchronous_on_one_worker_without_delay_is_synchronous(problem: Problem, one, other, turns: int) -> None:
-    assert alone(one, problem, turns) == pytest.approx(rounds(other, problem, turns), rel=1e-12)
+    # A round of SVRG is a push of the exact gradient and one a step.
+    pushes = turns * (1 + problem.samples // 2) if isinstance(one, PSSVRG) else turns
+    assert alone(one, problem, pushes) == pytest.approx(rounds(other, problem, turns), rel=1e-12)
+
+
+def test_asynchronous_svrg_in_lockstep_is_svrg_on_the_joined_batch() -> None:
+    """W workers whose pushes arrive together each take a W-th of a step, at the model that all of them pulled."""
+    problem, optimizer = PROBLEMS["logistic"].problem(3, SEED), PSSVRG(lr=LR, epochs=0.2, batch=2)
+    server, rows, everyone = optimizer.serve(problem), optimizer.begin(problem), np.arange(3)
+    x = np.zeros(problem.size)
+    for loop in range(3):
+        snapshot = x
+        for at in range(-1, 3):
+            task = Task(everyone, np.zeros(3), np.tile(optimizer.pull(server), (3, 1)), rows, SEED)
+            pushes, rows = optimizer.compute(problem, task)
+            for worker in everyone:
+                assert not optimizer.waits(server, worker)
+                server = optimizer.apply(problem, server, worker, pushes[worker])
+            if at < 0:
+                continue
+            order = [generator(SEED, worker, loop).integers(0, 30, 6)[2 * at : 2 * at + 2] for worker in everyone]
+            picked = [
+                np.mean(
+                    [sample_gradient(problem, i, x, w) - sample_gradient(problem, i, snapshot, w) for i in order[w]],
+                    axis=0,
+                )
+                for w in everyone
+            ]
+            exact = problem.gradient(snapshot) - problem.penalty * snapshot
+            x = x - LR * (np.mean(picked, axis=0) + exact + problem.penalty * x)
+            assert optimizer.model(server) == pytest.approx(x, rel=1e-12)
+
+
+def test_an_outer_loop_of_asynchronous_svrg_ends_when_everybody_is_back() -> None:
+    problem, optimizer = PROBLEMS["ridge"].problem(3, SEED), PSSVRG(epochs=0.1)
+    server, push = optimizer.serve(problem), np.ones(problem.size)
+    for worker in (0, 1):
+        server = optimizer.apply(problem, server, worker, push)
+        assert optimizer.waits(server, worker)
+    server = optimizer.apply(problem, server, 2, push)
+    assert (server.exact, server.steps) == (pytest.approx(push), 9)
+    for _ in range(7):  # the fastest does all but those that the others are at
+        assert not optimizer.waits(server, 0)
+        server = optimizer.apply(problem, server, 0, push)
+    assert optimizer.waits(server, 0)
+    assert server.number == 0
+    for worker in (1, 2):
+        assert not optimizer.waits(server, worker)
+        server = optimizer.apply(problem, server, worker, push)
+    assert server.number == 1
+    assert server.snapshot == pytest.approx(-9 * 0.1 / 3 * push)
+    assert not any(optimizer.waits(server, worker) for worker in range(3))
 
 
 def test_distributed_svrg_with_a_single_step_is_the_joined_batch() -> None:

@@ -209,6 +209,12 @@ CASES = [
         ("job.straggler.distribution: has no effect with a spread of 0", "spread: 0.2"),
     ),
     Broken(
+        "a warm-up longer than the job",
+        HEAD + "job: {steps: 4}\nschemes:\n  - [{kind: warm_up, steps: 4}, topk]\n",
+        4,
+        ("schemes: scheme 'topk+warm_up(steps=4)' is still warming up when the job's 4 steps are over", "steps: ..."),
+    ),
+    Broken(
         "damaged cost table",
         HEAD + "schemes: [topk]\ncost:\n  kind: measured\n  table: broken.json\n",
         6,

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from netsim.errors import InputError, NetsimError
+from netsim.record.folder import ResultFolder
 from netsim.sweep import sweep
 from tests.sweep.fake import Log, points
 
@@ -64,6 +65,17 @@ def test_two_processes_write_the_same_bytes_as_one(trace, log, tmp_path):
         sweep(points(trace), jobs, tmp_path / f"out{jobs}", engine=log.engine)
     for name in ("runs.csv", "runs.parquet", "steps.parquet", "spans.parquet", "links.parquet", "provenance.json"):
         assert (tmp_path / "out1" / name).read_bytes() == (tmp_path / "out2" / name).read_bytes(), name
+
+
+def test_two_runs_do_not_write_to_one_folder(trace, log, tmp_path):
+    out = tmp_path / "out"
+    with (
+        ResultFolder(out).opened(resume=False),
+        pytest.raises(InputError, match=r"another run is writing .*; wait for its end, or choose another --out"),
+    ):
+        sweep(points(trace, 2), out=out, resume=True, engine=log.engine)
+    sweep(points(trace, 2), out=out, resume=True, engine=log.engine)
+    assert sorted(one.name for one in out.iterdir() if one.name.startswith(".")) == []
 
 
 def test_a_folder_that_holds_something_is_left_alone(trace, log, tmp_path):

@@ -1,7 +1,8 @@
 """BERT-Large's gradients between V100 machines of 4 over Ethernet of 4.1 Gbit/s achieved: 1-bit Adam and 1-bit LAMB.
 
 Measured: Tang et al. 2021, arXiv 2102.02888, table 1 (all-reduce, batch 16 a GPU) and Li et al. 2021, arXiv 2104.06069,
-table 5 (all-reduce on 64 machines) and section 6 (compressed exchange on 256 GPUs). Gradients are in half precision.
+table 5 (all-reduce) and section 6 (compressed exchange on 256 GPUs). Gradients are in half precision. Both tables give
+the same exchange on the same cluster; from 4 machines on they differ by more than half.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tests.validation.compare import Compared, show
 
 ACHIEVED = 4.1e9 / 8
 ADAM_MS = {2: 1897.21, 4: 2133.24, 8: 2173.35, 16: 2275.43}
+LAMB_MS = {2: 2087, 4: 3436, 8: 3528, 16: 3433}
 LAMB_DENSE_S = (3.579, 3.674)
 LAMB_COMPRESSED_S = (0.57, 0.64)
 
@@ -39,13 +41,14 @@ def exchange_s(sync, op, nbytes, machines, network="flow"):
 
 
 @cache
-def adam():
-    rows = [
-        Compared(f"{machines} machines", 1e3 * exchange_s(Ring(), "sum", 2 * elements(), machines), ms)
-        for machines, ms in ADAM_MS.items()
-    ]
+def ring_ms(machines):
+    return 1e3 * exchange_s(Ring(), "sum", 2 * elements(), machines)
+
+
+def all_reduce_errors(measured_ms):
+    rows = [Compared(f"{machines} machines", ring_ms(machines), ms) for machines, ms in measured_ms.items()]
     show("all-reduce of BERT-Large in half precision, ms, from 4.1 Gbit/s", rows)
-    return rows
+    return np.array([one.error for one in rows])
 
 
 @cache
@@ -55,15 +58,20 @@ def compressed_s():
 
 
 def test_the_errors_of_the_all_reduce_are_as_published():
-    assert [one.error for one in adam()] == pytest.approx([0.21, 0.15, 0.17, 0.13], abs=0.01)
+    assert all_reduce_errors(ADAM_MS) == pytest.approx([0.21, 0.15, 0.17, 0.13], abs=0.01)
+    assert all_reduce_errors(LAMB_MS) == pytest.approx([0.09, -0.29, -0.28, -0.25], abs=0.01)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the machines moved a ring's bytes at 4.6 to 4.9 Gbit/s, not at the 4.1 they are said to achieve",
-)
-def test_the_all_reduce_within_15_percent_each():
-    assert max(abs(one.error) for one in adam()) <= 0.15
+def test_no_figure_is_within_15_percent_of_both_tables():
+    """1-bit Adam's machines moved a ring's bytes at 4.6 to 4.9 Gbit/s, 1-bit LAMB's the same bytes at 3.0."""
+    for machines in (4, 8, 16):
+        assert 1.15 * ADAM_MS[machines] < 0.85 * LAMB_MS[machines]
+
+
+@pytest.mark.parametrize("measured_ms", [ADAM_MS, LAMB_MS])
+@pytest.mark.xfail(strict=True, reason="of 4.1 Gbit/s achieved, one table's machines moved 4.6 to 4.9, the other's 3.0")
+def test_the_all_reduce_within_15_percent_each(measured_ms):
+    assert np.abs(all_reduce_errors(measured_ms)).max() <= 0.15
 
 
 def test_the_compressed_exchange_on_256_gpus_within_15_percent():

@@ -38,6 +38,8 @@ ALL_REDUCE = (
 UNSHAPED = ((4, 175, 363), (8, 208, 443), (16, 252, 474), (32, 252, 523))
 """NCCL without shaping: "up to 10 Gbit/s", of which the machines' network credits decide; 30 us are assumed."""
 
+GLOO_UNSHAPED = ((4, 327, 657), (8, 382, 765), (16, 412, 819), (32, 428, 849))
+
 POINT_TO_POINT = (
     # delay ms (0.03 where none is set), rate Gbit/s (10 where none is set), gloo 64, nccl 64, gloo 128, nccl 128
     (0.03, 10, 107, 55, 216, 112),
@@ -131,16 +133,23 @@ def test_nccl_all_reduce_without_shaping_within_5_percent_each():
     assert unshaped().max() <= 0.05
 
 
-def test_gloo_all_reduce_is_published_with_its_error():
-    """Two segments in flight explain the factor of 1.8 between Gloo and NCCL; 10 to 29 % remain unexplained."""
+def test_gloo_all_reduce_within_8_percent_each():
+    """Two segments are in flight, and the receivers' notices queue behind their own data (netem holds all of it)."""
     gloo = Gloo(cap=ONE_FLOW)
     rows = [
         Compared(f"{n} nodes, {delay} ms, {rate} Gbit/s, {mib} MiB", all_reduce_ms(gloo, n, delay, rate, mib), ms)
         for n, delay, rate, small, _, large, _ in ALL_REDUCE
         for mib, ms in ((128, small), (256, large))
     ]
+    rows += [
+        Compared(f"{n} nodes, unshaped, {mib} MiB", all_reduce_ms(gloo, n, 0.03, 10, mib), ms)
+        for n, small, large in GLOO_UNSHAPED
+        for mib, ms in ((128, small), (256, large))
+    ]
     show("Gloo all-reduce, ms, nothing fitted", rows)
-    assert -0.29 < min(one.error for one in rows) < max(one.error for one in rows) < -0.09
+    errors = np.abs([one.error for one in rows])
+    assert np.median(errors) <= 0.025
+    assert errors.max() <= 0.08
 
 
 @pytest.mark.parametrize("transport", [Gloo(cap=ONE_FLOW), Nccl()], ids=["gloo", "nccl"])
