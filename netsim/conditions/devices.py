@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heapq import merge
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,13 +23,14 @@ class Devices:
     def __init__(self, count: int) -> None:
         self._coming: dict[int, Iterator[Down]] = {}
         self._down: dict[int, list[Down]] = {}
-        self._seen_s: dict[int, float] = {}
+        self._next: dict[int, Down | None] = {}
         self.count = count
 
     def add(self, worker: int, down: Iterable[Down]) -> None:
         """Let a worker be down at intervals that begin one after another; those of several calls may overlap."""
-        self._coming[worker] = merge(self._coming.get(worker, iter(())), down)
-        self._down[worker], self._seen_s[worker] = [], -np.inf
+        before, first = self._coming.get(worker, iter(())), self._next.get(worker)
+        self._coming[worker] = merge(before if first is None else chain([first], before), down)
+        self._down[worker], self._next[worker] = [], next(self._coming[worker], None)
 
     def after(
         self, workers: NDArray[np.int64], start_s: NDArray[np.float64], work_s: NDArray[np.float64] | float
@@ -78,14 +80,10 @@ class Devices:
     def _until(self, worker: int, time_s: float) -> list[Down]:
         """Return the intervals, joined where they overlap, that begin up to some time."""
         down = self._down[worker]
-        while self._seen_s[worker] <= max(time_s, down[-1][1] if down else -np.inf):
-            one = next(self._coming[worker], None)
-            if one is None:
-                self._seen_s[worker] = np.inf
-            elif down and one[0] <= down[-1][1]:
-                down[-1] = (down[-1][0], max(down[-1][1], one[1]))
-                self._seen_s[worker] = one[0]
+        while (coming := self._next[worker]) and coming[0] <= max(time_s, down[-1][1] if down else time_s):
+            if down and coming[0] <= down[-1][1]:
+                down[-1] = (down[-1][0], max(down[-1][1], coming[1]))
             else:
-                down.append(one)
-                self._seen_s[worker] = one[0]
-        return down if not down or down[-1][0] <= time_s else [one for one in down if one[0] <= time_s]
+                down.append(coming)
+            self._next[worker] = next(self._coming[worker], None)
+        return [one for one in down if one[0] <= time_s]

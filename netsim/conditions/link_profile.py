@@ -6,7 +6,7 @@ import csv
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -58,7 +58,9 @@ class LinkProfile(Condition):
         """Raise InputError where the lists do not fit each other."""
         if self.file is not None:
             if self.at or self.bandwidth or self.latency:
-                raise InputError("it has a file and lists", "remove `at`, `bandwidth` and `latency`, or the file", "file")
+                raise InputError(
+                    "it has a file and lists", "remove `at`, `bandwidth` and `latency`, or the file", "file"
+                )
             return
         if not self.at or not (self.bandwidth or self.latency):
             remedy = "write for example `at: [0 s, 10 s]` and `bandwidth: [1 Gbit/s, 100 Mbit/s]`, or give a `file`"
@@ -70,7 +72,7 @@ class LinkProfile(Condition):
 
     def _check(self, levels: list[Level]) -> None:
         times_s = [one.at_s for one in levels]
-        if any(later <= earlier for earlier, later in zip(times_s, times_s[1:], strict=False)):
+        if any(later <= earlier for earlier, later in pairwise(times_s)):
             raise InputError("times do not grow", "list them in order, each once", "file" if self.file else "at")
         if self.period is not None and times_s[-1] >= self.period:
             raise InputError("a time lies after the period", f"choose a period beyond {times_s[-1]:g} s", "period")

@@ -1,4 +1,4 @@
-"""The state of every link where several conditions have a say: shares and arrivals multiply, the last latency counts."""
+"""The state of every link where several conditions have a say: shares and arrivals multiply, the last latency holds."""
 
 from __future__ import annotations
 

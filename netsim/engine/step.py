@@ -179,9 +179,7 @@ class Step:
         self._coding_free_s[workers] = end_s
         ready_s, backward_end_s = self._ready_s[:, workers], self._backward_end_s[workers]
         self._ready_s[:, workers] = np.where(ready_s > now_s, self._after(workers, ready_s, seconds), ready_s)
-        self._backward_end_s[workers] = np.where(
-            busy, self._after(workers, backward_end_s, seconds), backward_end_s
-        )
+        self._backward_end_s[workers] = np.where(busy, self._after(workers, backward_end_s, seconds), backward_end_s)
         (self.encode_s if what == "encode" else self.decode_s)[workers] += seconds
         if seconds:
             self._span(workers, what, bucket, start_s, end_s)

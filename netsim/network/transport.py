@@ -101,7 +101,7 @@ class OverTcp(Transport):
             rate = 1 / (round_trip_s * np.sqrt(2 * ACKNOWLEDGED * loss / 3) + timeout_s * waits)
             if self.congestion == "cubic":
                 rate = np.maximum(rate, 1.054 / (round_trip_s * loss**3) ** 0.25)
-        return self.segment * rate
+        return np.asarray(self.segment * rate)
 
 
 @transports.register("tcp", paper="RFC 793, RFC 6928, RFC 7323, IEEE 802.3")

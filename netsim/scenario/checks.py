@@ -66,7 +66,7 @@ class Checks:
         listed = root.get("conditions")
         for scenario in scenarios:
             for place, problem in misfits(scenario):
-                node = (listed.items()[place] if listed is not None else root)
+                node = listed.items()[place] if listed is not None else root
                 self.builder.note(attached(problem, node, f"conditions.{place}"))
             servers = scenario.sync.dedicated_servers
             for place, one in enumerate(scenario.conditions):

@@ -68,11 +68,32 @@ RULES = (
         "add for example `spread: 0.2` beside it, or remove it",
     ),
     Rule(
+        "job.checkpoint.write",
+        lambda one: not one.job.checkpoint.every,
+        "has no effect without checkpoints",
+        "add for example `every: 100` beside it, or remove it",
+        allowed=("0", "0 s"),
+    ),
+    Rule(
+        "job.checkpoint.restart",
+        lambda one: not one.job.checkpoint.every or not any(it.touches_workers for it in one.conditions),
+        "has no effect without checkpoints, or where no node fails",
+        "add `every: 100` beside it and a `node_failure` to `conditions`, or remove it",
+        allowed=("0", "0 s"),
+    ),
+    Rule(
         "network.transport",
         lambda one: one.network.kind == "ideal",
         "has no effect on the `ideal` network, where every transfer takes no time",
         "remove it, or choose `kind: flow`",
         allowed=("ideal", "{kind: ideal}"),
+    ),
+    Rule(
+        "network.transport.congestion",
+        lambda one: not any(isinstance(it, PacketLoss) for it in one.conditions),
+        "has no effect where no packet is lost",
+        "add a `packet_loss` to `conditions`, or remove it",
+        allowed=("cubic",),
     ),
     Rule(
         "topology.server_bandwidth",

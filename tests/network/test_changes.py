@@ -197,3 +197,50 @@ def test_expecting_changes_that_do_not_come_changes_nothing():
 def test_a_closed_form_refuses():
     with pytest.raises(InputError, match="flow"):
         changing(pair(), [], fidelity=fidelities.get("analytic")())
+
+
+def test_loss_caps_a_connection_by_the_square_root_law():
+    """Mathis et al. 1997: sqrt(3/2)/sqrt(b) = 0.87 segments a round trip over sqrt(loss), while timeouts are rare."""
+    transport = Tcp(efficiency=1.0, overhead=0.0, window=None, congestion="reno")
+    network, env = changing(pair(bandwidth=1e9, latency_s=0.05), [(0.0, [0, 1], 1.0, None, 1e-6)], transport)
+    (found,) = finish_times(network, env, [one_transfer(1e8)])
+    rate = 1448 / 0.1 * np.sqrt(3 / 4) / np.sqrt(1e-6)
+    assert found[1] - 0.05 == pytest.approx(1e8 / rate, rel=1e-3)
+
+
+def test_loss_of_links_in_a_row_adds_up_and_ends():
+    """Two links that each lose a hundredth lose 0.0199 together; for 10 s, then the rest goes at full rate."""
+    graph = nx.path_graph(["a", "b", "c"])
+    nx.set_edge_attributes(graph, 1e9, "bandwidth")
+    nx.set_edge_attributes(graph, 0.005, "latency")
+    topology = Topology.from_networkx(graph)
+    transport = Tcp(efficiency=1.0, overhead=0.0, window=None)
+    every = np.arange(4)
+    network, env = changing(topology, [(0.0, every, 1.0, None, 0.01), (10.01, every, 1.0, None)], transport)
+    rounds = [Round(np.array([0]), np.array([2]), np.array([1e9]))]
+    (found,) = finish_times(network, env, [(rounds, np.array([0, 2]), 0.0, False)])
+    rate = float(transport.lossy_rate(np.array([0.02]), np.array([0.0199]))[0])
+    assert found[2] == pytest.approx(10.01 + (1e9 - 10 * rate) / 1e9, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("loss", "round_trip_s", "segments"),
+    [
+        # 1 / (RTT sqrt(2bp/3) + T0 min(1, 3 sqrt(3bp/8)) p (1 + 32 p^2)), worked out by hand; b = 2, T0 = RTT + 0.2.
+        (0.01, 0.1, 1 / (0.1 * 0.1154700538 + 0.3 * 0.2598076211 * 0.01 * 1.0032)),
+        (0.25, 0.1, 1 / (0.1 * 0.5773502692 + 0.3 * 1.0 * 0.25 * 3.0)),
+    ],
+)
+def test_reno_under_loss_is_padhyes_formula(loss, round_trip_s, segments):
+    rate = Tcp(congestion="reno").lossy_rate(np.array([round_trip_s]), np.array([loss]))
+    assert rate[0] == pytest.approx(1448 * segments, rel=1e-9)
+
+
+def test_cubic_is_renos_equal_on_short_paths_and_ahead_on_long_ones():
+    """RFC 9438, 5: (C (3 + b) / (4 (1 - b)))^(1/4) (RTT / loss)^(3/4) segments are under way; C = 0.4, b = 0.7."""
+    cubic, reno = Tcp(), Tcp(congestion="reno")
+    short, long = np.array([0.01]), np.array([0.1])
+    assert cubic.lossy_rate(short, np.array([1e-2])) == reno.lossy_rate(short, np.array([1e-2]))
+    under_way = cubic.lossy_rate(long, np.array([1e-6]))[0] / 1448 * 0.1
+    assert under_way == pytest.approx((0.4 * 3.7 / (4 * 0.3)) ** 0.25 * (0.1 / 1e-6) ** 0.75, rel=1e-3)
+    assert cubic.lossy_rate(long, np.array([1e-6])) > 5 * reno.lossy_rate(long, np.array([1e-6]))
