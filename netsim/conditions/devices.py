@@ -46,6 +46,12 @@ class Devices:
             )
         return end_s
 
+    def lasts_s(self, worker: int, start_s: float, work_s: float) -> float:
+        """Return the seconds that work taken up at `start_s` lasts, those included in which the worker is down."""
+        if worker not in self._coming:
+            return work_s
+        return self._through(worker, start_s, start_s + work_s) - start_s
+
     def down_s(self, begin_s: float, end_s: float) -> NDArray[np.float64]:
         """Return [n] the seconds for which each worker was down in an interval."""
         found = np.zeros(self.count)

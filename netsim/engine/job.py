@@ -13,6 +13,7 @@ from netsim.engine.coding import Coding
 from netsim.engine.restart import Steps
 from netsim.engine.step import Compute, Span, Step
 from netsim.errors import Deadlock
+from netsim.sync.parameter_server import ParameterServer
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -38,6 +39,8 @@ class JobRecord:
         link_share: [L] the part of its capacity that each link has had, in the mean.
         total_s: seconds of all steps.
         collectives: the names of the collectives that carried the messages.
+        link_steps: how many steps of all workers the bytes of the links are of; 0 stands for all in `steps`.
+        imbalance: the elements of the fullest server over those of all servers' mean.
     """
 
     steps: list[dict[str, Any]]
@@ -49,6 +52,8 @@ class JobRecord:
     link_share: NDArray[np.float64]
     total_s: float
     collectives: tuple[str, ...]
+    link_steps: float = 0.0
+    imbalance: float = 1.0
 
 
 def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> JobRecord:
@@ -57,6 +62,10 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
     Raises:
         Deadlock: nothing more can happen although workers still wait.
     """
+    if isinstance(scenario.sync, ParameterServer):
+        from netsim.engine.server_job import ServerJob  # which makes records too
+
+        return ServerJob(scenario, scenario.sync, measurement, timing).run()
     env = simpy.Environment(initial_time=0.0)
     topology = scenario.topology.build(scenario.sync.dedicated_servers)
     network = scenario.network.build(env, topology, scenario.transport)
@@ -74,7 +83,7 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
             number = steps.number
             exchanges = [coding.exchanges(number, bucket) for bucket in range(len(measurement.buckets))]
             names.update(one.sync.describe(one.payload.op) for stages in exchanges for one in stages)
-            compute = _compute(scenario, measurement, timing, number)
+            compute = compute_of(scenario, measurement, timing, number)
             step = Step(env, network, nodes, compute, exchanges, cluster.devices)
             current[:] = [step]
             if not (yield from steps.run(step)):
@@ -84,10 +93,8 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
             yield from steps.add(_account(step, compute, env.now, cluster.devices))
 
     process = env.process(job())
-    while not process.processed:  # what befalls the cluster may go on for ever
-        if env.peek() == np.inf:
-            raise Deadlock("the simulation is stuck: " + "; ".join(current[0].waiting()[:20]))
-        env.step()
+    if not comes(env, process):
+        raise Deadlock("the simulation is stuck: " + "; ".join(current[0].waiting()[:20]))
     return JobRecord(
         steps.rows,
         spans,
@@ -101,7 +108,16 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
     )
 
 
-def _compute(scenario: Scenario, measurement: Measurement, timing: Timing, step: int) -> Compute:
+def comes(env: simpy.Environment, event: simpy.Event) -> bool:
+    """Run until an event has come, and no longer: what befalls a cluster may go on for ever. Return False if stuck."""
+    while not event.processed:
+        if env.peek() == np.inf:
+            return False
+        env.step()
+    return True
+
+
+def compute_of(scenario: Scenario, measurement: Measurement, timing: Timing, step: int) -> Compute:
     """Return the seconds of a step's computation: all micro-batches, the last one's backward making gradients ready."""
     job, count = scenario.job, scenario.topology.num_workers
     factor = slowness(job.straggler, count, np.random.default_rng((scenario.seed, step)))

@@ -46,9 +46,7 @@ def simulate(scenario: Scenario, measurement: Measurement | None = None) -> Resu
     gradients = open_workload(scenario.workload)
     record = run_job(scenario, measured, gradients.timing)
     place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
-    steps = pd.DataFrame(record.steps).assign(
-        captured_step=measured.captured, rel_error=measured.rel_error, cosine=measured.cosine
-    )
+    steps = _steps(record, measured)
     spans = pd.DataFrame([span._asdict() for span in record.spans if span.worker < SPAN_WORKERS]).assign(step=0)
     run = _run(scenario, measured, gradients, record) | place
     return Result(
@@ -64,6 +62,16 @@ def simulate(scenario: Scenario, measurement: Measurement | None = None) -> Resu
             "seed": scenario.seed,
         },
     )
+
+
+def _steps(record: JobRecord, measured: Measurement) -> pd.DataFrame:
+    """Return the rows of the steps with what each lost; asynchronous workers take the measured steps in turn."""
+    import pandas as pd
+
+    steps = pd.DataFrame(record.steps)
+    of = steps["step"].to_numpy() % len(measured.captured)
+    lost = {"captured_step": measured.captured, "rel_error": measured.rel_error, "cosine": measured.cosine}
+    return steps.assign(**{name: np.array(values)[of] for name, values in lost.items()})
 
 
 def measurement_key(scenario: Scenario) -> Hashable:
@@ -83,7 +91,9 @@ def open_workload(workload: Workload) -> Gradients:
 
 
 def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record: JobRecord) -> dict[str, Any]:
-    mean = {key: float(np.mean([row[key] for row in record.steps])) for key in record.steps[0] if key != "step"}
+    told = record.steps[0].keys() - {"step", "worker", "begin_s", "end_s", "staleness"}
+    mean = {key: float(np.mean([row[key] for row in record.steps])) for key in record.steps[0] if key in told}
+    stale = [row.get("staleness", 0) for row in record.steps]
     # The mean of each part is taken before they are added, so that they add up to the step in this row too.
     mean["step_time_s"] = sum(mean[part] for part in PARTS)
     bandwidth, latency_s = scenario.topology.access
@@ -113,6 +123,9 @@ def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record
         "compute_device": gradients.device,
         "cost_source": scenario.cost.source(),
         "swept": point_name(scenario),
+        "staleness_mean": float(np.mean(stale)),
+        "staleness_max": float(max(stale)),
+        "server_imbalance_x": record.imbalance,
     }
 
 
@@ -170,4 +183,5 @@ def _bottleneck(mean: dict[str, float], record: JobRecord) -> str:
 def _links(record: JobRecord) -> pd.DataFrame:
     links = link_table(record.link_names, record.capacity_bytes_per_s, record.latency_s)
     used_s, had_s = record.link_bytes / record.capacity_bytes_per_s, record.link_share * record.total_s
-    return links.assign(bytes_per_step=record.link_bytes / len(record.steps), utilisation=used_s / had_s)
+    steps = record.link_steps or len(record.steps)
+    return links.assign(bytes_per_step=record.link_bytes / steps, utilisation=used_s / had_s)

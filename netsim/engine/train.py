@@ -254,7 +254,8 @@ class AsyncJob(Training):
             # A pull is what the server holds when it answers, before its way here. All know the first one.
             if turn:
                 yield self._travel(worker, 1, pull_floats)
-            yield self.env.timeout(self._works_s(worker, float(self.compute_s(evaluations, turn)[worker])))
+            work_s = float(self.compute_s(evaluations, turn)[worker])
+            yield self.env.timeout(self.devices.lasts_s(worker, float(self.env.now), work_s))
             sent_s = float(self.env.now)
             yield self._travel(worker, 0, push_floats)
             self.progress.evaluations += evaluations
@@ -276,12 +277,6 @@ class AsyncJob(Training):
                 return
             while self.optimizer.waits(self.server, worker):
                 yield self._applied
-
-    def _works_s(self, worker: int, work_s: float) -> float:
-        """Return the seconds from now in which a worker does some work, those included in which it is down."""
-        now_s = np.full(1, float(self.env.now))
-        end_s = self.devices.after(np.array([worker]), now_s, work_s)
-        return work_s + float((end_s - (now_s + work_s))[0])
 
     def _travel(self, worker: int, way: int, floats: int) -> simpy.Event:
         """Send a push (way 0) or a pull (way 1); return the event of its arrival."""

@@ -13,9 +13,13 @@ RUN_COLUMNS = (
     "bandwidth_bytes_per_s", "latency_s", "step_time_s", "speedup_x", "compute_s", "encode_s", "decode_s",
     "exposed_comm_s", "optimizer_s", "comm_s", "wire_bytes_per_worker", "dense_bytes", "compression_x", "rel_error",
     "cosine", "headroom_x", "bottleneck", "extrapolated", "seed", "vs_best_dense_x", "best_dense_sync", "collective",
-    "compute_device", "cost_source", "swept", "lost_s",
+    "compute_device", "cost_source", "swept", "staleness_mean", "staleness_max", "server_imbalance_x", "lost_s",
 )  # fmt: skip
-"""Columns of `runs`, one row a simulated point; the parts of a step add up to `step_time_s`."""
+"""Columns of `runs`, one row a simulated point; the parts of a step add up to `step_time_s`.
+
+With an asynchronous server a step is one worker's, `steps` has a row for each in the steady state, and its staleness is
+the number of updates by others that its gradient did not know of; `server_imbalance_x` is the fullest server's share of
+the model over the mean."""
 
 TRAIN_COLUMNS = (
     "optimizer", "status", "target", "time_to_target_s", "steps_to_target", "epochs_to_target", "best", "total_s",

@@ -10,6 +10,7 @@ from netsim.errors import InputError
 from netsim.optim.base import Asynchronous, Synchronous
 from netsim.scenario.schema import Job
 from netsim.sync.base import syncs
+from netsim.sync.parameter_server import ParameterServer
 from netsim.workload.live import Live
 
 if TYPE_CHECKING:
@@ -68,18 +69,25 @@ RULES = (
         "add for example `spread: 0.2` beside it, or remove it",
     ),
     Rule(
+        "job.checkpoint.every",
+        lambda one: isinstance(one.sync, ParameterServer),
+        "has no effect with a parameter server, whose workers wait, or go on without the one that is down",
+        "remove it",
+        allowed=("0",),
+    ),
+    Rule(
         "job.checkpoint.write",
         lambda one: not one.job.checkpoint.every,
         "has no effect without checkpoints",
         "add for example `every: 100` beside it, or remove it",
-        allowed=("0", "0 s"),
+        allowed=("0", "0 s", "0 ns"),
     ),
     Rule(
         "job.checkpoint.restart",
         lambda one: not one.job.checkpoint.every or not any(it.touches_workers for it in one.conditions),
         "has no effect without checkpoints, or where no node fails",
         "add `every: 100` beside it and a `node_failure` to `conditions`, or remove it",
-        allowed=("0", "0 s"),
+        allowed=("0", "0 s", "0 ns"),
     ),
     Rule(
         "network.transport",
@@ -101,6 +109,27 @@ RULES = (
         "has no effect: no architecture of this scenario has dedicated servers",
         "remove it, or add a parameter_server with dedicated servers to `sync`",
         allowed=("null",),
+    ),
+    Rule(
+        "job.scheduling",
+        lambda one: not isinstance(one.sync, ParameterServer),
+        "has no effect: no architecture of this scenario is a parameter server, and all others keep one order",
+        "remove it, or add a parameter_server to `sync`",
+        allowed=("order",),
+    ),
+    Rule(
+        "job.credit",
+        lambda one: not isinstance(one.sync, ParameterServer),
+        "has no effect: no architecture of this scenario is a parameter server",
+        "remove it, or add a parameter_server to `sync`",
+        allowed=("null",),
+    ),
+    Rule(
+        "topology.cards_per_server",
+        lambda one: not one.sync.dedicated_servers,
+        "has no effect: no architecture of this scenario has dedicated servers",
+        "remove it, or add a parameter_server with dedicated servers to `sync`",
+        allowed=("1",),
     ),
     *(
         Rule(
@@ -179,6 +208,7 @@ def _misplaced(optimizer: Optimizer, scenario: Scenario) -> Iterator[InputError]
             "use `sync: {kind: parameter_server, servers: 1}` with dedicated placement",
             "train.optimizer",
         )
+    yield from _unused(optimizer, sync)
     if isinstance(optimizer, Synchronous):
         for op in sorted(optimizer.ops):
             if not carries(sync, op):
@@ -197,9 +227,25 @@ def misfits(scenario: Scenario) -> Iterator[tuple[int, InputError]]:
             yield place, InputError(problem, "choose one over TCP, or `network: packet`", "kind")
 
 
+def _unused(optimizer: Optimizer, sync: Sync) -> Iterator[InputError]:
+    """Yield which fields of a parameter server say what a training does not heed."""
+    if not isinstance(sync, ParameterServer):
+        return
+    if sync.staleness:
+        problem = "`staleness` has no effect on training, where the optimizer says who waits for whom"
+        yield InputError(problem, "remove it; `optimizer: {kind: asgd, bound: 3}` has a bound", "sync")
+    if isinstance(optimizer, Asynchronous) and (sync.partition is not None or sync.local_aggregation):
+        problem = (
+            "`partition` and `local_aggregation` have no effect on an asynchronous optimizer, which sends by itself"
+        )
+        yield InputError(problem, "remove them", "sync")
+
+
 def impossible(scheme: Scheme, sync: Sync) -> InputError | None:
     """Return why a scheme cannot be exchanged over an architecture, or None where it can."""
     for op in sorted(scheme.ops):
+        if refused := sync.refuses(op):
+            return InputError(f"scheme {scheme.kind!r} sends messages of op {op!r}: {refused.problem}", refused.remedy)
         if carries(sync, op):
             continue
         able = [name for name in syncs if all(carries(_claims(name), one) for one in scheme.ops)]

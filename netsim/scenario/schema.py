@@ -58,6 +58,9 @@ class Job:
     `per_tensor` gives every tensor its own exchange. `bucket` and `first_bucket` are DDP's bucket sizes. `steps` is the
     number of simulated steps; the captured steps are taken in turn. `grad_accumulation` micro-batches share one
     exchange. `coding_unit`: a scheme codes each `tensor` (as papers do) or the flat `bucket` (as DDP hooks do).
+    `scheduling`, of a parameter server: messages leave in the `order` in which they are ready, or by `priority`: those
+    of the layers that the next forward pass needs first overtake, and it waits for each layer by itself. `credit` is
+    how many bytes a worker may have under way to its servers; without one, a message to each.
     """
 
     overlap: Literal["ddp", "none", "per_tensor"] = "ddp"
@@ -66,6 +69,8 @@ class Job:
     steps: Annotated[int, Ge(1)] = 3
     grad_accumulation: Annotated[int, Ge(1)] = 1
     coding_unit: Literal["tensor", "bucket"] = "tensor"
+    scheduling: Literal["order", "priority"] = "order"
+    credit: Annotated[Bytes, Gt(0)] | None = None
     straggler: Straggler = field(default_factory=Straggler)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
 

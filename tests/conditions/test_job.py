@@ -136,6 +136,29 @@ def test_a_synchronous_training_waits_and_an_asynchronous_one_goes_on(training):
     assert set(begun["central_vr_async"]) == {0, 2, 3}
 
 
+def test_workers_of_a_synchronous_server_wait_and_those_of_an_asynchronous_one_go_on(scenario):
+    """A worker is down for 2 s of the steady state: its own steps wait, the others' only with a bound of 0."""
+    server = "{kind: parameter_server, sharding: even, staleness: %s}"
+    times = {}
+    for staleness, at in (("0", "500 ms"), ("unbounded", "2 s")):
+        given = {"sync": server % staleness, "job": "{steps: 6}"}
+        quiet, hit = (simulate(scenario(**given, conditions=one)).steps for one in ("[]", NODE % at))
+        np.testing.assert_allclose(hit[list(PARTS)].sum(axis=1), hit["step_time_s"], rtol=1e-12)
+        times[staleness] = quiet, hit
+    quiet, hit = times["0"]
+    # Messages of the others pass meanwhile, which the last one would have shared the server's link with.
+    delay_s = hit["step_time_s"].sum() - quiet["step_time_s"].sum()
+    assert 2.0 - quiet["comm_s"].max() < delay_s <= 2.0 + 1e-9
+    quiet, hit = times["unbounded"]
+    late = hit[hit["lost_s"] > 0]
+    assert late["worker"].tolist() == [1]
+    assert late["lost_s"].item() == pytest.approx(2.0)
+    assert late["step_time_s"].item() > 2
+    others = hit[hit["worker"] != 1]
+    assert others["step_time_s"].max() < 1.2 * quiet["step_time_s"].max()
+    assert len(others) > len(quiet[quiet["worker"] != 1])  # they went on meanwhile
+
+
 def test_links_that_nobody_has_are_an_error(scenario):
     for kind, named in (("link_failure", "links: [worker9]"), ("node_failure", "nodes: [worker9]")):
         with pytest.raises(ScenarioErrors, match=r"conditions\.0.*worker9.*did you mean"):
