@@ -11,6 +11,7 @@ import numpy as np
 from netsim.conditions.devices import Devices
 from netsim.conditions.links import LinkStates
 from netsim.errors import InputError, closest
+from netsim.network.base import Round
 from netsim.registry import Registry
 
 if TYPE_CHECKING:
@@ -64,6 +65,23 @@ class Cluster:
             self.network.expect_changes()
         for number, one in enumerate(chosen):
             one.begin(self, number)
+
+    def send(self, src: int, dst: int, nbytes: float) -> None:
+        """Send a message of nobody's job from one node to another."""
+        one = Round(np.array([src]), np.array([dst]), np.array([nbytes]))
+        self.all_of([one], np.array([src, dst]))
+
+    def all_of(self, rounds: Sequence[Round], nodes: NDArray[np.int64]) -> simpy.Event:
+        """Run a plan of nobody's job that all its nodes join now; return the event of the last one's finish."""
+        finished, left = self.env.event(), set(nodes.tolist())
+
+        def done(some: NDArray[np.int64]) -> None:
+            left.difference_update(some.tolist())
+            if not left:
+                finished.succeed()
+
+        self.network.begin(rounds, nodes, done).join(nodes)
+        return finished
 
     def rng(self, *key: int) -> np.random.Generator:
         """Return a generator of random numbers of a condition's own, by its number and more."""

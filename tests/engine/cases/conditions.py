@@ -17,6 +17,12 @@ AT = "at: 100 ms, duration: 1 s"
 RANDOM = "mean_time_between: 200 ms, duration: 50 ms"
 LOSS = "kind: packet_loss, links: [worker0]"
 TCP = {"network": "{kind: flow, transport: tcp}"}
+BACKGROUND = "kind: background, src: [worker0], dst: [worker1], rate: 5 Mbit/s"
+BUSY = f"{BACKGROUND}, size: 1 kB"
+ON_OFF = "on: 5 ms, off: 5 ms"
+NEIGHBOUR = "kind: neighbour, workers: ['worker*'], size: 100 kB"
+LEAVES = "{kind: leaf_spine, bandwidth: 10 Mbit/s, leaves: 2, hosts_per_leaf: 3, latency: 1 ms}"
+PART = f"{{kind: part, workers: 2, cluster: {LEAVES}}}"
 STEPS = "{checkpoint: {every: 2%s}}"
 CRASH = f"[{{{NODE}, at: 700 ms, duration: 1 s}}]"
 
@@ -64,6 +70,24 @@ CASES: dict[str, Case] = {
     "condition.packet_loss.duration": condition(
         f"{LOSS}, probability: 0.2", f"{LOSS}, probability: 0.2, duration: 100 ms", **TCP
     ),
+    "condition.background.src": condition(BUSY, BUSY.replace("[worker0]", "[worker2]")),
+    "condition.background.dst": condition(BUSY, BUSY.replace("[worker1]", "[worker2]")),
+    "condition.background.rate": condition(BUSY, BUSY.replace("5 Mbit/s", "8 Mbit/s")),
+    "condition.background.size": condition(f"{BACKGROUND}, size: 1 kB", f"{BACKGROUND}, size: 2 kB"),
+    "condition.background.arrivals": condition(BUSY, f"{BUSY}, arrivals: constant"),
+    "condition.background.on": condition(f"{BUSY}, {ON_OFF}", f"{BUSY}, on: 20 ms, off: 5 ms"),
+    "condition.background.off": condition(f"{BUSY}, {ON_OFF}", f"{BUSY}, on: 5 ms, off: 20 ms"),
+    "condition.neighbour.workers": condition(NEIGHBOUR, NEIGHBOUR.replace("worker*", "worker[012]")),
+    "condition.neighbour.size": condition(NEIGHBOUR, NEIGHBOUR.replace("100 kB", "200 kB")),
+    "condition.neighbour.compute": condition(NEIGHBOUR, f"{NEIGHBOUR}, compute: 1 ms"),
+    "condition.neighbour.sync": condition(NEIGHBOUR, f"{NEIGHBOUR}, sync: tree"),
+    "condition.neighbour.at": condition(NEIGHBOUR, f"{NEIGHBOUR}, at: 10 ms"),
+    "topology.part.cluster": (
+        {"topology": PART},
+        {"topology": PART.replace("10 Mbit/s", "20 Mbit/s")},
+    ),
+    "topology.part.workers": ({"topology": PART}, {"topology": PART.replace("workers: 2", "workers: 3")}),
+    "topology.part.placement": ({"topology": PART}, {"topology": PART.replace("}}", "}, placement: spread}")}),
     "job.checkpoint.every": (
         {"conditions": CRASH, "job": "{steps: 4}"},
         {"job": "{steps: 4, checkpoint: {every: 2}}"},
