@@ -65,7 +65,7 @@ class Coding:
 
     def _seconds(self, step: int, units: NDArray[np.int64]) -> tuple[float, float]:
         """Return seconds to encode all units of a bucket, and to decode one message of each."""
-        costs = [self.scenario.cost.coding(kind) for kind in self.scenario.scheme.chain_at(step)]
+        costs = [self.scenario.cost.coding(kind) for kind in self.measurement.kinds[step]]
         encode_s = sum(_calls_s(cost.encode, units) for cost in costs)
         return encode_s, sum(_calls_s(cost.decode, units) for cost in costs)
 

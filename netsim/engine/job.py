@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from netsim.conditions import Devices
     from netsim.engine.measure import Measurement
-    from netsim.scenario.schema import Scenario, Straggler
+    from netsim.scenario.schema import Scenario, Straggler, Train
     from netsim.workload.base import Timing
 
 
@@ -121,6 +121,8 @@ def compute_of(scenario: Scenario, measurement: Measurement, timing: Timing, ste
     """Return the seconds of a step's computation: all micro-batches, the last one's backward making gradients ready."""
     job, count = scenario.job, scenario.topology.num_workers
     factor = slowness(job.straggler, count, np.random.default_rng((scenario.seed, step)))
+    if scenario.train is not None:
+        factor = factor * unequal_speeds(scenario.train, count)
     before_s = job.grad_accumulation * timing.forward_s + (job.grad_accumulation - 1) * timing.backward_s
     last = [bucket.last - 1 for bucket in measurement.buckets]
     ready_s = np.array([timing.ready_s[place] for place in last])
@@ -132,6 +134,13 @@ def compute_of(scenario: Scenario, measurement: Measurement, timing: Timing, ste
         ready_s=(before_s + ready_s)[:, None] * factor,
         optimizer_s=timing.optimizer_s,
     )
+
+
+def unequal_speeds(train: Train, count: int) -> NDArray[np.float64]:
+    """Return [W] factors on the workers' compute times, from 1 to the spread; the last workers are the slowest."""
+    if train.slow_workers is not None:
+        return np.where(np.arange(count) < count - train.slow_workers, 1.0, train.speed_spread)
+    return np.asarray(train.speed_spread ** (np.arange(count) / max(count - 1, 1)))
 
 
 def slowness(straggler: Straggler, count: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -10,14 +10,17 @@ import numpy as np
 
 from netsim.compress.base import schemes
 from netsim.engine.job import JobRecord, run_job
+from netsim.engine.learn import Learned, learn, learned_key
+from netsim.engine.learned import dense_of
 from netsim.engine.measure import Measurement, dense, measure
-from netsim.engine.measure import measurement_key as _replayed_key
-from netsim.engine.trained import link_table, placed, point_name, simulate_training
+from netsim.engine.measure import measurement_key as replayed_key
+from netsim.engine.trained import link_table, placed, point_name, simulate_learned, simulate_training
 from netsim.errors import InputError
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
 from netsim.record.result import PARTS, RUN_COLUMNS, Result
 from netsim.registry import label
+from netsim.scenario.rules import learns
 from netsim.sync.base import syncs
 from netsim.workload.cost import costs
 
@@ -33,16 +36,42 @@ SPAN_WORKERS = 64
 """Workers whose spans are kept: a timeline of more cannot be read."""
 
 
-def simulate(scenario: Scenario, measurement: Measurement | None = None) -> Result:
+def simulate(scenario: Scenario, *measured: Any) -> Result:
     """Return the result of one point; the same scenario gives the same result in any process.
 
-    `measurement` is that of `measure(scenario)`, where it is at hand.
+    `measured` are the measurements of `needs(scenario)`, where they are at hand.
     """
+    at_hand = measured or tuple(measure_point(one) for one in needs(scenario))
+    if scenario.train is None:
+        return _simulate_replay(scenario, *at_hand)
+    if at_hand:
+        return simulate_learned(scenario, scenario.train, *at_hand)
+    return simulate_training(scenario, scenario.train)
+
+
+def needs(scenario: Scenario) -> tuple[Scenario, ...]:
+    """Return the points whose measurements a point's result is made of.
+
+    A training that does not depend on time is held against that of `none`; others are measured as they run.
+    """
+    if scenario.train is None:
+        return (scenario,)
+    return (scenario, dense_of(scenario)) if learns(scenario) else ()
+
+
+def measurement_key(scenario: Scenario) -> Hashable:
+    """Return what a point's measurement depends on."""
+    return replayed_key(scenario) if scenario.train is None else learned_key(scenario, scenario.train)
+
+
+def measure_point(scenario: Scenario) -> Measurement | Learned:
+    """Return the measurement of a point: of replayed gradients, or of a training."""
+    return measure(scenario) if scenario.train is None else learn(scenario, scenario.train)
+
+
+def _simulate_replay(scenario: Scenario, measured: Measurement) -> Result:
     import pandas as pd
 
-    if scenario.train is not None:
-        return simulate_training(scenario, scenario.train)
-    measured = measurement or measure(scenario)
     gradients = open_workload(scenario.workload)
     record = run_job(scenario, measured, gradients.timing)
     place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
@@ -72,16 +101,6 @@ def _steps(record: JobRecord, measured: Measurement) -> pd.DataFrame:
     of = steps["step"].to_numpy() % len(measured.captured)
     lost = {"captured_step": measured.captured, "rel_error": measured.rel_error, "cosine": measured.cosine}
     return steps.assign(**{name: np.array(values)[of] for name, values in lost.items()})
-
-
-def measurement_key(scenario: Scenario) -> Hashable:
-    """Return what a point's measurement depends on; points that train have none and share that."""
-    return None if scenario.train is not None else _replayed_key(scenario)
-
-
-def measurement_of(scenario: Scenario) -> Measurement | None:
-    """Return the measurement of a point, None where it trains."""
-    return None if scenario.train is not None else measure(scenario)
 
 
 @lru_cache(maxsize=8)

@@ -16,12 +16,13 @@ import numpy as np
 import simpy
 
 from netsim.conditions import Cluster
-from netsim.engine.job import slowness
+from netsim.engine.job import slowness, unequal_speeds
 from netsim.engine.progress import Progress
 from netsim.errors import Deadlock
 from netsim.network.timer import Timer
 from netsim.optim.base import FLOAT_BYTES, Asynchronous, Exchange, Synchronous, Task
 from netsim.sync.base import Payload, carrier
+from netsim.workload.live import Live
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from netsim.network.base import Round
     from netsim.scenario.schema import Scenario, Train
     from netsim.topology.graph import Topology
-    from netsim.workload.live import Problem
+    from netsim.workload.live import Objective
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,10 @@ class TrainRecord:
     total_s: float
 
 
-def unequal_speeds(train: Train, count: int) -> NDArray[np.float64]:
-    """Return [W] factors on the workers' compute times, from 1 to the spread; the last workers are the slowest."""
-    if train.slow_workers is not None:
-        return np.where(np.arange(count) < count - train.slow_workers, 1.0, train.speed_spread)
-    return np.asarray(train.speed_spread ** (np.arange(count) / max(count - 1, 1)))
-
-
 class Training:
     """A training under way: what both kinds of jobs share."""
 
-    def __init__(self, scenario: Scenario, train: Train, problem: Problem) -> None:
+    def __init__(self, scenario: Scenario, train: Train, problem: Objective) -> None:
         self.scenario, self.train, self.problem = scenario, train, problem
         self.env = simpy.Environment(initial_time=0.0)
         servers = scenario.sync.dedicated_servers
@@ -84,16 +78,20 @@ class Training:
         self.updates: list[dict[str, Any]] = []
         self.progress = Progress(train, problem)
         self.stopped = self.env.event()
-        self._seconds = train.gradient_time * unequal_speeds(train, self.count)
 
     def compute_s(self, evaluations: float, turn: int) -> NDArray[np.float64]:
         """Return [W] the seconds in which each worker evaluates some gradients on its turn."""
         draw = np.random.default_rng((self.scenario.seed, turn))
-        return evaluations * self._seconds * slowness(self.scenario.job.straggler, self.count, draw)
+        workload = self.scenario.workload
+        assert isinstance(workload, Live)
+        passed = workload.pass_timing(self.problem.tensors, evaluations, self.train.gradient_time)
+        unequal = slowness(self.scenario.job.straggler, self.count, draw) * unequal_speeds(self.train, self.count)
+        return (passed.forward_s + passed.backward_s) * unequal
 
     def record(self, x: NDArray[np.float64], step: int) -> bool:
         """Note a point of the curve where one is due; return whether the training is over."""
-        over = self.progress.note(x, step, float(self.env.now), float(self.sent_bytes.mean()))
+        sent_bytes = float(self.sent_bytes.mean())
+        over = self.progress.note(x, step, time_s=float(self.env.now), wire_bytes_per_worker=sent_bytes)
         if over and not self.stopped.triggered:
             self.stopped.succeed()
         return over
@@ -147,7 +145,7 @@ class Training:
 class SyncJob(Training):
     """Rounds of all workers."""
 
-    def __init__(self, scenario: Scenario, train: Train, problem: Problem, optimizer: Synchronous) -> None:
+    def __init__(self, scenario: Scenario, train: Train, problem: Objective, optimizer: Synchronous) -> None:
         super().__init__(scenario, train, problem)
         self.optimizer = optimizer
 
@@ -160,14 +158,16 @@ class SyncJob(Training):
         over = self.record(self.optimizer.model(state), 0)
         while not over:
             begin_s, running = float(self.env.now), self.optimizer.turn(self.problem, state)
+            known: Any = None
             while True:
                 try:
-                    exchange = next(running)
+                    exchange = running.send(known)
                 except StopIteration as end:
                     state = end.value
                     break
                 self.progress.evaluations += exchange.evaluations * self.count
                 yield self._exchange(exchange, sent)
+                known = exchange.result
                 sent += 1
             turn += 1
             row = {"step": turn, "worker": -1, "begin_s": begin_s, "end_s": float(self.env.now), "staleness": 0}
@@ -176,13 +176,13 @@ class SyncJob(Training):
 
     def _exchange(self, exchange: Exchange, number: int) -> simpy.Event:
         """Begin an exchange that workers join when they have computed; return the event of the last one's finish."""
-        sync = carrier(self.scenario.sync, exchange.op)
+        sync = carrier(self.scenario.sync, "sum")
         elements = int(exchange.result.size)
         add_s = self.scenario.cost.aggregate()(elements)
         payload = Payload(
-            exchange.op,
-            np.full(self.count, exchange.up_bytes),
-            exchange.down_bytes,
+            "sum",
+            np.full(self.count, exchange.nbytes),
+            exchange.nbytes,
             np.array([elements]),
             decode_s=add_s,
         )
@@ -228,7 +228,7 @@ class SyncJob(Training):
 class AsyncJob(Training):
     """A process a worker, and a server that answers in the order of arrival."""
 
-    def __init__(self, scenario: Scenario, train: Train, problem: Problem, optimizer: Asynchronous) -> None:
+    def __init__(self, scenario: Scenario, train: Train, problem: Objective, optimizer: Asynchronous) -> None:
         super().__init__(scenario, train, problem)
         self.optimizer = optimizer
         self.server = optimizer.serve(problem)
@@ -304,7 +304,7 @@ class AsyncJob(Training):
         return self._pushes.pop(worker)
 
 
-def run_training(scenario: Scenario, train: Train, problem: Problem) -> TrainRecord:
+def run_training(scenario: Scenario, train: Train, problem: Objective) -> TrainRecord:
     """Train to the target, a limit or divergence, whichever comes first.
 
     Raises:

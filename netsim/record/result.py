@@ -22,9 +22,14 @@ the number of updates by others that its gradient did not know of; `server_imbal
 the model over the mean."""
 
 TRAIN_COLUMNS = (
-    "optimizer", "status", "target", "time_to_target_s", "steps_to_target", "epochs_to_target", "best", "total_s",
+    "optimizer", "status", "target", "target_of", "time_to_target_s", "steps_to_target", "epochs_to_target", "best",
+    "total_s", "speedup_to_target_x",
 )  # fmt: skip
-"""Columns that `runs` has besides where a point trains; `best` is the least relative gradient norm that was reached.
+"""Columns that `runs` has besides where a point trains; `best` is the best value reached of what the target is about.
+
+`speedup_to_target_x` is the time to the target of `none` over the same architecture / this one; `speedup_x` of a
+training compares the seconds for one sample, so that larger batches and local steps compare, and an optimizer that
+compresses by itself is held against the one that it approximates.
 
 `status` is `target`, `until` or `max_epochs` (limits that ended it before the target), or `diverged`. What belongs to a
 step of replayed gradients alone is empty in such rows."""

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from netsim.conditions.packet_loss import PacketLoss
 from netsim.errors import InputError
-from netsim.optim.base import Asynchronous, Synchronous
+from netsim.optim.base import Asynchronous, Synchronous, optimizers
 from netsim.scenario.schema import Job
 from netsim.sync.base import syncs
 from netsim.sync.parameter_server import ParameterServer
 from netsim.workload.live import Live
+from netsim.workload.problems import LiveTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,12 +135,24 @@ RULES = (
     *(
         Rule(
             f"job.{key.name}",
-            lambda one: one.train is not None,
-            "has no effect on training in simulated time, which exchanges what its optimizer says",
-            "remove it; `job.straggler` is what training uses",
+            lambda one: one.train is not None and not learns(one),
+            "has no effect with optimizers for linear models, or asynchronous ones",
+            "remove it; `job.straggler` is what they use",
         )
         for key in fields(Job)
-        if key.name != "straggler"
+        if key.name not in {"straggler", "steps"}
+    ),
+    Rule(
+        "job.steps",
+        lambda one: one.train is not None,
+        "has no effect on training, which goes on until its target",
+        "remove it, or set `train.max_epochs`",
+    ),
+    Rule(
+        "train.gradient_time",
+        lambda one: isinstance(one.workload, LiveTask) and one.workload.timing is not None,
+        "has no effect where the workload's `timing` gives the seconds of a pass",
+        "remove one of them",
     ),
     Rule(
         "train.slow_workers",
@@ -169,20 +182,24 @@ def carries(sync: Sync, op: str) -> bool:
 
 def untrainable(scenario: Scenario) -> Iterator[InputError]:
     """Yield why a scenario cannot train, or why it must: a live workload is there for `train`, and `train` for it."""
-    live, train = isinstance(scenario.workload, Live), scenario.train
+    train = scenario.train
     if train is None:
-        if live:
+        if isinstance(scenario.workload, Live):
             yield InputError(
                 f"workload {scenario.workload.kind!r} is live: it holds no recorded gradients",
                 "add `train: {optimizer: central_vr_sync}`, or replay a trace with `kind: recorded`",
                 "workload",
             )
         return
-    if not live:
+    if not isinstance(scenario.workload, Live):
         problem = f"workload {scenario.workload.kind!r} is a recording, which cannot be trained"
         yield InputError(problem, "use a live workload such as `kind: ridge`, or remove `train:`", "workload")
-    if scenario.scheme.kind != "none":
-        problem = f"scheme {scenario.scheme.kind!r} has no effect on training, which exchanges what its optimizer says"
+    elif not scenario.workload.linear and train.optimizer.linear:
+        problem = f"optimizer {train.optimizer.kind!r} is for linear models, and workload {scenario.workload.kind!r} is"
+        able = ", ".join(name for name in optimizers if not optimizers.get(name).linear)
+        yield InputError(f"{problem} none", f"use one of {able}", "train.optimizer")
+    if scenario.scheme.kind != "none" and not train.optimizer.coded:
+        problem = f"scheme {scenario.scheme.kind!r} has no effect with optimizer {train.optimizer.kind!r}"
         yield InputError(problem, "remove `schemes:`", "schemes")
     yield from _misplaced(train.optimizer, scenario)
 
@@ -210,10 +227,14 @@ def _misplaced(optimizer: Optimizer, scenario: Scenario) -> Iterator[InputError]
         )
     yield from _unused(optimizer, sync)
     if isinstance(optimizer, Synchronous):
-        for op in sorted(optimizer.ops):
-            if not carries(sync, op):
-                problem = f"optimizer {optimizer.kind!r} sends codes that sync {sync.kind!r} cannot carry"
-                yield InputError(problem, "use `sync: all_to_all` or a parameter_server", "train.optimizer")
+        for problem in filter(None, (impossible(one, sync) for one in optimizer.schemes)):
+            yield InputError(f"of optimizer {optimizer.kind!r}, {problem.problem}", problem.remedy, "train.optimizer")
+
+
+def learns(scenario: Scenario) -> bool:
+    """Return whether a point's training does not depend on time, and so is measured once for all clusters."""
+    train = scenario.train
+    return train is not None and isinstance(train.optimizer, Synchronous) and not train.optimizer.linear
 
 
 def misfits(scenario: Scenario) -> Iterator[tuple[int, InputError]]:

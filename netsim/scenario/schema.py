@@ -79,7 +79,8 @@ class Job:
 class Train:
     """Training in simulated time: which optimizer solves the live workload, and when it is over.
 
-    `target` is the norm of the exact gradient over that at the start. `until` (simulated) and `max_epochs` (gradient
+    `target` is a value of `target_of`: the norm of the exact gradient over that at the start, the loss or the accuracy,
+    of networks on the samples held out. `until` (simulated) and `max_epochs` (gradient
     evaluations over all samples) end what does not reach it. `gradient_time` is what a worker takes for the gradient of
     one sample; the slowest worker takes `speed_spread` times as long as the fastest. Where `slow_workers` is given, so
     many are as slow and all others as fast; else workers lie between in equal ratios. `every` is the epochs between two
@@ -88,6 +89,7 @@ class Train:
 
     optimizer: Optimizer
     target: Annotated[float, Gt(0)] = 1e-5
+    target_of: Literal["gradient_norm", "loss", "accuracy"] = "gradient_norm"
     until: Seconds = 3600.0
     max_epochs: Annotated[float, Gt(0)] = 100.0
     gradient_time: Seconds = 1e-6

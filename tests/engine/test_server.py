@@ -135,12 +135,17 @@ class TestAsynchronous:
             **FREE,
         )
         rows = job_of(point).steps
-        step_s = np.mean([row["step_time_s"] for row in rows])
+        in_order_s = [row["step_time_s"] for row in rows]
+        step_s = np.mean(in_order_s)
         compute_s = np.mean([row["compute_s"] for row in rows])
         alone_s = compute_s + OPTIMIZER_S + 2 * LATENCY_S
         transfer_s = DENSE_BYTES / BANDWIDTH
-        exact = 1e-9 if workers == 1 else 0.01
-        assert step_s == pytest.approx(asynchronous_server_s(workers, alone_s, transfer_s), rel=exact)
+        # A queue's path multiplies rounding errors, so means are compared, by the spread of the means of 20 batches.
+        batches_s = [batch.mean() for batch in np.array_split(in_order_s, 20)]
+        sampling_s = np.std(batches_s, ddof=1) / np.sqrt(20)
+        assert sampling_s < 0.02 * step_s
+        expected_s = asynchronous_server_s(workers, alone_s, transfer_s)
+        assert step_s == pytest.approx(expected_s, abs=1e-9 * step_s if workers == 1 else 3 * sampling_s)
         # Throughput is at most W / (compute + both transfers) and the server's bandwidth over the bytes.
         assert step_s >= max(alone_s + 2 * transfer_s, workers * transfer_s) * (1 - 1e-9)
         assert asynchronous_server_s(10_000, alone_s, transfer_s) == pytest.approx(10_000 * transfer_s, rel=1e-3)

@@ -244,3 +244,44 @@ def test_cubic_is_renos_equal_on_short_paths_and_ahead_on_long_ones():
     under_way = cubic.lossy_rate(long, np.array([1e-6]))[0] / 1448 * 0.1
     assert under_way == pytest.approx((0.4 * 3.7 / (4 * 0.3)) ** 0.25 * (0.1 / 1e-6) ** 0.75, rel=1e-3)
     assert cubic.lossy_rate(long, np.array([1e-6])) > 5 * reno.lossy_rate(long, np.array([1e-6]))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_abandoned_leaves_the_links_to_the_others(seed):
+    """In progressive filling, each that is abandoned has a link of its own, whose capacity is gone from then on."""
+    rng = np.random.default_rng(seed)
+    topology = random_graph(rng, most_links=10)
+    count, links = int(rng.integers(2, 30)), len(topology.latency_s)
+    src, dst = random_pairs(rng, np.arange(len(topology.names)), count)
+    nbytes, start_s = random_sizes(rng, count), rng.uniform(0, 0.1, count)
+    left_s, gone = float(rng.uniform(0.02, 0.15)), rng.random(count) < 0.5
+    env = simpy.Environment()
+    network, finish_s = Flow().build(env, topology, IDEAL), np.full(count, np.nan)
+
+    def begin(one):
+        ends = np.array([src[one], dst[one]])
+        done = lambda _: finish_s.__setitem__(one, env.now)  # noqa: E731
+        execution = network.begin([Round(src[[one]], dst[[one]], nbytes[[one]])], ends, done, collective=seed % 2 == 0)
+        execution.join(ends)
+        if gone[one]:
+            leave = env.timeout(max(left_s - env.now, 0.0))
+            leave.callbacks.append(lambda _: execution.abandon())
+
+    for one in range(count):
+        env.timeout(start_s[one]).callbacks.append(lambda _, one=one: begin(one))
+    env.run()
+    routed = Links(topology, IDEAL).routed(src, dst)
+    routes = np.insert(routed.links, routed.start[1:], links + np.arange(count))
+    capacity = np.concatenate([topology.capacity_bytes_per_s, np.full(count, np.inf)])
+    after = np.concatenate([topology.capacity_bytes_per_s, np.where(gone, 0.0, np.inf)])
+    expected = progressive.transfer_times(
+        capacity,
+        routed.start + np.arange(count + 1),
+        routes,
+        start_s + routed.delay_s,
+        nbytes,
+        [(left_s, after), (1e6, capacity)],
+    )
+    stays = ~gone | (expected < left_s)
+    np.testing.assert_allclose(finish_s[stays], expected[stays], rtol=1e-9)
+    assert np.isnan(finish_s[~stays & (start_s < left_s)]).all()

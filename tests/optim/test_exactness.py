@@ -42,10 +42,10 @@ def problem(request: pytest.FixtureRequest) -> Problem:
 def rounds(optimizer, problem: Problem, count: int = ROUNDS) -> NDArray[np.float64]:
     state = optimizer.init(problem, SEED)
     for _ in range(count):
-        running = optimizer.turn(problem, state)
+        running, known = optimizer.turn(problem, state), None
         try:
             while True:
-                next(running)
+                known = running.send(known).result
         except StopIteration as end:
             state = end.value
     return optimizer.model(state)
@@ -159,7 +159,7 @@ def test_lamb_is_adams_direction_times_a_clipped_factor(problem: Problem) -> Non
         grad = np.linspace(-1, 2, problem.size) + x
         update = grad / (np.abs(grad) + 1e-6)
         x = x - LR * np.clip(np.linalg.norm(x) / np.linalg.norm(update), 0.1, 0.2) * update
-        state = optimizer.step(state, np.linspace(-1, 2, problem.size) + state.x)
+        state = optimizer.step(problem, state, np.linspace(-1, 2, problem.size) + state.x)
         assert state.x == pytest.approx(x, rel=1e-12)
 
 
@@ -235,6 +235,16 @@ def test_distributed_svrg_with_a_single_step_is_the_joined_batch() -> None:
     for _ in range(3):
         x = x - LR * problem.gradient(x)
     assert rounds(DSVRG(lr=LR, epochs=1 / problem.samples), problem, 3) == pytest.approx(x, rel=1e-12)
+
+
+def test_distributed_svrg_has_no_floor() -> None:
+    """It stays at the minimum, from where a step without correction leads away: there the exact gradient is zero."""
+    problem, optimizer = PROBLEMS["ridge"].problem(4, SEED), DSVRG(lr=LR)
+    a, b = problem.features.reshape(-1, problem.size), problem.targets.ravel()
+    least = np.linalg.solve(a.T @ a / len(b) + problem.penalty * np.eye(problem.size), a.T @ b / len(b))
+    running = optimizer.turn(problem, optimizer.init(problem, SEED)._replace(x=least))
+    assert np.abs(next(running).result + problem.penalty * least).max() < 1e-14
+    assert next(running).result == pytest.approx(least, rel=1e-11)
 
 
 def test_a_worker_visits_every_sample_once_an_epoch() -> None:
