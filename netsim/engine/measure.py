@@ -186,6 +186,7 @@ class _Coder:
         self.gradients = gradients
         self.seed = scenario.seed
         self.ranks = range(workers)
+        self.simulated = scenario.topology.num_workers
         self.owners = _owners(scenario) or workers
         self.states: dict[int, list[Any]] = {}
         self.update = _Update()
@@ -211,7 +212,8 @@ class _Coder:
     def _states(self, shape: torch.Size, key: int) -> list[Any]:
         """Return fresh states; every unit has a seed of its own, so that tensors of one shape draw unlike noise."""
         seed = int(np.random.SeedSequence((self.seed, key)).generate_state(1)[0])
-        return [self.scheme.init(shape, Peer(rank, len(self.ranks), self.owners, seed)) for rank in self.ranks]
+        peers = [Peer(rank, len(self.ranks), self.owners, seed, self.simulated) for rank in self.ranks]
+        return [self.scheme.init(shape, peer) for peer in peers]
 
 
 def _fuse(outcomes: Sequence[Outcome]) -> tuple[Stage, ...]:
