@@ -37,19 +37,21 @@ class Engine:
     Attributes:
         measurement_key: what a measurement depends on; points with equal keys share one.
         measure: the measurement of a point; picklable.
-        simulate: the result of a point, given its measurement.
+        simulate: the result of a point, given the measurements it needs.
+        needs: the points whose measurements a point needs, itself unless said otherwise.
     """
 
     measurement_key: Callable[[Scenario], Hashable]
     measure: Callable[[Scenario], Any]
-    simulate: Callable[[Scenario, Any], Result]
+    simulate: Callable[..., Result]
+    needs: Callable[[Scenario], Sequence[Scenario]] = lambda scenario: (scenario,)
 
 
 def simulation() -> Engine:
     """Return netsim's own engine; imported late, because a check or a plot needs none."""
-    from netsim.engine.simulate import measurement_key, measurement_of, simulate
+    from netsim.engine.simulate import measure_point, measurement_key, needs, simulate
 
-    return Engine(measurement_key, measurement_of, simulate)
+    return Engine(measurement_key, measure_point, simulate, needs)
 
 
 def sweep(
@@ -115,25 +117,38 @@ def _run(
     folder: ResultFolder | None,
 ) -> dict[int, Result]:
     """Measure, then simulate the points in `waiting`; results stay in the folder where there is one."""
-    shared = [engine.measurement_key(scenarios[index]) for index in waiting]
-    owner = dict(reversed(list(zip(shared, waiting, strict=True))))
-    measuring = [(_measure, engine, scenarios[index], index) for index in dict.fromkeys(owner[key] for key in shared)]
+    needed = {index: engine.needs(scenarios[index]) for index in waiting}
+    shared = {index: [engine.measurement_key(one) for one in needed[index]] for index in waiting}
+    distinct: dict[Hashable, Scenario] = {}
+    for index in waiting:
+        for key, one in zip(shared[index], needed[index], strict=True):
+            distinct.setdefault(key, one)
+    measuring = [(_measure, engine, one, place) for place, one in enumerate(distinct.values())]
+    places = {key: place for place, key in enumerate(distinct)}
     measured = dict(_parallel(measuring, jobs, "measuring", show))
     simulating = [
-        (_simulate, engine, scenarios[index], measured[owner[key]], index, keys[index], folder)
-        for key, index in zip(shared, waiting, strict=True)
+        (
+            _simulate,
+            engine,
+            scenarios[index],
+            [measured[places[key]] for key in shared[index]],
+            index,
+            keys[index],
+            folder,
+        )
+        for index in waiting
     ]
     return dict(_parallel(simulating, jobs, "simulating", show))
 
 
-def _measure(engine: Engine, scenario: Scenario, index: int) -> tuple[int, Any]:
-    return index, _named(scenario, lambda: engine.measure(scenario))
+def _measure(engine: Engine, scenario: Scenario, place: int) -> tuple[int, Any]:
+    return place, _named(scenario, lambda: engine.measure(scenario))
 
 
 def _simulate(
-    engine: Engine, scenario: Scenario, measurement: Any, index: int, key: str, folder: ResultFolder | None
+    engine: Engine, scenario: Scenario, measured: Sequence[Any], index: int, key: str, folder: ResultFolder | None
 ) -> tuple[int, Result | None]:
-    result = _named(scenario, lambda: engine.simulate(scenario, measurement))
+    result = _named(scenario, lambda: engine.simulate(scenario, *measured))
     if folder is None:
         return index, result
     folder.save(key, result)

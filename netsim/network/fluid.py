@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from netsim.network.links import Links, Routed
     from netsim.network.table import Table
 
-_OF_SLOTS = ("flow", "finish_s", "most", "what", "state", "hops", "begin_s")
+_OF_SLOTS = ("left", "most", "what", "neck", "place", "hops", "begin_s")
+_OF_HOPS = ("link", "position", "pair_of")
 
 
 class _Lent(NamedTuple):
@@ -46,6 +47,7 @@ class Fluid:
         self._in_flight = 0
         self._room = np.full(len(links.capacity), 4)
         self.core = _empty(links.capacity, self._room)
+        self._more_pairs()
 
     @property
     def solves(self) -> int:
@@ -138,8 +140,7 @@ class Fluid:
     def _make_room(self, in_flight: int, on_link: NDArray[np.int64], most_hops: int) -> None:
         """Have slots and lists for so many more transfers, and the caps that were met when they were routed."""
         if len(self.links.capacity) > len(self.links.nbytes):
-            self.core.link_rate[:, kernel.CAPACITY] = self.links.capacity
-            self.core.clock[kernel.NARROWEST] = self.links.capacity.min()
+            self.core.rate[:, kernel.CAPACITY] = self.links.capacity
         self._in_flight += in_flight
         self._on_link += on_link
         shift = int(most_hops - 1).bit_length()
@@ -154,38 +155,48 @@ class Fluid:
     def _more_slots(self, count: int) -> None:
         core, have = self.core, len(self.core.most)
         grown: dict[str, Any] = {name: _longer(getattr(core, name), count) for name in _OF_SLOTS}
-        grown["finish_s"][have:] = np.inf
-        wide: dict[str, Any] = {
-            name: _longer(getattr(core, name), count << core.counts[kernel.SHIFT]) for name in ("link", "position")
-        }
+        for name in _OF_HOPS:
+            grown[name] = _longer(getattr(core, name), count << core.counts[kernel.SHIFT])
         slots = np.concatenate([core.slots, np.zeros((4, count), dtype=np.int32)], axis=1)
         free = int(core.counts[kernel.FREE])
         slots[kernel.FREE_LIST, count : count + free] = core.slots[kernel.FREE_LIST, :free]
         slots[kernel.FREE_LIST, :count] = np.arange(have + count, have, -1) - 1  # the lowest is taken first
         core.counts[kernel.FREE] += count
-        self.core = core._replace(**grown, **wide, slots=slots)
+        self.core = core._replace(**grown, slots=slots)
+        self._more_pairs()
 
     def _widen(self, shift: int) -> None:
         """Give every slot more links."""
         core, old = self.core, int(self.core.counts[kernel.SHIFT])
         slots = len(core.most)
         wide: dict[str, Any] = {}
-        for name in ("link", "position"):
+        for name in _OF_HOPS:
             wide[name] = np.zeros((slots, 1 << shift), dtype=np.int32)
             wide[name][:, : 1 << old] = getattr(core, name).reshape(slots, 1 << old)
         entry = ((core.entry >> old) << shift) + (core.entry & ((1 << old) - 1))
         core.counts[kernel.SHIFT] = shift
         self.core = core._replace(entry=entry, **{name: one.ravel() for name, one in wide.items()})
+        self._more_pairs()
+
+    def _more_pairs(self) -> None:
+        """Have a pair for every link of every slot."""
+        core, have, need = self.core, len(self.core.pair), len(self.core.link)
+        pair = _longer(core.pair, need - have)
+        pair[have:, kernel.ROW_NEXT] = np.arange(have + 1, need + 1)
+        pair[-1, kernel.ROW_NEXT] = core.counts[kernel.PAIR]
+        core.counts[kernel.PAIR] = have
+        self.core = core._replace(pair=pair)
 
     def _longer_lists(self, room: NDArray[np.int64]) -> None:
-        core = self.core
-        begin = np.cumsum(room) - room
-        entry = np.zeros(int(room.sum()), dtype=np.int32)
-        number = core.links[:, kernel.NUMBER]
-        offset = np.arange(int(number.sum())) - np.repeat(np.cumsum(number) - number, number)
-        entry[np.repeat(begin, number) + offset] = core.entry[np.repeat(core.links[:, kernel.FROM], number) + offset]
+        core, begin = self.core, np.cumsum(room) - room
+        grown: dict[str, Any] = {}
+        for name, length in (("entry", kernel.NUMBER), ("mark", kernel.HELD), ("held", kernel.HELD)):
+            number, old = core.links[:, length], getattr(core, name)
+            offset = np.arange(int(number.sum())) - np.repeat(np.cumsum(number) - number, number)
+            grown[name] = np.zeros(int(room.sum()), dtype=old.dtype)
+            grown[name][np.repeat(begin, number) + offset] = old[np.repeat(core.links[:, kernel.FROM], number) + offset]
         core.links[:, kernel.FROM] = begin
-        self._room, self.core = room, core._replace(entry=entry)
+        self._room, self.core = room, core._replace(**grown)
 
     def _make_tables(self, number: int, table: Table, rounds: int, nodes: int) -> None:
         """Append a plan's table and nodes; where there is no room, pack those of the others first."""
@@ -249,29 +260,38 @@ def _empty(capacity: NDArray[np.float64], room: NDArray[np.int64]) -> Core:
         return np.zeros(shape, dtype=np.int32)
 
     counts = np.zeros(kernel.COUNTS, dtype=np.int64)
-    counts[[kernel.FREE, kernel.EARLY]] = slots, kernel.NONE
-    links = np.zeros((count, 5), dtype=np.int64)
+    counts[[kernel.FREE, kernel.EARLY, kernel.PAIR]] = slots, kernel.NONE, kernel.NONE
+    rate = np.zeros((count, kernel.RATES))
+    rate[:, kernel.CAPACITY], rate[:, kernel.NARROWEST] = capacity, np.inf
+    links = np.zeros((count, kernel.MARKS), dtype=np.int64)
     links[:, kernel.FROM] = np.cumsum(room) - room
-    lists = whole(4, slots)
-    lists[kernel.FREE_LIST] = np.arange(slots)[::-1]
+    links[:, [kernel.ROW, kernel.COLUMN]] = kernel.NONE
+    lists, of_slots = whole(kernel.LISTS, count), whole(4, slots)
+    lists[kernel.OVER_PLACE] = kernel.NONE
+    of_slots[kernel.FREE_LIST] = np.arange(slots)[::-1]
     return Core(
-        clock=np.array([0.0, np.inf, capacity.min(initial=np.inf)]),
+        clock=np.array([0.0, np.inf]),
         counts=counts,
-        flow=np.zeros((slots, 4)),
-        finish_s=np.full(slots, np.inf),
+        left=np.zeros(slots),
         most=np.zeros(slots),
         what=whole(slots, 3),
-        state=np.zeros(slots, dtype=np.int8),
+        neck=whole(slots),
+        place=whole(slots),
         hops=np.zeros(slots, dtype=np.int8),
         link=whole(slots),
         position=whole(slots),
-        slots=lists,
+        pair_of=whole(slots),
+        slots=of_slots,
         begin_s=np.zeros(slots),
-        link_rate=np.stack([capacity, capacity], axis=1),
+        rate=rate,
         links=links,
         entry=whole(int(room.sum())),
-        lists=whole(4, count),
+        mark=np.zeros(int(room.sum())),
+        held=whole(int(room.sum())),
+        pair=whole(0, kernel.PAIRS),
+        lists=lists,
         share=np.zeros(count),
+        over_s=np.zeros(count),
         plan=np.zeros((4, 4), dtype=np.int64),
         ints=np.zeros(0, dtype=np.int64),
         floats=np.zeros(0),

@@ -218,7 +218,9 @@ def test_no_link_is_ever_above_its_capacity_and_every_rate_is_held_by_a_full_lin
         np.testing.assert_allclose(rates, max_min_rates(capacity, flow_of, link_of, len(rates)), rtol=1e-9)
         solved += len(rates)
     assert solved
-    assert (fluid.core.counts[[kernel.TOP, kernel.PENDING]] == 0).all()
+    assert (fluid.core.counts[[kernel.NECKS, kernel.PENDING]] == 0).all()
+    assert fluid.core.counts[kernel.FREE] == len(fluid.core.most)
+    assert (fluid.core.links[:, [kernel.ROW, kernel.COLUMN]] == kernel.NONE).all()
 
 
 @pytest.mark.parametrize("network", LADDER)
