@@ -227,13 +227,8 @@ class Coder:
     ) -> None:
         self.scheme, self.tensors, self.ranks, self.flat = scheme, tensors, ranks, flat
         self.seed = scenario.seed
-<<<<<<< HEAD
-        self.ranks = range(workers)
         self.simulated = scenario.topology.num_workers
-        self.owners = _owners(scenario) or workers
-=======
         self.owners = owners(scenario, scheme) or len(ranks)
->>>>>>> main
         self.states: dict[int, list[Any]] = {}
         self.update = _Update()
 
