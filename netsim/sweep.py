@@ -37,19 +37,23 @@ class Engine:
     Attributes:
         measurement_key: what a measurement depends on; points with equal keys share one.
         measure: the measurement of a point; picklable.
-        simulate: the result of a point, given its measurement.
+        simulate: the result of a point, given its measurement and the values of its baselines.
+        baselines: what a point is compared with; hashable, so that points can share them.
+        baseline: the value of one of these.
     """
 
     measurement_key: Callable[[Scenario], Hashable]
     measure: Callable[[Scenario], Any]
-    simulate: Callable[[Scenario, Any], Result]
+    simulate: Callable[[Scenario, Any, Sequence[Any]], Result]
+    baselines: Callable[[Scenario], Sequence[Hashable]]
+    baseline: Callable[[Any], Any]
 
 
 def simulation() -> Engine:
     """Return netsim's own engine; imported late, because a check or a plot needs none."""
-    from netsim.engine.simulate import measurement_key, measurement_of, simulate
+    from netsim.engine.simulate import baselines_of, dense_step_s, measurement_key, measurement_of, simulate
 
-    return Engine(measurement_key, measurement_of, simulate)
+    return Engine(measurement_key, measurement_of, simulate, baselines_of, dense_step_s)
 
 
 def sweep(
@@ -116,28 +120,17 @@ def _run(
 ) -> dict[int, Result]:
     """Measure, then simulate the points in `waiting`; results stay in the folder where there is one."""
     shared = [engine.measurement_key(scenarios[index]) for index in waiting]
+    compared = [tuple(engine.baselines(scenarios[index])) for index in waiting]
     owner = dict(reversed(list(zip(shared, waiting, strict=True))))
-    measuring = [(_measure, engine, scenarios[index], index) for index in dict.fromkeys(owner[key] for key in shared)]
-    measured = dict(_parallel(measuring, jobs, "measuring", show))
+    first = {one: index for ones, index in zip(reversed(compared), reversed(waiting), strict=True) for one in ones}
+    measuring = [(_measure, engine, scenarios[owner[key]], key) for key in dict.fromkeys(shared)]
+    comparing = [(_compare, engine, scenarios[index], one) for one, index in first.items()]
+    measured = dict(_parallel(measuring + comparing, jobs, "measuring", show))
     simulating = [
-        (_simulate, engine, scenarios[index], measured[owner[key]], index, keys[index], folder)
+        (_simulate, engine, scenarios[index], measured[("measured", key)], index, keys[index], folder)
         for key, index in zip(shared, waiting, strict=True)
     ]
     return dict(_parallel(simulating, jobs, "simulating", show))
-
-
-def _measure(engine: Engine, scenario: Scenario, index: int) -> tuple[int, Any]:
-    return index, _named(scenario, lambda: engine.measure(scenario))
-
-
-def _simulate(
-    engine: Engine, scenario: Scenario, measurement: Any, index: int, key: str, folder: ResultFolder | None
-) -> tuple[int, Result | None]:
-    result = _named(scenario, lambda: engine.simulate(scenario, measurement))
-    if folder is None:
-        return index, result
-    folder.save(key, result)
-    return index, None
 
 
 def _named(scenario: Scenario, run: Callable[[], Any]) -> Any:

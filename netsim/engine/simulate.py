@@ -22,7 +22,7 @@ from netsim.sync.base import syncs
 from netsim.workload.cost import costs
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     import pandas as pd
 
@@ -33,10 +33,13 @@ SPAN_WORKERS = 64
 """Workers whose spans are kept: a timeline of more cannot be read."""
 
 
-def simulate(scenario: Scenario, measurement: Measurement | None = None) -> Result:
+def simulate(
+    scenario: Scenario, measurement: Measurement | None = None, baselines: Sequence[float] | None = None
+) -> Result:
     """Return the result of one point; the same scenario gives the same result in any process.
 
-    `measurement` is that of `measure(scenario)`, where it is at hand.
+    `measurement` is that of `measure(scenario)`, and `baselines` are the seconds of the steps of
+    `baselines_of(scenario)`, where they are at hand.
     """
     import pandas as pd
 
@@ -50,7 +53,8 @@ def simulate(scenario: Scenario, measurement: Measurement | None = None) -> Resu
         captured_step=measured.captured, rel_error=measured.rel_error, cosine=measured.cosine
     )
     spans = pd.DataFrame([span._asdict() for span in record.spans if span.worker < SPAN_WORKERS]).assign(step=0)
-    run = _run(scenario, measured, gradients, record) | place
+    seconds = [dense_step_s(one) for one in baselines_of(scenario)] if baselines is None else baselines
+    run = _run(scenario, measured, gradients, record, seconds) | place
     return Result(
         runs=pd.DataFrame([run])[list(RUN_COLUMNS)],
         steps=placed(steps, place),
@@ -82,12 +86,17 @@ def open_workload(workload: Workload) -> Gradients:
     return workload.open()
 
 
-def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record: JobRecord) -> dict[str, Any]:
+def _run(
+    scenario: Scenario, measured: Measurement, gradients: Gradients, record: JobRecord, baselines: Sequence[float]
+) -> dict[str, Any]:
     mean = {key: float(np.mean([row[key] for row in record.steps])) for key in record.steps[0] if key != "step"}
     # The mean of each part is taken before they are added, so that they add up to the step in this row too.
     mean["step_time_s"] = sum(mean[part] for part in PARTS)
     bandwidth, latency_s = scenario.topology.access
-    none_s, best_s, best_sync, ideal_s = _baselines(_without_scheme(scenario))
+    (none_s, *others_s), ideal_s = baselines[:-1], baselines[-1]
+    by_sync = dict(zip((label(scenario.sync), *_other_syncs(scenario)), (none_s, *others_s), strict=True))
+    best_sync = min(by_sync, key=lambda name: by_sync[name])
+    best_s = by_sync[best_sync]
     elements = sum(one.numel for one in gradients.tensors)
     return mean | {
         "scenario": scenario.name,
@@ -116,33 +125,32 @@ def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record
     }
 
 
-def _without_scheme(scenario: Scenario) -> Scenario:
-    """Return the point with scheme `none`, stripped of what names it, so that all its schemes share the baselines."""
-    return replace(scenario, scheme=schemes.get("none")(), name="", about="", swept=())
+def baselines_of(scenario: Scenario) -> tuple[Scenario, ...]:
+    """Return what a point is compared with: no compression over its own architecture and all others, and no network.
 
-
-@lru_cache(maxsize=256)
-def _baselines(scenario: Scenario) -> tuple[float, float, str, float]:
-    """Return seconds of a step without compression, with the best architecture and its name, and with no network."""
-    none_s = _dense_s(scenario)
-    by_sync = {label(scenario.sync): none_s}
-    for name in syncs:
-        try:
-            if name != scenario.sync.kind:
-                by_sync[name] = _dense_s(replace(scenario, sync=syncs.get(name)()))
-        except InputError:
-            continue  # the topology has no host for it
-    best = min(by_sync, key=lambda name: by_sync[name])
+    They are stripped of what names the point, so that points can share them.
+    """
+    if scenario.train is not None:
+        return ()
+    dense = replace(scenario, scheme=schemes.get("none")(), name="", about="", swept=())
     free = replace(
-        scenario, network=fidelities.get("ideal")(), transport=transports.get("ideal")(), cost=costs.get("free")()
+        dense, network=fidelities.get("ideal")(), transport=transports.get("ideal")(), cost=costs.get("free")()
     )
-    return none_s, by_sync[best], best, _dense_s(free)
+    return (dense, *(replace(dense, sync=syncs.get(name)()) for name in _other_syncs(scenario)), free)
+
+
+def _other_syncs(scenario: Scenario) -> list[str]:
+    return [name for name in syncs if name != scenario.sync.kind]
 
 
 @lru_cache(maxsize=1024)
-def _dense_s(scenario: Scenario) -> float:
+def dense_step_s(scenario: Scenario) -> float:
+    """Return the seconds of a step of a baseline; infinity where its topology has no host for its architecture."""
     gradients = open_workload(scenario.workload)
-    record = run_job(scenario, dense(scenario, gradients), gradients.timing)
+    try:
+        record = run_job(scenario, dense(scenario, gradients), gradients.timing)
+    except InputError:
+        return float("inf")
     # Rounded like a row of the result: the mean of each part, then their sum.
     return sum(float(np.mean([row[part] for row in record.steps])) for part in PARTS)
 
