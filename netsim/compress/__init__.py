@@ -19,6 +19,7 @@ from netsim.compress.int8 import Int8
 from netsim.compress.scaled_sign import ScaledSign
 from netsim.compress.onebit import OneBit
 from netsim.compress.onebit_columns import OneBitColumns
+from netsim.compress.compressed_all_reduce import CompressedAllReduce
 from netsim.compress.sign_majority import SignMajority
 from netsim.compress.terngrad import TernGrad
 from netsim.compress.natural import Natural
@@ -66,6 +67,7 @@ __all__ = [
     "BlockTopK",
     "Cast",
     "Compressed",
+    "CompressedAllReduce",
     "CountSketch",
     "Drive",
     "Eden",

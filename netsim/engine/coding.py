@@ -45,6 +45,10 @@ class Coding:
         self.measurement = measurement
         self.num_workers = scenario.topology.num_workers
 
+    def of_step(self, step: int) -> list[list[Exchange]]:
+        """Return the collectives of all buckets at one step."""
+        return [self.exchanges(step, bucket) for bucket in range(len(self.measurement.buckets))]
+
     def exchanges(self, step: int, bucket: int) -> list[Exchange]:
         """Return the collectives of one bucket at one step, in order.
 
@@ -65,7 +69,7 @@ class Coding:
 
     def _seconds(self, step: int, units: NDArray[np.int64]) -> tuple[float, float]:
         """Return seconds to encode all units of a bucket, and to decode one message of each."""
-        costs = [self.scenario.cost.coding(kind) for kind in self.scenario.scheme.chain_at(step)]
+        costs = [self.scenario.cost.coding(kind) for kind in self.measurement.kinds[step]]
         encode_s = sum(_calls_s(cost.encode, units) for cost in costs)
         return encode_s, sum(_calls_s(cost.decode, units) for cost in costs)
 

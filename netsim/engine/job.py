@@ -11,12 +11,14 @@ import simpy
 from netsim.engine.coding import Coding
 from netsim.engine.step import Compute, Span, Step
 from netsim.errors import Deadlock
+from netsim.sync.parameter_server import ParameterServer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Hashable, Iterable
 
     from numpy.typing import NDArray
 
+    from netsim.engine.coding import Exchange
     from netsim.engine.measure import Measurement
     from netsim.scenario.schema import Scenario, Straggler
     from netsim.workload.base import Timing
@@ -31,9 +33,11 @@ class JobRecord:
         spans: what workers did in the first step.
         link_names: [L] names of the links.
         capacity_bytes_per_s, latency_s: [L] of the links, before any transport.
-        link_bytes: [L] bytes each link has carried.
+        link_bytes: [steps, L] bytes each link has carried in each step; [1, L] of all where steps overlap.
         total_s: seconds of all steps.
         collectives: the names of the collectives that carried the messages.
+        link_steps: how many steps of all workers the bytes of the links are of; 0 stands for all in `steps`.
+        imbalance: the elements of the fullest server over those of all servers' mean.
     """
 
     steps: list[dict[str, Any]]
@@ -44,6 +48,17 @@ class JobRecord:
     link_bytes: NDArray[np.float64]
     total_s: float
     collectives: tuple[str, ...]
+    link_steps: float = 0.0
+    imbalance: float = 1.0
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A step that is still to be run: what is computed and exchanged; steps of one `key` take the same time."""
+
+    compute: Compute
+    exchanges: list[list[Exchange]]
+    key: Hashable = None
 
 
 def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> JobRecord:
@@ -52,25 +67,49 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
     Raises:
         Deadlock: nothing more can happen although workers still wait.
     """
+    if isinstance(scenario.sync, ParameterServer):
+        from netsim.engine.server_job import ServerJob  # which makes records too
+
+        return ServerJob(scenario, scenario.sync, measurement, timing).run()
+    coding = Coding(scenario, measurement)
+    planned = (
+        Planned(compute_of(scenario, measurement, timing, number), coding.of_step(number))
+        for number in range(scenario.job.steps)
+    )
+    return run_steps(scenario, planned)
+
+
+def run_steps(scenario: Scenario, planned: Iterable[Planned]) -> JobRecord:
+    """Simulate steps one after another; a step with the key of an earlier one takes what that one took.
+
+    Raises:
+        Deadlock: nothing more can happen although workers still wait.
+    """
     env = simpy.Environment(initial_time=0.0)
     topology = scenario.topology.build(scenario.sync.dedicated_servers)
     network = scenario.network.build(env, topology, scenario.transport)
     nodes = topology.workers, topology.servers[: scenario.sync.dedicated_servers]
-    coding = Coding(scenario, measurement)
     rows: list[dict[str, Any]] = []
+    carried_bytes: list[NDArray[np.float64]] = []
+    known: dict[Hashable, int] = {}
     spans: list[Span] = []
     names: set[str] = set()
     current: list[Step] = []
 
     def job() -> Generator[simpy.Event, Any, None]:
-        for number in range(scenario.job.steps):
-            exchanges = [coding.exchanges(number, bucket) for bucket in range(len(measurement.buckets))]
-            names.update(one.sync.describe(one.payload.op) for stages in exchanges for one in stages)
-            compute = _compute(scenario, measurement, timing, number)
-            step = Step(env, network, nodes, compute, exchanges)
+        for number, one in enumerate(planned):
+            earlier = known.setdefault(one.key, number) if one.key is not None else number
+            if earlier < number:
+                rows.append(rows[earlier] | {"step": number})
+                carried_bytes.append(carried_bytes[earlier])
+                continue
+            before_bytes = network.links.nbytes.copy()
+            names.update(stage.sync.describe(stage.payload.op) for stages in one.exchanges for stage in stages)
+            step = Step(env, network, nodes, one.compute, one.exchanges)
             current[:] = [step]
             yield step.finished
-            rows.append(_account(step, compute, env.now) | {"step": number})
+            rows.append(_account(step, one.compute, env.now) | {"step": number})
+            carried_bytes.append(network.links.nbytes - before_bytes)
             if not number:
                 spans.extend(step.spans)
 
@@ -84,16 +123,25 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
         topology.link_names,
         topology.capacity_bytes_per_s,
         topology.latency_s,
-        network.links.nbytes,
-        float(env.now),
+        np.array(carried_bytes).reshape(len(rows), len(topology.link_names)),
+        float(sum(row["step_time_s"] for row in rows)),
         tuple(sorted(names)),
     )
 
 
-def _compute(scenario: Scenario, measurement: Measurement, timing: Timing, step: int) -> Compute:
-    """Return the seconds of a step's computation: all micro-batches, the last one's backward making gradients ready."""
+def compute_of(
+    scenario: Scenario,
+    measurement: Measurement,
+    timing: Timing,
+    step: int,
+    slower: NDArray[np.float64] | float = 1.0,
+) -> Compute:
+    """Return the seconds of a step's computation: all micro-batches, the last one's backward making gradients ready.
+
+    `slower` [n] are factors that last, beside those that `job.straggler` draws for every step.
+    """
     job, count = scenario.job, scenario.topology.num_workers
-    factor = slowness(job.straggler, count, np.random.default_rng((scenario.seed, step)))
+    factor = slower * slowness(job.straggler, count, np.random.default_rng((scenario.seed, step)))
     before_s = job.grad_accumulation * timing.forward_s + (job.grad_accumulation - 1) * timing.backward_s
     last = [bucket.last - 1 for bucket in measurement.buckets]
     ready_s = np.array([timing.ready_s[place] for place in last])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,15 +15,15 @@ from netsim.engine.sparsity import count_holders
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from netsim.compress.base import Message
+    from netsim.compress.base import Message, Scheme
     from netsim.compress.drive import Outcome
     from netsim.scenario.schema import Scenario
     from netsim.sync.base import Collective
-    from netsim.workload.base import Gradients
+    from netsim.workload.base import Gradients, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,7 @@ class Measurement:
         units: for each bucket, elements of each unit that is coded by itself.
         stages: [steps][buckets] the collectives of each bucket at each simulated step, in order.
         captured: the captured step behind each simulated one.
+        kinds: [steps] the kinds of scheme and wrappers that code at each simulated step, outermost first.
         rel_error: [steps] norm of (estimate - mean gradient) over that of the mean gradient, over the whole model.
         cosine: [steps] cosine of the angle between estimate and mean gradient.
         update_error, update_cosine: the same of estimates and mean gradients added up over all steps: what the model
@@ -66,6 +68,7 @@ class Measurement:
     units: tuple[NDArray[np.int64], ...]
     stages: tuple[tuple[tuple[Stage, ...], ...], ...]
     captured: tuple[int, ...]
+    kinds: tuple[tuple[str, ...], ...]
     rel_error: tuple[float, ...]
     cosine: tuple[float, ...]
     update_error: float
@@ -77,12 +80,12 @@ def measurement_key(scenario: Scenario) -> Hashable:
     """Return what a measurement depends on; scenarios with equal keys can share one."""
     job, scheme = scenario.job, scenario.scheme
     split = (job.overlap == "per_tensor", job.bucket, job.first_bucket, job.coding_unit, job.steps)
-    return (scenario.workload, scheme, split, scenario.seed, scenario.topology.num_workers, _owners(scenario))
+    return (scenario.workload, scheme, split, scenario.seed, scenario.topology.num_workers, owners(scenario, scheme))
 
 
-def _owners(scenario: Scenario) -> int:
-    """Return the number of shard owners where the scheme has any, else 0: what travels does not depend on it."""
-    return scenario.sync.owners(scenario.topology.num_workers) if "owner" in scenario.scheme.ops else 0
+def owners(scenario: Scenario, scheme: Scheme) -> int:
+    """Return the number of shard owners where a scheme has any, else 0: what travels does not depend on it."""
+    return scenario.sync.owners(scenario.topology.num_workers) if "owner" in scheme.ops else 0
 
 
 def measure(scenario: Scenario) -> Measurement:
@@ -92,10 +95,17 @@ def measure(scenario: Scenario) -> Measurement:
     for all, and the result is marked as extrapolated. Arithmetic runs on one thread so that results are the same
     whatever the number of processes.
     """
+    with one_thread():
+        return _measure(scenario, scenario.workload.open())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _measure(scenario, scenario.workload.open())
+        yield
     finally:
         torch.set_num_threads(threads)
 
@@ -104,54 +114,86 @@ def _measure(scenario: Scenario, gradients: Gradients) -> Measurement:
     job = scenario.job
     workers = min(scenario.topology.num_workers, gradients.num_workers)
     buckets = tuple(make_buckets(gradients.tensors, job))
-    coder = _Coder(scenario, gradients, workers)
-    stages, errors, cosines, captured = [], [], [], []
+    coder = Coder(scenario, scenario.scheme, gradients.tensors, range(workers), flat=job.coding_unit == "bucket")
+    stages, scores, captured = [], [], []
     for step in range(job.steps):
         captured.append(step % gradients.num_steps)
-        score = _Score()
-        stages.append(tuple(coder.code(bucket, step, captured[-1], score) for bucket in buckets))
-        errors.append(score.rel_error)
-        cosines.append(score.cosine)
-    sizes = _sizes(gradients, buckets)
-    update = coder.update.score()
-    units = tuple(one.sum(keepdims=True) for one in sizes) if coder.flat else sizes
-    return Measurement(
-        buckets,
-        sizes,
-        units,
-        tuple(stages),
-        tuple(captured),
-        tuple(errors),
-        tuple(cosines),
-        update.rel_error,
-        update.cosine,
-        workers,
+        of_step = []
+        scores.append(Score())
+        for bucket in buckets:
+            read = [gradients.read(captured[-1], rank, bucket.first, bucket.last) for rank in coder.ranks]
+            coded, _ = coder.code(bucket, read, f"at step {step}", scores[-1])
+            of_step.append(coded)
+        stages.append(tuple(of_step))
+    return measurement(
+        buckets, gradients.tensors, coder, stages, tuple(captured), _kinds(scenario.scheme, job.steps), scores
     )
 
 
-def _sizes(gradients: Gradients, buckets: Sequence[Bucket]) -> tuple[NDArray[np.int64], ...]:
-    numel = np.array([one.numel for one in gradients.tensors], dtype=np.int64)
+def measurement(
+    buckets: tuple[Bucket, ...],
+    tensors: Sequence[Tensor],
+    coder: Coder,
+    stages: Sequence[tuple[tuple[Stage, ...], ...]],
+    captured: tuple[int, ...],
+    kinds: tuple[tuple[str, ...], ...],
+    scores: Sequence[Score],
+) -> Measurement:
+    """Return what a coder has made of some steps."""
+    sizes = _sizes(tensors, buckets)
+    update = coder.update.score()
+    return Measurement(
+        buckets,
+        sizes,
+        tuple(one.sum(keepdims=True) for one in sizes) if coder.flat else sizes,
+        tuple(stages),
+        captured,
+        kinds,
+        tuple(one.rel_error for one in scores),
+        tuple(one.cosine for one in scores),
+        update.rel_error,
+        update.cosine,
+        len(coder.ranks),
+    )
+
+
+def _kinds(scheme: Scheme, steps: int) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(scheme.chain_at(step)) for step in range(steps))
+
+
+def _sizes(tensors: Sequence[Tensor], buckets: Sequence[Bucket]) -> tuple[NDArray[np.int64], ...]:
+    numel = np.array([one.numel for one in tensors], dtype=np.int64)
     return tuple(numel[bucket.first : bucket.last] for bucket in buckets)
 
 
-class _Score:
+class Score:
     """Sums, over tensors, what relative error and cosine are made of, in float64."""
 
     def __init__(self) -> None:
         self.error2 = self.mean2 = self.estimate2 = self.dot = 0.0
 
     def add(self, estimate: torch.Tensor, mean: torch.Tensor) -> None:
+        """Add a tensor."""
         self.error2 += float((estimate - mean).square().sum())
         self.mean2 += float(mean.square().sum())
         self.estimate2 += float(estimate.square().sum())
         self.dot += float(estimate @ mean)
 
+    def join(self, other: Score) -> None:
+        """Add the sums of another score."""
+        self.error2 += other.error2
+        self.mean2 += other.mean2
+        self.estimate2 += other.estimate2
+        self.dot += other.dot
+
     @property
     def rel_error(self) -> float:
+        """Return the norm of the error over that of the mean."""
         return float(np.sqrt(self.error2 / self.mean2)) if self.mean2 else 0.0
 
     @property
     def cosine(self) -> float:
+        """Return the cosine of the angle between estimate and mean."""
         norms = np.sqrt(self.mean2 * self.estimate2)
         return float(self.dot / norms) if norms else 0.0
 
@@ -170,43 +212,43 @@ class _Update:
         else:
             self._sums[key] = estimate.clone(), mean
 
-    def score(self) -> _Score:
-        score = _Score()
+    def score(self) -> Score:
+        score = Score()
         for estimate, mean in self._sums.values():
             score.add(estimate, mean)
         return score
 
 
-class _Coder:
+class Coder:
     """Codes bucket after bucket, keeping each worker's state of each unit."""
 
-    def __init__(self, scenario: Scenario, gradients: Gradients, workers: int) -> None:
-        self.scheme = scenario.scheme
-        self.flat = scenario.job.coding_unit == "bucket"
-        self.gradients = gradients
+    def __init__(
+        self, scenario: Scenario, scheme: Scheme, tensors: Sequence[Tensor], ranks: range, *, flat: bool
+    ) -> None:
+        self.scheme, self.tensors, self.ranks, self.flat = scheme, tensors, ranks, flat
         self.seed = scenario.seed
-        self.ranks = range(workers)
-        self.owners = _owners(scenario) or workers
+        self.owners = owners(scenario, scheme) or len(ranks)
         self.states: dict[int, list[Any]] = {}
         self.update = _Update()
 
-    def code(self, bucket: Bucket, step: int, captured: int, score: _Score) -> tuple[Stage, ...]:
-        """Exchange one bucket; return its collectives."""
-        of_worker = [self.gradients.read(captured, rank, bucket.first, bucket.last) for rank in self.ranks]
+    def code(
+        self, bucket: Bucket, of_worker: Sequence[Sequence[torch.Tensor]], when: str, score: Score
+    ) -> tuple[tuple[Stage, ...], list[torch.Tensor]]:
+        """Exchange the tensors of one bucket; return its collectives, and the estimates of its units."""
         if self.flat:
             of_worker = [[torch.cat([one.reshape(-1) for one in tensors])] for tensors in of_worker]
         outcomes = []
         for place, grads in enumerate(zip(*of_worker, strict=True)):
-            key, name = bucket.first + place, self.gradients.tensors[bucket.first + place].name
+            key, name = bucket.first + place, self.tensors[bucket.first + place].name
             states = self.states.get(key) or self._states(grads[0].shape, key)
-            outcome = exchange(self.scheme, grads, states, f"gradient of {name!r} at step {step}")
+            outcome = exchange(self.scheme, grads, states, f"gradient of {name!r} {when}")
             self.states[key] = outcome.states
             mean = torch.stack([grad.reshape(-1) for grad in grads]).double().mean(0)
             estimate = outcome.mean.reshape(-1).double()
             score.add(estimate, mean)
             self.update.add(key, estimate, mean)
             outcomes.append(outcome)
-        return _fuse(outcomes)
+        return _fuse(outcomes), [outcome.mean for outcome in outcomes]
 
     def _states(self, shape: torch.Size, key: int) -> list[Any]:
         """Return fresh states; every unit has a seed of its own, so that tensors of one shape draw unlike noise."""
@@ -242,10 +284,11 @@ def dense(scenario: Scenario, gradients: Gradients) -> Measurement:
     """Return the measurement of scheme `none`, from the sizes of the tensors alone."""
     buckets = tuple(make_buckets(gradients.tensors, scenario.job))
     workers = min(scenario.topology.num_workers, gradients.num_workers)
-    sizes, none = _sizes(gradients, buckets), np.zeros(0, dtype=np.int64)
+    sizes, none = _sizes(gradients.tensors, buckets), np.zeros(0, dtype=np.int64)
     step = tuple((Stage("sum", np.full(workers, float(one.sum() * FLOAT32_BYTES)), 0.0, one, none),) for one in sizes)
     steps = scenario.job.steps
     captured = tuple(one % gradients.num_steps for one in range(steps))
+    kinds = (("none",),) * steps
     return Measurement(
-        buckets, sizes, sizes, (step,) * steps, captured, (0.0,) * steps, (1.0,) * steps, 0.0, 1.0, workers
+        buckets, sizes, sizes, (step,) * steps, captured, kinds, (0.0,) * steps, (1.0,) * steps, 0.0, 1.0, workers
     )

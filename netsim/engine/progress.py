@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsim.errors import InputError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsim.scenario.schema import Train
-    from netsim.workload.live import Problem
+    from netsim.workload.live import Objective
+
+GOALS = {"gradient_norm": "relative_gradient_norm", "loss": "loss", "accuracy": "metric"}
+"""The column of the curve that each kind of target is about."""
 
 BLOW_UP = 1e6
 """A gradient this many times as long as the first one is a divergence, before it overflows."""
@@ -19,12 +24,15 @@ BLOW_UP = 1e6
 class Progress:
     """Evaluates the exact objective every `every` epochs of gradient evaluations, and ends a training."""
 
-    def __init__(self, train: Train, problem: Problem) -> None:
+    def __init__(self, train: Train, problem: Objective) -> None:
         self.train, self.problem = train, problem
         self.evaluations = 0.0
         self.status = ""
         self.curve: list[dict[str, Any]] = []
         self._first_norm = 0.0
+        if train.target_of == "accuracy" and not problem.accuracy:
+            remedy = "choose `target_of: loss` or `gradient_norm`"
+            raise InputError(f"{problem.label} is not classified", remedy, "train.target_of")
         self._due = 0.0
 
     @property
@@ -32,16 +40,15 @@ class Progress:
         """Return gradient evaluations over all samples of all workers."""
         return self.evaluations / (self.problem.workers * self.problem.samples)
 
-    def note(self, x: NDArray[np.float64], step: int, now_s: float, sent_bytes: float) -> bool:
-        """Note a point of the curve where one is due; return whether the training is over."""
+    def note(self, x: NDArray[Any], step: int, **more: float) -> bool:
+        """Note a point of the curve, and more that is known, where one is due; return whether the training is over."""
         if self.status:
             return True
         # Sums of evaluations are whole numbers, but their quotient may fall a little short of a round one.
         if self.epoch < self._due - 1e-9 and np.isfinite(x).all():
             return False
         self._due = max(self._due + self.train.every, self.epoch)
-        norm = float(np.linalg.norm(self.problem.gradient(x)))
-        loss, metric = self.problem.value(x)
+        loss, metric, norm = self.problem.evaluate(x)
         self._first_norm = self._first_norm or norm
         relative = norm / self._first_norm if self._first_norm else 0.0
         self.curve.append(
@@ -49,8 +56,7 @@ class Progress:
                 "step": step,
                 "epoch": self.epoch,
                 "gradient_evaluations": self.evaluations,
-                "time_s": now_s,
-                "wire_bytes_per_worker": sent_bytes,
+                **more,
                 "loss": loss,
                 "metric": metric,
                 "gradient_norm": norm,
@@ -59,11 +65,17 @@ class Progress:
         )
         if not np.isfinite(loss) or not np.isfinite(norm) or relative > BLOW_UP:
             self.stop("diverged")
-        elif relative <= self.train.target:
+        elif self.reached(self.curve[-1]):
             self.stop("target")
         elif self.epoch >= self.train.max_epochs - 1e-9:
             self.stop("max_epochs")
         return bool(self.status)
+
+    def reached(self, point: dict[str, Any]) -> bool:
+        """Return whether a point of the curve is at the target."""
+        if self.train.target_of == "accuracy":
+            return bool(point["metric"] >= self.train.target)
+        return bool(point[GOALS[self.train.target_of]] <= self.train.target)
 
     def stop(self, status: str) -> None:
         """End the training."""

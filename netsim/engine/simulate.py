@@ -10,14 +10,17 @@ import numpy as np
 
 from netsim.compress.base import schemes
 from netsim.engine.job import JobRecord, run_job
+from netsim.engine.learn import Learned, learn, learned_key
+from netsim.engine.learned import dense_of
 from netsim.engine.measure import Measurement, dense, measure
-from netsim.engine.measure import measurement_key as _replayed_key
-from netsim.engine.trained import link_table, placed, point_name, simulate_training
+from netsim.engine.measure import measurement_key as replayed_key
+from netsim.engine.trained import link_table, placed, point_name, simulate_learned, simulate_training
 from netsim.errors import InputError
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
 from netsim.record.result import PARTS, RUN_COLUMNS, Result
 from netsim.registry import label
+from netsim.scenario.rules import learns
 from netsim.sync.base import syncs
 from netsim.workload.cost import costs
 
@@ -33,28 +36,50 @@ SPAN_WORKERS = 64
 """Workers whose spans are kept: a timeline of more cannot be read."""
 
 
-def simulate(
-    scenario: Scenario, measurement: Measurement | None = None, baselines: Sequence[float] | None = None
-) -> Result:
+def simulate(scenario: Scenario, *measured: Any, baselines: Sequence[float] = ()) -> Result:
     """Return the result of one point; the same scenario gives the same result in any process.
 
-    `measurement` is that of `measure(scenario)`, and `baselines` are the seconds of the steps of
+    `measured` are the measurements of `needs(scenario)`, `baselines` the seconds of the steps of
     `baselines_of(scenario)`, where they are at hand.
     """
+    at_hand = measured or tuple(measure_point(one) for one in needs(scenario))
+    if scenario.train is None:
+        known = baselines or [dense_step_s(one) for one in baselines_of(scenario)]
+        return _simulate_replay(scenario, known, *at_hand)
+    if at_hand:
+        return simulate_learned(scenario, scenario.train, *at_hand)
+    return simulate_training(scenario, scenario.train)
+
+
+def needs(scenario: Scenario) -> tuple[Scenario, ...]:
+    """Return the points whose measurements a point's result is made of.
+
+    A training that does not depend on time is held against that of `none`; others are measured as they run.
+    """
+    if scenario.train is None:
+        return (scenario,)
+    return (scenario, dense_of(scenario)) if learns(scenario) else ()
+
+
+def measurement_key(scenario: Scenario) -> Hashable:
+    """Return what a point's measurement depends on."""
+    return replayed_key(scenario) if scenario.train is None else learned_key(scenario, scenario.train)
+
+
+def measure_point(scenario: Scenario) -> Measurement | Learned:
+    """Return the measurement of a point: of replayed gradients, or of a training."""
+    return measure(scenario) if scenario.train is None else learn(scenario, scenario.train)
+
+
+def _simulate_replay(scenario: Scenario, baselines: Sequence[float], measured: Measurement) -> Result:
     import pandas as pd
 
-    if scenario.train is not None:
-        return simulate_training(scenario, scenario.train)
-    measured = measurement or measure(scenario)
     gradients = open_workload(scenario.workload)
     record = run_job(scenario, measured, gradients.timing)
     place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
-    steps = pd.DataFrame(record.steps).assign(
-        captured_step=measured.captured, rel_error=measured.rel_error, cosine=measured.cosine
-    )
+    steps = _steps(record, measured)
     spans = pd.DataFrame([span._asdict() for span in record.spans if span.worker < SPAN_WORKERS]).assign(step=0)
-    seconds = [dense_step_s(one) for one in baselines_of(scenario)] if baselines is None else baselines
-    run = _run(scenario, measured, gradients, record, seconds) | place
+    run = _run(scenario, measured, gradients, record) | _compared(scenario, record, baselines) | place
     return Result(
         runs=pd.DataFrame([run])[list(RUN_COLUMNS)],
         steps=placed(steps, place),
@@ -70,14 +95,14 @@ def simulate(
     )
 
 
-def measurement_key(scenario: Scenario) -> Hashable:
-    """Return what a point's measurement depends on; points that train have none and share that."""
-    return None if scenario.train is not None else _replayed_key(scenario)
+def _steps(record: JobRecord, measured: Measurement) -> pd.DataFrame:
+    """Return the rows of the steps with what each lost; asynchronous workers take the measured steps in turn."""
+    import pandas as pd
 
-
-def measurement_of(scenario: Scenario) -> Measurement | None:
-    """Return the measurement of a point, None where it trains."""
-    return None if scenario.train is not None else measure(scenario)
+    steps = pd.DataFrame(record.steps)
+    of = steps["step"].to_numpy() % len(measured.captured)
+    lost = {"captured_step": measured.captured, "rel_error": measured.rel_error, "cosine": measured.cosine}
+    return steps.assign(**{name: np.array(values)[of] for name, values in lost.items()})
 
 
 @lru_cache(maxsize=8)
@@ -86,17 +111,13 @@ def open_workload(workload: Workload) -> Gradients:
     return workload.open()
 
 
-def _run(
-    scenario: Scenario, measured: Measurement, gradients: Gradients, record: JobRecord, baselines: Sequence[float]
-) -> dict[str, Any]:
-    mean = {key: float(np.mean([row[key] for row in record.steps])) for key in record.steps[0] if key != "step"}
+def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record: JobRecord) -> dict[str, Any]:
+    told = record.steps[0].keys() - {"step", "worker", "begin_s", "end_s", "staleness"}
+    mean = {key: float(np.mean([row[key] for row in record.steps])) for key in record.steps[0] if key in told}
+    stale = [row.get("staleness", 0) for row in record.steps]
     # The mean of each part is taken before they are added, so that they add up to the step in this row too.
     mean["step_time_s"] = sum(mean[part] for part in PARTS)
     bandwidth, latency_s = scenario.topology.access
-    (none_s, *others_s), ideal_s = baselines[:-1], baselines[-1]
-    by_sync = dict(zip((label(scenario.sync), *_other_syncs(scenario)), (none_s, *others_s), strict=True))
-    best_sync = min(by_sync, key=lambda name: by_sync[name])
-    best_s = by_sync[best_sync]
     elements = sum(one.numel for one in gradients.tensors)
     return mean | {
         "scenario": scenario.name,
@@ -107,21 +128,33 @@ def _run(
         "workers": scenario.topology.num_workers,
         "bandwidth_bytes_per_s": bandwidth,
         "latency_s": latency_s,
-        "speedup_x": none_s / mean["step_time_s"],
         "dense_bytes": 4 * elements,
         "compression_x": 4 * elements / _payload_bytes(measured),
         "rel_error": measured.update_error,
         "cosine": measured.update_cosine,
-        "headroom_x": none_s / ideal_s,
         "bottleneck": _bottleneck(mean, record),
         "extrapolated": bool(gradients.synthetic or scenario.topology.num_workers > measured.workers),
         "seed": scenario.seed,
-        "vs_best_dense_x": best_s / mean["step_time_s"],
-        "best_dense_sync": best_sync,
         "collective": " + ".join(record.collectives),
         "compute_device": gradients.device,
         "cost_source": scenario.cost.source(),
         "swept": point_name(scenario),
+        "staleness_mean": float(np.mean(stale)),
+        "staleness_max": float(max(stale)),
+        "server_imbalance_x": record.imbalance,
+    }
+
+
+def _compared(scenario: Scenario, record: JobRecord, baselines: Sequence[float]) -> dict[str, Any]:
+    """Return how a point does against its baselines."""
+    step_s = _step_s(record)
+    by_sync = dict(zip((label(scenario.sync), *_other_syncs(scenario)), baselines[:-1], strict=True))
+    none_s, ideal_s, best = baselines[0], baselines[-1], min(by_sync, key=lambda name: by_sync[name])
+    return {
+        "speedup_x": none_s / step_s,
+        "headroom_x": none_s / ideal_s,
+        "vs_best_dense_x": by_sync[best] / step_s,
+        "best_dense_sync": best,
     }
 
 
@@ -148,10 +181,13 @@ def dense_step_s(scenario: Scenario) -> float:
     """Return the seconds of a step of a baseline; infinity where its topology has no host for its architecture."""
     gradients = open_workload(scenario.workload)
     try:
-        record = run_job(scenario, dense(scenario, gradients), gradients.timing)
+        return _step_s(run_job(scenario, dense(scenario, gradients), gradients.timing))
     except InputError:
         return float("inf")
-    # Rounded like a row of the result: the mean of each part, then their sum.
+
+
+def _step_s(record: JobRecord) -> float:
+    """Return the seconds of a step, rounded like a row of the result: the mean of each part, then their sum."""
     return sum(float(np.mean([row[part] for row in record.steps])) for part in PARTS)
 
 
@@ -168,10 +204,12 @@ def _bottleneck(mean: dict[str, float], record: JobRecord) -> str:
         return largest.removesuffix("_s")
     if mean["comm_latency_s"] > 0.5 * mean["comm_s"]:
         return "latency"
-    return f"link {record.link_names[int(np.argmax(record.link_bytes / record.capacity_bytes_per_s))]}"
+    return f"link {record.link_names[int(np.argmax(record.link_bytes.sum(axis=0) / record.capacity_bytes_per_s))]}"
 
 
 def _links(record: JobRecord) -> pd.DataFrame:
     links = link_table(record.link_names, record.capacity_bytes_per_s, record.latency_s)
-    used_s = record.link_bytes / record.capacity_bytes_per_s
-    return links.assign(bytes_per_step=record.link_bytes / len(record.steps), utilisation=used_s / record.total_s)
+    carried_bytes = record.link_bytes.sum(axis=0)
+    used_s = carried_bytes / record.capacity_bytes_per_s
+    steps = record.link_steps or len(record.steps)
+    return links.assign(bytes_per_step=carried_bytes / steps, utilisation=used_s / record.total_s)

@@ -21,6 +21,7 @@ from netsim.errors import Deadlock
 from netsim.network.timer import Timer
 from netsim.optim.base import FLOAT_BYTES, Asynchronous, Exchange, Synchronous, Task
 from netsim.sync.base import Payload, carrier
+from netsim.workload.live import Live
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from netsim.network.base import Round
     from netsim.scenario.schema import Scenario, Train
     from netsim.topology.graph import Topology
-    from netsim.workload.live import Problem
+    from netsim.workload.live import Objective
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def unequal_speeds(train: Train, count: int) -> NDArray[np.float64]:
 class Training:
     """A training under way: what both kinds of jobs share."""
 
-    def __init__(self, scenario: Scenario, train: Train, problem: Problem) -> None:
+    def __init__(self, scenario: Scenario, train: Train, problem: Objective) -> None:
         self.scenario, self.train, self.problem = scenario, train, problem
         self.env = simpy.Environment(initial_time=0.0)
         servers = scenario.sync.dedicated_servers
@@ -78,16 +79,19 @@ class Training:
         self.updates: list[dict[str, Any]] = []
         self.progress = Progress(train, problem)
         self.stopped = self.env.event()
-        self._seconds = train.gradient_time * unequal_speeds(train, self.count)
 
     def compute_s(self, evaluations: float, turn: int) -> NDArray[np.float64]:
         """Return [W] the seconds in which each worker evaluates some gradients on its turn."""
         draw = np.random.default_rng((self.scenario.seed, turn))
-        return evaluations * self._seconds * slowness(self.scenario.job.straggler, self.count, draw)
+        assert isinstance(self.scenario.workload, Live)
+        passed = self.scenario.workload.pass_timing(self.problem.tensors, evaluations, self.train.gradient_time)
+        unequal = slowness(self.scenario.job.straggler, self.count, draw) * unequal_speeds(self.train, self.count)
+        return (passed.forward_s + passed.backward_s) * unequal
 
     def record(self, x: NDArray[np.float64], step: int) -> bool:
         """Note a point of the curve where one is due; return whether the training is over."""
-        over = self.progress.note(x, step, float(self.env.now), float(self.sent_bytes.mean()))
+        sent_bytes = float(self.sent_bytes.mean())
+        over = self.progress.note(x, step, time_s=float(self.env.now), wire_bytes_per_worker=sent_bytes)
         if over and not self.stopped.triggered:
             self.stopped.succeed()
         return over
@@ -140,7 +144,7 @@ class Training:
 class SyncJob(Training):
     """Rounds of all workers."""
 
-    def __init__(self, scenario: Scenario, train: Train, problem: Problem, optimizer: Synchronous) -> None:
+    def __init__(self, scenario: Scenario, train: Train, problem: Objective, optimizer: Synchronous) -> None:
         super().__init__(scenario, train, problem)
         self.optimizer = optimizer
 
@@ -153,14 +157,16 @@ class SyncJob(Training):
         over = self.record(self.optimizer.model(state), 0)
         while not over:
             begin_s, running = float(self.env.now), self.optimizer.turn(self.problem, state)
+            known: Any = None
             while True:
                 try:
-                    exchange = next(running)
+                    exchange = running.send(known)
                 except StopIteration as end:
                     state = end.value
                     break
                 self.progress.evaluations += exchange.evaluations * self.count
                 yield self._exchange(exchange, sent)
+                known = exchange.result
                 sent += 1
             turn += 1
             row = {"step": turn, "worker": -1, "begin_s": begin_s, "end_s": float(self.env.now), "staleness": 0}
@@ -169,13 +175,13 @@ class SyncJob(Training):
 
     def _exchange(self, exchange: Exchange, number: int) -> simpy.Event:
         """Begin an exchange that workers join when they have computed; return the event of the last one's finish."""
-        sync = carrier(self.scenario.sync, exchange.op)
+        sync = carrier(self.scenario.sync, "sum")
         elements = int(exchange.result.size)
         add_s = self.scenario.cost.aggregate()(elements)
         payload = Payload(
-            exchange.op,
-            np.full(self.count, exchange.up_bytes),
-            exchange.down_bytes,
+            "sum",
+            np.full(self.count, exchange.nbytes),
+            exchange.nbytes,
             np.array([elements]),
             decode_s=add_s,
         )
@@ -220,7 +226,7 @@ class SyncJob(Training):
 class AsyncJob(Training):
     """A process a worker, and a server that answers in the order of arrival."""
 
-    def __init__(self, scenario: Scenario, train: Train, problem: Problem, optimizer: Asynchronous) -> None:
+    def __init__(self, scenario: Scenario, train: Train, problem: Objective, optimizer: Asynchronous) -> None:
         super().__init__(scenario, train, problem)
         self.optimizer = optimizer
         self.server = optimizer.serve(problem)
@@ -230,6 +236,7 @@ class AsyncJob(Training):
         self._pulled: dict[int, NDArray[np.float64]] = {}
         self._pushes: dict[int, NDArray[np.float64]] = {}
         self._applied = self.env.event()
+        self._trips: dict[tuple[int, int, int], tuple[Round, NDArray[np.int64]]] = {}
 
     def start(self) -> None:
         """Begin a process for every worker."""
@@ -271,13 +278,20 @@ class AsyncJob(Training):
 
     def _travel(self, worker: int, way: int, floats: int) -> simpy.Event:
         """Send a push (way 0) or a pull (way 1); return the event of its arrival."""
+        if (worker, way, floats) not in self._trips:
+            self._trips[worker, way, floats] = self._trip(worker, way, floats)
+        one, nodes = self._trips[worker, way, floats]
+        if not way:
+            self.sent_bytes[worker] += float(one.nbytes.sum())
+        return self.transfer([one], nodes)
+
+    def _trip(self, worker: int, way: int, floats: int) -> tuple[Round, NDArray[np.int64]]:
+        """Return the transfers of a push or pull, and the nodes between which they go."""
         nbytes = float(FLOAT_BYTES * floats)
         add_s = self.scenario.cost.aggregate()(floats)
         payload = Payload("sum", np.array([nbytes]), nbytes, np.array([floats]), decode_s=add_s)
-        one = self.scenario.sync.rounds(payload, self.workers[worker : worker + 1], self.servers)[way]
-        if not way:
-            self.sent_bytes[worker] += float(one.nbytes.sum())
-        return self.transfer([one], np.concatenate([self.workers[worker : worker + 1], self.servers]))
+        mine = self.workers[worker : worker + 1]
+        return self.scenario.sync.rounds(payload, mine, self.servers)[way], np.concatenate([mine, self.servers])
 
     def _result(self, worker: int) -> NDArray[np.float64]:
         """Return what a worker pushes; computes everybody's that has pulled meanwhile."""
@@ -295,7 +309,7 @@ class AsyncJob(Training):
         return self._pushes.pop(worker)
 
 
-def run_training(scenario: Scenario, train: Train, problem: Problem) -> TrainRecord:
+def run_training(scenario: Scenario, train: Train, problem: Objective) -> TrainRecord:
     """Train to the target, a limit or divergence, whichever comes first.
 
     Raises:

@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsim.engine.learned import best_of, curve, learned_row
+from netsim.engine.measure import one_thread
+from netsim.engine.pace import pace
+from netsim.engine.progress import GOALS
 from netsim.engine.train import run_training
 from netsim.record.result import RUN_COLUMNS, TRAIN_COLUMNS, Result
 from netsim.registry import label
@@ -17,66 +21,111 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from netsim.engine.learn import Learned
     from netsim.engine.train import TrainRecord
     from netsim.scenario.schema import Scenario, Train
 
 
 def simulate_training(scenario: Scenario, train: Train) -> Result:
-    """Return the result of one training; the same scenario gives the same result in any process."""
-    import pandas as pd
-
+    """Return the result of a training in which events decide; the same scenario gives the same result anywhere."""
     assert isinstance(scenario.workload, Live)
     problem = scenario.workload.problem(scenario.topology.num_workers, scenario.seed)
-    record = run_training(scenario, train, problem)
-    place = {
-        "point": point_name(scenario),
-        "scheme": scenario.scheme.label,
-        "sync": label(scenario.sync),
-    }
-    about: dict[str, Any] = {"scenario": scenario.name, "optimizer": train.optimizer.label, "workers": problem.workers}
+    with one_thread():
+        record = run_training(scenario, train, problem)
     links = link_table(
         record.topology.link_names, record.topology.capacity_bytes_per_s, record.topology.latency_s
     ).assign(
         bytes_per_step=record.link_bytes / max(len(record.updates), 1),
         utilisation=record.link_bytes / record.topology.capacity_bytes_per_s / max(record.total_s, 1e-300),
     )
-    row = dict.fromkeys(RUN_COLUMNS, np.nan) | _row(scenario, train, record, problem.label) | place | about
-    return Result(
-        runs=pd.DataFrame([row])[[*RUN_COLUMNS, *TRAIN_COLUMNS]],
-        steps=placed(pd.DataFrame(record.updates), place),
-        links=placed(links, place),
-        spans=pd.DataFrame(columns=list(place)).astype(str),
-        curves=placed(pd.DataFrame(record.curve).assign(**about), place | about),
-        provenance={"problem": problem.label, "cost_source": scenario.cost.source(), "seed": scenario.seed},
+    return _result(scenario, train, problem.label, _row(train, record), record.updates, links, record.curve)
+
+
+def simulate_learned(scenario: Scenario, train: Train, learned: Learned, baseline: Learned) -> Result:
+    """Return the result of a training that was measured once, on this cluster; `baseline` is that of `dense_of`."""
+    timed = pace(scenario, train, learned)
+    row = learned_row(scenario, train, learned, baseline, timed)
+    begin_s = np.concatenate([[0.0], timed.end_s])
+    scores = zip(learned.rel_error, learned.cosine, strict=True)
+    steps = [
+        {"step": number, "worker": -1, "begin_s": begin_s[number - 1], "end_s": begin_s[number], "staleness": 0}
+        | turn
+        | {"rel_error": rel_error, "cosine": cosine}
+        for number, (turn, (rel_error, cosine)) in enumerate(zip(timed.turns, scores, strict=True), start=1)
+    ]
+    job = timed.job
+    carried_bytes = job.link_bytes.sum(axis=0)
+    links = link_table(job.link_names, job.capacity_bytes_per_s, job.latency_s).assign(
+        bytes_per_step=carried_bytes / max(len(steps), 1),
+        utilisation=carried_bytes / job.capacity_bytes_per_s / max(job.total_s, 1e-300),
     )
+    return _result(scenario, train, learned.label, row, steps, links, curve(train, learned, timed))
 
 
-def _row(scenario: Scenario, train: Train, record: TrainRecord, workload: str) -> dict[str, Any]:
+def _result(
+    scenario: Scenario,
+    train: Train,
+    workload: str,
+    row: dict[str, Any],
+    steps: list[dict[str, Any]],
+    links: pd.DataFrame,
+    points: list[dict[str, Any]],
+) -> Result:
+    import pandas as pd
+
+    assert isinstance(scenario.workload, Live)
+    place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
+    about: dict[str, Any] = {
+        "scenario": scenario.name,
+        "optimizer": train.optimizer.label,
+        "workers": scenario.topology.num_workers,
+    }
     bandwidth, latency_s = scenario.topology.access
-    last, reached = record.curve[-1], record.status == "target"
-    norms = np.array([one["relative_gradient_norm"] for one in record.curve])
-    return {
+    device = scenario.workload.device or f"stated: {train.gradient_time:g} s a gradient"
+    of_point = {
         "topology": scenario.topology.kind,
         "network": scenario.network.kind,
         "transport": scenario.transport.kind,
         "workload": workload,
         "bandwidth_bytes_per_s": bandwidth,
         "latency_s": latency_s,
-        "wire_bytes_per_worker": float(record.sent_bytes.mean()) / max(_turns(record), 1),
-        "bottleneck": "",
         "extrapolated": False,
         "seed": scenario.seed,
-        "best_dense_sync": "",
-        "collective": "",
-        "compute_device": f"stated: {train.gradient_time:g} s a gradient",
+        "compute_device": device,
         "cost_source": scenario.cost.source(),
         "swept": point_name(scenario),
-        "status": record.status,
         "target": train.target,
+        "target_of": train.target_of,
+        "bottleneck": "",
+        "best_dense_sync": "",
+        "collective": "",
+    }
+    run = dict.fromkeys((*RUN_COLUMNS, *TRAIN_COLUMNS), np.nan) | of_point | place | about | row
+    return Result(
+        runs=pd.DataFrame([run])[[*RUN_COLUMNS, *TRAIN_COLUMNS]],
+        steps=placed(pd.DataFrame(steps), place),
+        links=placed(links, place),
+        spans=pd.DataFrame(columns=list(place)).astype(str),
+        curves=placed(pd.DataFrame(points).assign(**about), place | about),
+        provenance={
+            "problem": workload,
+            "compute_device": device,
+            "cost_source": scenario.cost.source(),
+            "seed": scenario.seed,
+        },
+    )
+
+
+def _row(train: Train, record: TrainRecord) -> dict[str, Any]:
+    last, reached = record.curve[-1], record.status == "target"
+    values = np.array([one[GOALS[train.target_of]] for one in record.curve])
+    return {
+        "wire_bytes_per_worker": float(record.sent_bytes.mean()) / max(_turns(record), 1),
+        "status": record.status,
         "time_to_target_s": last["time_s"] if reached else np.nan,
         "steps_to_target": float(last["step"]) if reached else np.nan,
         "epochs_to_target": last["epoch"] if reached else np.nan,
-        "best": float(np.nanmin(norms)),
+        "best": best_of(train, values),
         "total_s": record.total_s,
     }
 

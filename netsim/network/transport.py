@@ -16,8 +16,9 @@ ETHERNET = (1500 - 52) / (1500 + 38)
 JUMBO = (9000 - 52) / (9000 + 38)
 """The same of 9,000-byte frames, which clouds and training clusters run (Amazon EC2 user guide: MTU 9,001)."""
 LINUX_WINDOW = 3 * 2**20
-"""Half of Linux' default limit of a receive buffer (tcp_rmem[2] = 6 MiB); the other half is kept for headers
-(tcp_adv_win_scale = 1; kernel documentation, networking/ip-sysctl)."""
+"""Half of Linux' limit of a receive buffer, 6 MiB from 2012 to 2025; the other half is for headers (tcp_rmem[2] and
+tcp_adv_win_scale in kernel commit b49960a05e32). Since 2023 (commit dfa2f0483360) the share follows the packets, since
+2025 the limit is 32 MiB (net/ipv4/tcp.c): on newer kernels measure the window, or set it to 16 MiB."""
 INITIAL_SEGMENTS = 10
 """Segments that a TCP connection sends before the first acknowledgement (RFC 6928)."""
 
@@ -78,22 +79,23 @@ class Tcp(OverTcp):
     """TCP over Ethernet: 1,448 payload bytes in 1,538 on the wire, and the host's work for every message.
 
     The efficiency is that of full segments of a 1,500-byte MTU with timestamps. The overhead of 25 us a message is a
-    middle value between a loopback send (about 10 us) and a loaded host; measure yours. The window is half of Linux'
-    default receive buffer of 6 MiB: a pair of hosts moves at most `sockets` x min(`cap`, `window` / round-trip time).
-    Connections are warm: there is no slow start.
+    assumption between a loopback send and a loaded host that no source confirms: `netsim probe` measures yours. The
+    window is half of Linux' receive buffer of 6 MiB: a pair of hosts moves at most `sockets` x min(`cap`, `window` /
+    round-trip time). Connections are warm: there is no slow start.
     """
 
     efficiency: Annotated[float, Gt(0), Le(1)] = ETHERNET
     initial_window: ClassVar[float | None] = None
 
 
-@transports.register("rdma", paper="InfiniBand Architecture Specification 1.3; Kalia et al. 2016, USENIX ATC")
+@transports.register("rdma", paper="InfiniBand Architecture Specification 1.3")
 @dataclass(frozen=True, kw_only=True)
 class Rdma(Transport):
     """RDMA verbs: 4,096 payload bytes in 4,122 on the wire, 2 us a message, no window.
 
-    A packet of the largest InfiniBand MTU carries 8 bytes of local and 12 of transport header and 6 of checksums. A
-    one-sided write takes about 2 us through both hosts and their cards (Kalia et al. 2016).
+    A packet of the largest InfiniBand MTU carries 8 bytes of local and 12 of transport header and 6 of checksums. The
+    2 us of a one-sided write through both hosts and their cards are an order of magnitude that is commonly reported;
+    no text that we could read states them. `netsim calibrate` fits yours.
     """
 
     efficiency: Annotated[float, Gt(0), Le(1)] = 4096 / 4122
@@ -101,16 +103,19 @@ class Rdma(Transport):
     call_overhead: Seconds = 0.0
 
 
-@transports.register("nccl", paper="github.com/NVIDIA/nccl: src/graph/tuning.cc, src/include/collectives.h")
+@transports.register(
+    "nccl", paper="github.com/NVIDIA/nccl: src/graph/tuning.cc, connect.cc; src/transport/net_socket.cc"
+)
 @dataclass(frozen=True, kw_only=True)
 class Nccl(OverTcp):
     """NCCL over sockets: 16 sockets a pair, chunks passed on in slices of 1 MiB, 8 of them in flight.
 
     The 8.4 us of a call and 14 us of a message between machines are NCCL's own figures of its ring with the Simple
-    protocol (baseLat, hwLat in tuning.cc). A channel's buffer of 4 MiB (NCCL_BUFFSIZE) has 8 steps, a slice is two of
-    them, and two channels run: 8 slices of 1 MiB. 16 sockets a pair (2 threads of 8) is its choice on Amazon EC2; it
-    is 1 elsewhere unless NCCL_NSOCKS_PERTHREAD and NCCL_SOCKET_NTHREADS say more. The efficiency is that of
-    9,000-byte frames.
+    protocol (baseLatencies, hwLatencies in tuning.cc). A channel's buffer of 4 MiB (DEFAULT_BUFFSIZE in init.cc) has 8
+    steps, a slice of an all-reduce is two of them (collectives.h), and of one network card two channels come, the one
+    that is found and its double (connect.cc): 8 slices of 1 MiB. 16 sockets a pair are its choice on Amazon EC2 (2
+    threads of 8 in net_socket.cc), 4 on Google's cloud and 1 elsewhere, unless NCCL_NSOCKS_PERTHREAD and
+    NCCL_SOCKET_NTHREADS say more. The efficiency is that of 9,000-byte frames.
     """
 
     overhead: Seconds = 14e-6
@@ -120,14 +125,17 @@ class Nccl(OverTcp):
     slices_in_flight: Annotated[int, Ge(1)] = 8
 
 
-@transports.register("gloo", paper="github.com/facebookincubator/gloo: allreduce.h, allreduce.cc")
+@transports.register(
+    "gloo", paper="github.com/facebookincubator/gloo: allreduce.h, allreduce.cc, transport/tcp/pair.cc"
+)
 @dataclass(frozen=True, kw_only=True)
 class Gloo(OverTcp):
     """Gloo over TCP: one socket a pair; its ring passes chunks on in segments of 1 MiB, two of them in flight.
 
-    A segment leaves once the receiver has said that it waits for it, so it costs a round trip; two buffers take turns
-    (allreduce.cc, kMaxSegmentSize in allreduce.h). The overhead of 25 us a message is that of `tcp`, the efficiency
-    that of 9,000-byte frames.
+    At least two segments a chunk, none above kMaxSegmentSize (allreduce.h); two buffers take turns (`ring` in
+    allreduce.cc). A segment leaves once its receiver has told that it waits for it (transport/tcp/pair.cc): a round
+    trip each, and what queues in front of it. The overhead of 25 us a message is that of
+    `tcp`, the efficiency that of 9,000-byte frames.
     """
 
     slice: Annotated[Bytes, Gt(0)] | None = 2.0**20
@@ -135,14 +143,15 @@ class Gloo(OverTcp):
     announced: ClassVar[bool] = True
 
 
-@transports.register("mpi", paper="Thakur, Rabenseifner, Gropp 2005; Open MPI FAQ: TCP")
+@transports.register("mpi", paper="Thakur, Rabenseifner, Gropp 2005; github.com/open-mpi/ompi: btl_tcp_component.c")
 @dataclass(frozen=True, kw_only=True)
 class Mpi(OverTcp):
     """MPI over TCP: one socket a pair, whole messages, a library's work of 5 us a call on top of TCP's.
 
-    Thakur, Rabenseifner and Gropp (2005) time whole messages by latency and bandwidth. 5 us is the order of what a
-    collective's entry costs beside its messages; measure yours. Open MPI opens one connection a link by default
-    (btl_tcp_links = 1) and sets no buffers of its own, so the window is the kernel's.
+    Thakur, Rabenseifner and Gropp (2005) time whole messages by latency and bandwidth. 5 us for the entry to a
+    collective is an assumption that no source confirms: measure yours. Open MPI opens one connection a link
+    (btl_tcp_links = 1) and sets no buffers of its own since version 2 (btl_tcp_sndbuf = btl_tcp_rcvbuf = 0; 128 kiB
+    before), so the window is the kernel's.
     """
 
     call_overhead: Seconds = 5e-6

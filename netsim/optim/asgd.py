@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt
 
 from netsim.optim.base import Asynchronous, Rows, Task, optimizers
-from netsim.optim.sgd import batch_gradients, visits
+from netsim.optim.sgd import visits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from netsim.workload.live import Problem
+    from netsim.workload.live import Objective
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Clocked:
     clock: NDArray[np.int64]
 
 
-def next_rows(problem: Problem, task: Task, batch: int) -> NDArray[np.int64]:
+def next_rows(problem: Objective, task: Task, batch: int) -> NDArray[np.int64]:
     """Return [k, batch] each worker's samples of its turn: the permutations and the order of synchronous SGD."""
     batch = min(batch, problem.samples)
     each = problem.samples // batch
@@ -46,15 +46,16 @@ class ASGD(Asynchronous):
     parallel). Wire: d floats up and d down a step. A step is `lr` / W long, so that W pushes make one of SGD's.
     """
 
+    linear: ClassVar[bool] = False
     lr: Annotated[float, Gt(0)] = 0.1
     batch: Annotated[int, Ge(1)] = 1
     bound: Annotated[int, Ge(0)] | None = None
 
-    def serve(self, problem: Problem) -> Clocked:
-        """Return zeros."""
-        return Clocked(np.zeros(problem.size), np.zeros(problem.workers, dtype=np.int64))
+    def serve(self, problem: Objective) -> Clocked:
+        """Return the first model."""
+        return Clocked(problem.start(), np.zeros(problem.workers, dtype=np.int64))
 
-    def begin(self, problem: Problem) -> Rows:
+    def begin(self, problem: Objective) -> Rows:
         """Return nothing: workers keep nothing."""
         return {}
 
@@ -62,15 +63,15 @@ class ASGD(Asynchronous):
         """Return the model."""
         return server.x
 
-    def evaluations(self, problem: Problem, server: Clocked) -> float:
+    def evaluations(self, problem: Objective, server: Clocked) -> float:
         """Return a batch."""
         return min(self.batch, problem.samples)
 
-    def compute(self, problem: Problem, task: Task) -> tuple[NDArray[np.float64], Rows]:
+    def compute(self, problem: Objective, task: Task) -> tuple[NDArray[np.float64], Rows]:
         """Return the gradients of each worker's next batch."""
-        return batch_gradients(problem, task.workers, next_rows(problem, task, self.batch), task.pulled), {}
+        return problem.batch_gradients(task.workers, next_rows(problem, task, self.batch), task.pulled), {}
 
-    def apply(self, problem: Problem, server: Clocked, worker: int, push: NDArray[np.float64]) -> Clocked:
+    def apply(self, problem: Objective, server: Clocked, worker: int, push: NDArray[np.float64]) -> Clocked:
         """Step along the gradient."""
         clock = server.clock.copy()
         clock[worker] += 1
@@ -84,6 +85,6 @@ class ASGD(Asynchronous):
         """Return the server's model."""
         return server.x
 
-    def floats(self, problem: Problem, server: Clocked) -> tuple[int, int]:
+    def floats(self, problem: Objective, server: Clocked) -> tuple[int, int]:
         """Return d each way."""
         return problem.size, problem.size

@@ -8,7 +8,8 @@ asynchronous one says what a worker computes from what it pulled, and what the s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from netsim.workload.live import Problem
+    from netsim.compress.base import Scheme
 
 FLOAT_BYTES = 4
 """What a number takes on the wire: arithmetic is in float64, messages count as float32."""
@@ -33,31 +34,52 @@ Rows: TypeAlias = "Mapping[str, NDArray[np.float64]]"
 
 @dataclass(frozen=True, eq=False)
 class Exchange:
-    """One exchange between all workers, after which all know `result`.
+    """One exchange between all workers; whoever yields it is sent what all of them know afterwards.
 
     Attributes:
         evaluations: gradients of one sample that each worker evaluates before it sends.
-        result: [m] what everyone knows afterwards: a mean over workers, or what was made of their codes.
-        up_bytes: bytes of a worker's message.
-        down_bytes: bytes of what an owner or server hands out.
-        op: how it travels: a `sum`, or codes that `owner`s of shards decode and add.
+        values: [W, m] what the workers have to say, of which all want the mean; None where nothing is sent.
+        code: how the values are coded: `exact`, by the scheme of the `scenario`, or by the optimizer's own scheme.
+        fused: whether the own scheme codes all values as one tensor; else each tensor of the model by itself.
+        passes: forward and backward passes in which the gradients are evaluated.
+        updates: optimizer steps that each worker does, its own ones included.
+        overlaps: whether values are gradients of the last pass, sent while it goes on; else they follow it.
+        buffers: name of the errors that a code keeps: values of different kinds must not share them.
     """
 
     evaluations: float
-    result: NDArray[np.float64]
-    up_bytes: float
-    down_bytes: float
-    op: Literal["sum", "owner"] = "sum"
+    values: NDArray[Any] | None
+    code: Scheme | Literal["exact", "scenario"] = "exact"
+    fused: bool = False
+    passes: int = 1
+    updates: int = 1
+    overlaps: bool = False
+    buffers: str = ""
+
+    @cached_property
+    def result(self) -> NDArray[Any]:
+        """Return the exact mean [m]."""
+        assert self.values is not None
+        return np.asarray(self.values.mean(axis=0))
+
+    @property
+    def nbytes(self) -> float:
+        """Return the bytes of a worker's values as float32."""
+        return 0.0 if self.values is None else float(FLOAT_BYTES * self.values.shape[1])
 
     @classmethod
-    def mean(cls, evaluations: float, values: NDArray[np.float64]) -> Exchange:
+    def mean(cls, evaluations: float, values: NDArray[Any]) -> Exchange:
         """Return the exact mean of values [W, m], as a sum of floats carries it."""
-        nbytes = float(FLOAT_BYTES * values.shape[1])
-        return cls(evaluations, values.mean(axis=0), nbytes, nbytes)
+        return cls(evaluations, values)
+
+    @classmethod
+    def gradients(cls, evaluations: float, values: NDArray[Any]) -> Exchange:
+        """Return the mean of gradients [W, d], coded by the scenario's scheme while the backward pass goes on."""
+        return cls(evaluations, values, "scenario", overlaps=True)
 
 
-Turn: TypeAlias = "Generator[Exchange, None, State]"
-"""One round of all workers: yields exchanges, resumes when everyone has the result, returns the new state."""
+Turn: TypeAlias = "Generator[Exchange, NDArray[Any], State]"
+"""One round of all workers: yields exchanges, is sent what everyone then knows, returns the new state."""
 
 
 class Optimizer(ABC):
@@ -67,6 +89,10 @@ class Optimizer(ABC):
     paper: ClassVar[str]
     single: ClassVar[bool] = False
     """Whether it is defined for one worker alone."""
+    linear: ClassVar[bool] = True
+    """Whether it is defined for linear models alone, of which a gradient is one number a sample."""
+    coded: ClassVar[bool] = False
+    """Whether what it exchanges goes through the scenario's scheme."""
 
     @property
     def label(self) -> str:
@@ -86,16 +112,34 @@ class Synchronous(Optimizer):
     """All workers go through rounds together."""
 
     @property
-    def ops(self) -> frozenset[Literal["sum", "owner"]]:
-        """Return how its messages travel."""
-        return frozenset({"sum"})
+    def schemes(self) -> tuple[Scheme, ...]:
+        """Return the schemes of its own by which it codes what it exchanges."""
+        return ()
+
+    @property
+    def dense(self) -> Synchronous:
+        """Return the optimizer that it is an approximation of, which exchanges everything exactly at every step."""
+        return self
+
+    def accumulating(self, passes: int) -> Synchronous:
+        """Return the optimizer whose batches are `passes` times as large.
+
+        Raises:
+            InputError: it has no batch.
+        """
+        batch = getattr(self, "batch", None)
+        if passes == 1:
+            return self
+        if batch is None:
+            raise InputError(f"optimizer {self.kind!r} has no batch", "remove it", "job.grad_accumulation")
+        return replace(self, batch=passes * batch)  # type: ignore[type-var]
 
     @abstractmethod
-    def init(self, problem: Problem, seed: int) -> State:
-        """Return the state before the first round."""
+    def init(self, problem: Any, seed: int) -> State:
+        """Return the state before the first round; `problem` is an Objective, or a Problem where `linear` says so."""
 
     @abstractmethod
-    def turn(self, problem: Problem, state: State) -> Turn:
+    def turn(self, problem: Any, state: State) -> Turn:
         """Run one round."""
 
     @abstractmethod
@@ -130,11 +174,11 @@ class Asynchronous(Optimizer):
     """Workers compute, push and pull by themselves; a server answers in the order of arrival."""
 
     @abstractmethod
-    def serve(self, problem: Problem) -> State:
+    def serve(self, problem: Any) -> State:
         """Return the server's state before the first push."""
 
     @abstractmethod
-    def begin(self, problem: Problem) -> Rows:
+    def begin(self, problem: Any) -> Rows:
         """Return what all W workers keep before their first computation."""
 
     @abstractmethod
@@ -142,15 +186,15 @@ class Asynchronous(Optimizer):
         """Return [m] what a worker pulls now."""
 
     @abstractmethod
-    def evaluations(self, problem: Problem, server: State) -> float:
+    def evaluations(self, problem: Any, server: State) -> float:
         """Return the gradients of one sample that a worker evaluates for what it pulls now."""
 
     @abstractmethod
-    def compute(self, problem: Problem, task: Task) -> tuple[NDArray[np.float64], Rows]:
+    def compute(self, problem: Any, task: Task) -> tuple[NDArray[np.float64], Rows]:
         """Return [k, p] what the workers push, and what they keep."""
 
     @abstractmethod
-    def apply(self, problem: Problem, server: State, worker: int, push: NDArray[np.float64]) -> State:
+    def apply(self, problem: Any, server: State, worker: int, push: NDArray[np.float64]) -> State:
         """Return the server's state after a push [p] of a worker."""
 
     @abstractmethod
@@ -158,7 +202,7 @@ class Asynchronous(Optimizer):
         """Return the server's model [d]."""
 
     @abstractmethod
-    def floats(self, problem: Problem, server: State) -> tuple[int, int]:
+    def floats(self, problem: Any, server: State) -> tuple[int, int]:
         """Return the numbers of a push, and of a pull that is answered now."""
 
     def waits(self, server: State, worker: int) -> bool:

@@ -13,14 +13,23 @@ RUN_COLUMNS = (
     "bandwidth_bytes_per_s", "latency_s", "step_time_s", "speedup_x", "compute_s", "encode_s", "decode_s",
     "exposed_comm_s", "optimizer_s", "comm_s", "wire_bytes_per_worker", "dense_bytes", "compression_x", "rel_error",
     "cosine", "headroom_x", "bottleneck", "extrapolated", "seed", "vs_best_dense_x", "best_dense_sync", "collective",
-    "compute_device", "cost_source", "swept",
+    "compute_device", "cost_source", "swept", "staleness_mean", "staleness_max", "server_imbalance_x",
 )  # fmt: skip
-"""Columns of `runs`, one row a simulated point; the parts of a step add up to `step_time_s`."""
+"""Columns of `runs`, one row a simulated point; the parts of a step add up to `step_time_s`.
+
+With an asynchronous server a step is one worker's, `steps` has a row for each in the steady state, and its staleness is
+the number of updates by others that its gradient did not know of; `server_imbalance_x` is the fullest server's share of
+the model over the mean."""
 
 TRAIN_COLUMNS = (
-    "optimizer", "status", "target", "time_to_target_s", "steps_to_target", "epochs_to_target", "best", "total_s",
+    "optimizer", "status", "target", "target_of", "time_to_target_s", "steps_to_target", "epochs_to_target", "best",
+    "total_s", "speedup_to_target_x",
 )  # fmt: skip
-"""Columns that `runs` has besides where a point trains; `best` is the least relative gradient norm that was reached.
+"""Columns that `runs` has besides where a point trains; `best` is the best value reached of what the target is about.
+
+`speedup_to_target_x` is the time to the target of `none` over the same architecture / this one; `speedup_x` of a
+training compares the seconds for one sample, so that larger batches and local steps compare, and an optimizer that
+compresses by itself is held against the one that it approximates.
 
 `status` is `target`, `until` or `max_epochs` (limits that ended it before the target), or `diverged`. What belongs to a
 step of replayed gradients alone is empty in such rows."""

@@ -14,7 +14,8 @@ from netsim.report.heatmap import heatmap
 from netsim.report.points import expanded
 from netsim.report.speedup import speedup
 from netsim.report.timeline import timeline
-from netsim.report.training import curves, time_to_target, trains
+from netsim.report.training import trains
+from netsim.report.training_figures import curves, time_to_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,17 +1,17 @@
-"""Results of training in simulated time: the table of times to the target, and their figures."""
+"""Results of training in simulated time: the table of times to the target, and where faster steps do not pay."""
 
 from __future__ import annotations
 
-from itertools import cycle
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from netsim.report.points import CLUSTER, label, split
-from netsim.report.text import Column, nbytes, seconds, table
+from netsim.report.text import Column, nbytes, ratio, seconds, table
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from collections.abc import Iterator
 
 _STATUS = {
     "target": "reached",
@@ -19,6 +19,8 @@ _STATUS = {
     "max_epochs": "missed (epochs)",
     "diverged": "DIVERGED",
 }
+GOALS = {"gradient_norm": "relative gradient norm", "loss": "loss", "accuracy": "accuracy"}
+"""What each kind of target is called."""
 
 
 def trains(runs: pd.DataFrame) -> pd.Series[bool]:
@@ -28,103 +30,93 @@ def trains(runs: pd.DataFrame) -> pd.Series[bool]:
     return runs["optimizer"].notna()
 
 
+def named(rows: pd.DataFrame) -> pd.Series[str]:
+    """Return what each row's training is called among the others: its scheme, its optimizer, or both."""
+    one_scheme, one_optimizer = rows["scheme"].nunique() < 2, rows["optimizer"].nunique() < 2
+    if one_scheme:
+        return rows["optimizer"].astype(str)
+    if one_optimizer:
+        return rows["scheme"].astype(str)
+    both = rows["optimizer"].astype(str) + " " + rows["scheme"].astype(str)
+    return both.where(rows["scheme"] != "none", rows["optimizer"].astype(str))
+
+
 def training_summary(runs: pd.DataFrame, width: int = 120) -> str:
-    """Return a table for each point of a sweep: optimizers by time to the target, then by the best."""
+    """Return a table for each point of a sweep, by time to the target and then by the best, and the warnings."""
     by = [column for column in (*CLUSTER, "sync") if column in runs and runs[column].nunique(dropna=False) > 1]
-    columns = [
-        Column("optimizer", words=True), Column("target", words=True), Column("time to|target"),
-        Column("updates to|target"), Column("epochs to|target"), Column("best relative|gradient norm"),
-        Column("sent a worker|and update"), Column("simulated"),
-    ]  # fmt: skip
     blocks = []
     for key, part in split(runs, by):
-        ordered = part.sort_values(["time_to_target_s", "best"], kind="stable")
-        heading = f"Training at {label(by, key)}" if by else "Training"
         first = part.iloc[0]
-        heading += f" ({first['workload']}, {first['workers']} workers, target {first['target']:g})"
-        blocks.append("\n".join([heading, *table(columns, [_cells(row) for _, row in ordered.iterrows()], width)]))
-    return "\n\n".join(blocks)
+        accuracy = first["target_of"] == "accuracy"
+        ordered = part.assign(rank=part["best"] * (-1 if accuracy else 1)).sort_values(
+            ["time_to_target_s", "rank"], kind="stable"
+        )
+        heading = f"Training at {label(by, key)}" if by else "Training"
+        goal = GOALS[first["target_of"]]
+        heading += f" ({first['workload']}, {first['workers']} workers, target: {goal} {first['target']:g})"
+        blocks.append("\n".join([heading, *_block(ordered, goal, width)]))
+    warnings = [
+        wrapped
+        for line in disagreements(runs)
+        for wrapped in textwrap.wrap(line, width, initial_indent="  ", subsequent_indent="    ")
+    ]
+    return "\n\n".join([*blocks, *(["\n".join(["Warning", *warnings])] if warnings else [])])
 
 
-def _cells(row: pd.Series[Any]) -> list[str]:
+def _block(part: pd.DataFrame, goal: str, width: int) -> list[str]:
+    compared = part["speedup_to_target_x"].notna().any() or part["speedup_x"].notna().any()
+    columns = [
+        Column("training", words=True), Column("target", words=True), Column("time to|target"),
+        Column("updates"), Column("epochs"), Column(f"best|{goal.split()[-1]}"), Column("sent a|turn"),
+        Column("simulated"),
+    ]  # fmt: skip
+    if compared:
+        columns[3:3] = [Column("speedup to|target"), Column("speedup|of steps")]
+    rows = []
+    for name, (_, row) in zip(named(part), part.iterrows(), strict=True):
+        cells = _cells(name, row)
+        if compared:
+            cells[3:3] = [ratio(float(row["speedup_to_target_x"])), ratio(float(row["speedup_x"]))]
+        rows.append(cells)
+    return table(columns, rows, width)
+
+
+def _cells(name: str, row: pd.Series[Any]) -> list[str]:
     def number(value: float) -> str:
         return "-" if pd.isna(value) else f"{value:.4g}"
 
     return [
-        str(row["optimizer"]), _STATUS[row["status"]], seconds(float(row["time_to_target_s"])),
-        number(row["steps_to_target"]), number(row["epochs_to_target"]), f"{row['best']:.2e}",
+        name, _STATUS[row["status"]], seconds(float(row["time_to_target_s"])),
+        number(row["steps_to_target"]), number(row["epochs_to_target"]), f"{row['best']:.3g}",
         nbytes(float(row["wire_bytes_per_worker"])), seconds(float(row["total_s"])),
     ]  # fmt: skip
 
 
-def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
-    """Return the relative gradient norm against simulated seconds, epochs and bytes; a row for each worker count."""
-    from matplotlib.ticker import MaxNLocator
+def disagreements(runs: pd.DataFrame) -> list[str]:
+    """Return a line for every training whose steps are faster than uncompressed ones and which is slower, or reverse.
 
-    from netsim.report import layout, scales
-
-    looks = _looks(points)
-    counts = sorted(points["workers"].unique())[:4]
-    axis = {
-        "time_s": "simulated time (s)",
-        "epoch": "gradient evaluations / all samples",
-        "wire_bytes_per_worker": "sent by a worker (bytes)",
-    }
-    figure = layout.figure(12.5, 0.8 + 2.9 * len(counts))
-    grid = figure.subplots(len(counts), len(axis), squeeze=False, sharey=True)
-    for axes_row, count in zip(grid, counts, strict=True):
-        part = points[points["workers"] == count]
-        for axes, (column, name) in zip(axes_row, axis.items(), strict=True):
-            for keys, line in part.groupby(["point", "sync", "optimizer"], sort=False):
-                colour, marker = looks[str(keys[2])]
-                known = line[line["relative_gradient_norm"] > 0]
-                axes.plot(known[column], known["relative_gradient_norm"], color=colour, linewidth=1.2)
-                axes.plot(known[column].iloc[-1:], known["relative_gradient_norm"].iloc[-1:], marker, color=colour)
-            axes.set_yscale("log")
-            axes.xaxis.set_major_locator(MaxNLocator(5))
-            axes.set_xlabel(name, fontsize=9)
-            scales.tidy(axes)
-            axes.set_title(f"{count} workers", fontsize=10, loc="left")
-        axes_row[0].axhline(float(runs["target"].iloc[0]), color="black", linewidth=0.7, linestyle="--")
-        axes_row[0].set_ylabel("relative gradient norm", fontsize=9)
-    _legend(figure, looks)
-    layout.footer(figure, runs, "Norm of the exact gradient over that at the start. Dashed: the target.")
-    return figure
+    A training that misses the target which `none` reaches is slower.
+    """
+    found: dict[str, list[str]] = {}
+    by = [column for column in (*CLUSTER, "sync") if column in runs and runs[column].nunique(dropna=False) > 1]
+    for name, (_, row) in zip(named(runs), runs.iterrows(), strict=True):
+        for what, figure in _disagreement(row, _baseline_reaches(runs, row)):
+            found.setdefault(f"{name} {what}", []).append(f"{figure} at {label(by, [row[one] for one in by])}")
+    return [f"{what} ({'; '.join(where[:3])}{'; ...' if len(where) > 3 else ''})" for what, where in found.items()]
 
 
-def time_to_target(runs: pd.DataFrame) -> Figure:
-    """Return the simulated seconds to the target against the workers; crosses above show who missed it."""
-    from netsim.report import layout, scales
-
-    looks = _looks(runs)
-    figure = layout.figure(7.5, 4.2)
-    axes = figure.subplots()
-    worst = runs["time_to_target_s"].max()
-    top = 1.6 * worst if pd.notna(worst) else 1.0
-    for name, part in runs.groupby("optimizer", sort=False):
-        colour, marker = looks[str(name)]
-        line = part.groupby("workers")["time_to_target_s"].median()
-        axes.plot(line.index, line, color=colour, marker=marker, linewidth=1.4)
-        missed = line[line.isna()].index
-        axes.plot(missed, [top] * len(missed), "x", color=colour, markersize=8)
-    axes.set_ylim(0, 1.1 * top)
-    axes.set_ylabel("simulated time to the target (s)", fontsize=9)
-    scales.tidy(axes)
-    scales.value_axis(axes, "workers", runs["workers"])
-    _legend(figure, looks)
-    layout.footer(figure, runs, f"Target: relative gradient norm {runs['target'].iloc[0]:g}. Cross: not reached.")
-    return figure
+def _disagreement(row: pd.Series[Any], baseline_reaches: bool) -> Iterator[tuple[str, str]]:
+    steps, target = float(row["speedup_x"]), float(row["speedup_to_target_x"])
+    if steps > 1 and target < 1:
+        yield "has faster steps and trains slower", f"{ratio(steps)} a step, {ratio(target)} to the target"
+    elif steps < 1 < target:
+        yield "has slower steps and trains faster", f"{ratio(steps)} a step, {ratio(target)} to the target"
+    elif steps > 1 and row["status"] != "target" and baseline_reaches:
+        yield "has faster steps and misses the target that `none` reaches", f"{ratio(steps)} a step"
 
 
-def _looks(rows: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    from netsim.report.style import COLOURS, MARKERS
-
-    names = dict.fromkeys(map(str, rows["optimizer"].dropna()))
-    return {name: (colour, mark) for name, colour, mark in zip(names, cycle(COLOURS), cycle(MARKERS), strict=False)}
-
-
-def _legend(figure: Figure, looks: dict[str, tuple[str, str]]) -> None:
-    from netsim.report.style import Look, legend_handle
-
-    handles = [legend_handle(name, Look(colour, marker)) for name, (colour, marker) in looks.items()]
-    figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)
+def _baseline_reaches(runs: pd.DataFrame, row: pd.Series[Any]) -> bool:
+    alike = runs["scheme"] == "none"
+    for column in (*CLUSTER, "sync", "target"):
+        alike &= (runs[column] == row[column]) | (runs[column].isna() & pd.isna(row[column]))
+    return bool((runs[alike]["status"] == "target").any())

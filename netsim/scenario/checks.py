@@ -47,6 +47,9 @@ class Checks:
         def look(pair: tuple[Any, Any]) -> None:
             sync, topology = pair
             sync.check(topology.num_workers)
+            if sync.uses_machines:
+                built = topology.build()
+                sync.check_machines(built.machines[built.workers])
             if reads_file(type(topology)):
                 topology.build(sync.dedicated_servers)
 

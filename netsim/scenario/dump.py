@@ -20,6 +20,7 @@ from netsim.units import Quantity
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from netsim.network.transport import Transport
     from netsim.scenario.schema import Scenario
 
 
@@ -28,13 +29,17 @@ def dump(scenario: Scenario) -> dict[str, Any]:
 
     Every key is written out but those that have no effect at this point, which a scenario of one point may not have.
     """
-    sections = _dump(scenario, str)
+    return _effective(_dump(scenario, str), [scenario])
+
+
+def _effective(sections: dict[str, Any], scenarios: Sequence[Scenario]) -> dict[str, Any]:
+    """Return sections without the keys that have an effect on none of the points."""
     for rule in RULES:
         *above, last = rule.key.split(".")
         section: Any = sections
         for key in above:
             section = section.get(key, {})
-        if last in section and rule.idle(scenario):
+        if last in section and all(rule.idle(one) for one in scenarios):
             del section[last]
     return sections
 
@@ -54,13 +59,21 @@ def dump_yaml(scenarios: Sequence[Scenario]) -> str:
     """
     groups: list[dict[str, Any]] = []
     for scenario in scenarios:
-        one = _dump(scenario, str)
+        one = _effective(_dump(scenario, str), scenarios)
         groups.append(one | {"sync": [one["sync"]]})
     groups = _joined(_joined(groups, "schemes"), "sync")
     shared = {key: value for key, value in groups[0].items() if all(one[key] == value for one in groups)}
     if varying := [key for key in groups[0] if key not in shared]:
         shared["sweep"] = {"zip": {key: [one[key] for one in groups] for key in varying}}
     text: str = yaml.dump(shared, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def transport_yaml(transport: Transport, names: Sequence[str]) -> str:
+    """Return the `network` section of a scenario that has this transport, written with these of its fields."""
+    fields = _member(transport, str)
+    network = {"kind": "flow", "transport": {"kind": fields["kind"]} | {name: fields[name] for name in names}}
+    text: str = yaml.dump({"network": network}, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text
 
 
@@ -90,12 +103,7 @@ _Dumper.add_representer(str, _Dumper.represent_text)
 
 def _dump(scenario: Scenario, file: Callable[[str], str]) -> dict[str, Any]:
     network = _member(scenario.network, file)
-    job = _member(scenario.job, file)
-    train = {}
-    if scenario.train is not None:
-        # Training uses no other key of a job, and a key without effect is an error.
-        job = {"straggler": job["straggler"]}
-        train = {"train": _member(scenario.train, file)}
+    train = {} if scenario.train is None else {"train": _member(scenario.train, file)}
     return {
         "about": scenario.about,
         "seed": scenario.seed,
@@ -104,7 +112,7 @@ def _dump(scenario: Scenario, file: Callable[[str], str]) -> dict[str, Any]:
         "workload": _member(scenario.workload, file),
         "schemes": [_member(scenario.scheme, file)],
         "sync": _member(scenario.sync, file),
-        "job": job,
+        "job": _member(scenario.job, file),
         "cost": _member(scenario.cost, file),
     } | train
 

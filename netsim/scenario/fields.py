@@ -26,6 +26,7 @@ from netsim.topology import base as topology
 from netsim.units import Quantity
 from netsim.workload import base as workload
 from netsim.workload import cost
+from netsim.workload.tasks import base as tasks
 
 REGISTRIES: dict[type, Registry[Any]] = {
     compress.Scheme: compress.schemes,
@@ -36,6 +37,7 @@ REGISTRIES: dict[type, Registry[Any]] = {
     workload.Workload: workload.workloads,
     cost.CostModel: cost.costs,
     optim.Optimizer: optim.optimizers,
+    tasks.Task: tasks.tasks,
 }
 """The base class of every kind of plug-in and its registry."""
 

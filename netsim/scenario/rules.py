@@ -6,10 +6,12 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from netsim.errors import InputError
-from netsim.optim.base import Asynchronous, Synchronous
+from netsim.optim.base import Asynchronous, Synchronous, optimizers
 from netsim.scenario.schema import Job
 from netsim.sync.base import syncs
+from netsim.sync.parameter_server import ParameterServer
 from netsim.workload.live import Live
+from netsim.workload.problems import LiveTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,15 +82,48 @@ RULES = (
         "remove it, or add a parameter_server with dedicated servers to `sync`",
         allowed=("null",),
     ),
+    Rule(
+        "job.scheduling",
+        lambda one: not isinstance(one.sync, ParameterServer),
+        "has no effect: no architecture of this scenario is a parameter server, and all others keep one order",
+        "remove it, or add a parameter_server to `sync`",
+        allowed=("order",),
+    ),
+    Rule(
+        "job.credit",
+        lambda one: not isinstance(one.sync, ParameterServer),
+        "has no effect: no architecture of this scenario is a parameter server",
+        "remove it, or add a parameter_server to `sync`",
+        allowed=("null",),
+    ),
+    Rule(
+        "topology.cards_per_server",
+        lambda one: not one.sync.dedicated_servers,
+        "has no effect: no architecture of this scenario has dedicated servers",
+        "remove it, or add a parameter_server with dedicated servers to `sync`",
+        allowed=("1",),
+    ),
     *(
         Rule(
             f"job.{key.name}",
-            lambda one: one.train is not None,
-            "has no effect on training in simulated time, which exchanges what its optimizer says",
-            "remove it; `job.straggler` is what training uses",
+            lambda one: one.train is not None and not learns(one),
+            "has no effect with optimizers for linear models, or asynchronous ones",
+            "remove it; `job.straggler` is what they use",
         )
         for key in fields(Job)
-        if key.name != "straggler"
+        if key.name not in {"straggler", "steps"}
+    ),
+    Rule(
+        "job.steps",
+        lambda one: one.train is not None,
+        "has no effect on training, which goes on until its target",
+        "remove it, or set `train.max_epochs`",
+    ),
+    Rule(
+        "train.gradient_time",
+        lambda one: isinstance(one.workload, LiveTask) and one.workload.timing is not None,
+        "has no effect where the workload's `timing` gives the seconds of a pass",
+        "remove one of them",
     ),
     Rule(
         "train.slow_workers",
@@ -118,20 +153,24 @@ def carries(sync: Sync, op: str) -> bool:
 
 def untrainable(scenario: Scenario) -> Iterator[InputError]:
     """Yield why a scenario cannot train, or why it must: a live workload is there for `train`, and `train` for it."""
-    live, train = isinstance(scenario.workload, Live), scenario.train
+    train = scenario.train
     if train is None:
-        if live:
+        if isinstance(scenario.workload, Live):
             yield InputError(
                 f"workload {scenario.workload.kind!r} is live: it holds no recorded gradients",
                 "add `train: {optimizer: central_vr_sync}`, or replay a trace with `kind: recorded`",
                 "workload",
             )
         return
-    if not live:
+    if not isinstance(scenario.workload, Live):
         problem = f"workload {scenario.workload.kind!r} is a recording, which cannot be trained"
         yield InputError(problem, "use a live workload such as `kind: ridge`, or remove `train:`", "workload")
-    if scenario.scheme.kind != "none":
-        problem = f"scheme {scenario.scheme.kind!r} has no effect on training, which exchanges what its optimizer says"
+    elif not scenario.workload.linear and train.optimizer.linear:
+        problem = f"optimizer {train.optimizer.kind!r} is for linear models, and workload {scenario.workload.kind!r} is"
+        able = ", ".join(name for name in optimizers if not optimizers.get(name).linear)
+        yield InputError(f"{problem} none", f"use one of {able}", "train.optimizer")
+    if scenario.scheme.kind != "none" and not train.optimizer.coded:
+        problem = f"scheme {scenario.scheme.kind!r} has no effect with optimizer {train.optimizer.kind!r}"
         yield InputError(problem, "remove `schemes:`", "schemes")
     yield from _misplaced(train.optimizer, scenario)
 
@@ -157,16 +196,37 @@ def _misplaced(optimizer: Optimizer, scenario: Scenario) -> Iterator[InputError]
             "use `sync: {kind: parameter_server, servers: 1}` with dedicated placement",
             "train.optimizer",
         )
+    yield from _unused(optimizer, sync)
     if isinstance(optimizer, Synchronous):
-        for op in sorted(optimizer.ops):
-            if not carries(sync, op):
-                problem = f"optimizer {optimizer.kind!r} sends codes that sync {sync.kind!r} cannot carry"
-                yield InputError(problem, "use `sync: all_to_all` or a parameter_server", "train.optimizer")
+        for problem in filter(None, (impossible(one, sync) for one in optimizer.schemes)):
+            yield InputError(f"of optimizer {optimizer.kind!r}, {problem.problem}", problem.remedy, "train.optimizer")
+
+
+def learns(scenario: Scenario) -> bool:
+    """Return whether a point's training does not depend on time, and so is measured once for all clusters."""
+    train = scenario.train
+    return train is not None and isinstance(train.optimizer, Synchronous) and not train.optimizer.linear
+
+
+def _unused(optimizer: Optimizer, sync: Sync) -> Iterator[InputError]:
+    """Yield which fields of a parameter server say what a training does not heed."""
+    if not isinstance(sync, ParameterServer):
+        return
+    if sync.staleness:
+        problem = "`staleness` has no effect on training, where the optimizer says who waits for whom"
+        yield InputError(problem, "remove it; `optimizer: {kind: asgd, bound: 3}` has a bound", "sync")
+    if isinstance(optimizer, Asynchronous) and (sync.partition is not None or sync.local_aggregation):
+        problem = (
+            "`partition` and `local_aggregation` have no effect on an asynchronous optimizer, which sends by itself"
+        )
+        yield InputError(problem, "remove them", "sync")
 
 
 def impossible(scheme: Scheme, sync: Sync) -> InputError | None:
     """Return why a scheme cannot be exchanged over an architecture, or None where it can."""
     for op in sorted(scheme.ops):
+        if refused := sync.refuses(op):
+            return InputError(f"scheme {scheme.kind!r} sends messages of op {op!r}: {refused.problem}", refused.remedy)
         if carries(sync, op):
             continue
         able = [name for name in syncs if all(carries(_claims(name), one) for one in scheme.ops)]

@@ -39,6 +39,9 @@ class Job:
     `per_tensor` gives every tensor its own exchange. `bucket` and `first_bucket` are DDP's bucket sizes. `steps` is the
     number of simulated steps; the captured steps are taken in turn. `grad_accumulation` micro-batches share one
     exchange. `coding_unit`: a scheme codes each `tensor` (as papers do) or the flat `bucket` (as DDP hooks do).
+    `scheduling`, of a parameter server: messages leave in the `order` in which they are ready, or by `priority`: those
+    of the layers that the next forward pass needs first overtake, and it waits for each layer by itself. `credit` is
+    how many bytes a worker may have under way to its servers; without one, a message to each.
     """
 
     overlap: Literal["ddp", "none", "per_tensor"] = "ddp"
@@ -47,6 +50,8 @@ class Job:
     steps: Annotated[int, Ge(1)] = 3
     grad_accumulation: Annotated[int, Ge(1)] = 1
     coding_unit: Literal["tensor", "bucket"] = "tensor"
+    scheduling: Literal["order", "priority"] = "order"
+    credit: Annotated[Bytes, Gt(0)] | None = None
     straggler: Straggler = field(default_factory=Straggler)
 
 
@@ -54,7 +59,8 @@ class Job:
 class Train:
     """Training in simulated time: which optimizer solves the live workload, and when it is over.
 
-    `target` is the norm of the exact gradient over that at the start. `until` (simulated) and `max_epochs` (gradient
+    `target` is a value of `target_of`: the norm of the exact gradient over that at the start, the loss or the accuracy,
+    of networks on the samples held out. `until` (simulated) and `max_epochs` (gradient
     evaluations over all samples) end what does not reach it. `gradient_time` is what a worker takes for the gradient of
     one sample; the slowest worker takes `speed_spread` times as long as the fastest. Where `slow_workers` is given, so
     many are as slow and all others as fast; else workers lie between in equal ratios. `every` is the epochs between two
@@ -63,6 +69,7 @@ class Train:
 
     optimizer: Optimizer
     target: Annotated[float, Gt(0)] = 1e-5
+    target_of: Literal["gradient_norm", "loss", "accuracy"] = "gradient_norm"
     until: Seconds = 3600.0
     max_epochs: Annotated[float, Gt(0)] = 100.0
     gradient_time: Seconds = 1e-6

@@ -65,6 +65,18 @@ class Sync(ABC):
     def check(self, num_workers: int) -> None:  # noqa: B027  (most architectures take any number)
         """Raise InputError where the architecture cannot serve so many workers."""
 
+    def check_machines(self, machines: NDArray[np.int64]) -> None:  # noqa: B027  (most do not ask)
+        """Raise InputError where workers of these machines [n] give a field nothing to do."""
+
+    @property
+    def uses_machines(self) -> bool:
+        """Return whether `check_machines` has to look which workers share a machine."""
+        return False
+
+    def refuses(self, op: str) -> InputError | None:
+        """Return why the values of its fields keep the architecture from carrying what it could, or None."""
+        return None
+
     @property
     def dedicated_servers(self) -> int:
         """Return the number of hosts it needs beside the workers."""

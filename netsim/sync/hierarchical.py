@@ -34,7 +34,7 @@ class Hierarchical(Sync):
 
     def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:
         """Return the rounds: one inside, 2(m-1) between m machines, one inside."""
-        members = _members(len(workers), payload.machines)
+        members = of_machines(len(workers), payload.machines)
         shards = min(len(one) for one in members)
         nbytes = float(payload.up_bytes.max()) / shards
         pairs = [(one, owner) for machine in members for owner in machine[:shards] for one in machine if one != owner]
@@ -55,7 +55,7 @@ class Hierarchical(Sync):
         return "hierarchical all-reduce"
 
 
-def _members(count: int, machines: NDArray[np.int64] | None) -> list[NDArray[np.int64]]:
+def of_machines(count: int, machines: NDArray[np.int64] | None) -> list[NDArray[np.int64]]:
     """Return the places of the workers of each machine."""
     known = np.arange(count) if machines is None else machines
     return [np.flatnonzero(known == one) for one in np.unique(known)]

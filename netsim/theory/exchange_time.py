@@ -34,6 +34,28 @@ def parameter_server_s(workers: int, servers: int, nbytes: float, bytes_per_s: f
     return 2 * (latency_s + max(workers / servers, 1.0) * nbytes / bytes_per_s)
 
 
+def pipelined_server_s(
+    workers: int, servers: int, nbytes: float, bytes_per_s: float, latency_s: float, *, pieces: int
+) -> float:
+    """Return 2a + (k+1)/k max(n/s, 1) S/B: the push of k pieces one after the other, and the pull of the last."""
+    return 2 * latency_s + (pieces + 1) / pieces * max(workers / servers, 1.0) * nbytes / bytes_per_s
+
+
+def asynchronous_server_s(workers: int, alone_s: float, transfer_s: float) -> float:
+    """Return the mean seconds of a worker's step at one asynchronous server, by exact mean value analysis.
+
+    Workers go round between a delay of mean `alone_s` and two processor-sharing stations, the server's links in and
+    out, with `transfer_s` each (Baskett, Chandy, Muntz, Palacios 1975; Reiser, Lavenberg 1980). At most the larger of
+    n transfers and everything alone is reached: n / step <= min(n / (alone + 2 transfers), B / S).
+    """
+    queue, step_s = 0.0, alone_s
+    for present in range(1, workers + 1):
+        station_s = transfer_s * (1 + queue)
+        step_s = alone_s + 2 * station_s
+        queue = present / step_s * station_s
+    return step_s
+
+
 def halving_doubling_s(workers: int, nbytes: float, bytes_per_s: float, latency_s: float) -> float:
     """Return 2(log2 p a + (p-1)S/(pB)) for p = 2^k workers, and up to 2(a + S/B) more for others."""
     power = 1 << floor(log2(workers))

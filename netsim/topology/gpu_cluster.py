@@ -20,10 +20,12 @@ class GpuCluster(TopologyKind):
     """Machines of GPUs: GPU - PCIe or NVLink hop - network card - one non-blocking switch.
 
     m machines of g GPUs and c cards: m g workers, 2 m (g + c + c (c - 1) / 2) directed links, and 2 for each dedicated
-    server, which is a machine with one card. GPU i of a machine hangs on the hub of card i mod c; the hubs of a machine
-    are joined by hops. `latency` is that of a network link, `hop_latency` that of a hop, each per link. On many
-    clusters the hop, not the fabric, is the bottleneck. With `rail_optimised`, card i of every machine is on a switch
-    of its own, rail i, and the rails are not joined: what is for another rail changes over inside the machine.
+    server, which is a machine with one card. With `cards_per_server` k > 1 it has 4 k links: k hops and k cards, on the
+    rails in turn; a hash spreads flows over the cards of one switch. GPU i of a machine hangs on the hub of card i mod
+    c; the hubs of a machine are joined by hops. `latency` is that of a network link, `hop_latency` that of a hop, each
+    per link. On many clusters the hop, not the fabric, is the bottleneck. With `rail_optimised`, card i of every
+    machine is on a switch of its own, rail i, and the rails are not joined: what is for another rail changes over
+    inside the machine.
     """
 
     machines: Annotated[int, Ge(1)] = 2
@@ -34,6 +36,7 @@ class GpuCluster(TopologyKind):
     hop_bandwidth: Bandwidth = 12e9
     hop_latency: Seconds = 1e-6
     rail_optimised: bool = False
+    cards_per_server: Annotated[int, Ge(1)] = 1
 
     @property
     def num_workers(self) -> int:
@@ -65,6 +68,19 @@ class GpuCluster(TopologyKind):
                 hub = hubs[index % self.cards_per_machine]
                 graph.add_edge(gpu, hub, bandwidth=self.hop_bandwidth, latency=self.hop_latency, local=True)
         for index in range(servers):
-            switch = switches[index % len(switches)]
-            graph.add_edge(f"server{index}", switch, bandwidth=self.bandwidth, latency=self.latency)
+            self._add_server(graph, index, switches)
+        graph.graph["ecmp"] = servers > 0 and self.cards_per_server > 1
         return Topology.from_networkx(graph)
+
+    def _add_server(self, graph: nx.Graph[str], index: int, switches: list[str]) -> None:
+        """Join a server to its switch, or by hops to its cards and these to switches in turn."""
+        server = f"server{index}"
+        if self.cards_per_server == 1:
+            graph.add_edge(server, switches[index % len(switches)], bandwidth=self.bandwidth, latency=self.latency)
+            return
+        for card in range(self.cards_per_server):
+            hub = f"{server}.hub{card}"
+            graph.add_node(hub, kind="switch")
+            graph.add_edge(server, hub, bandwidth=self.hop_bandwidth, latency=self.hop_latency, local=True)
+            switch = switches[card % len(switches)]
+            graph.add_edge(hub, switch, bandwidth=self.bandwidth, latency=self.latency)

@@ -69,6 +69,8 @@ FIGURES: dict[str, Figures] = {
     "int8": _estimated(17, 13),
     # Mean and deviation 8, clipping 8, largest magnitude 4, noise 4, comparing 9, packing 5; and back 5 and 8.
     "terngrad": _estimated(38, 13),
+    # One-bit's code with the error of error_feedback, all of it when encoding.
+    "compressed_all_reduce": _published("One-bit", 0.25, 620, 170),
     # Comparing 5, two column means 10 each; and back 5.
     "onebit_columns": _estimated(25, 5),
     # Momentum 12, comparing 5; and back 5.

@@ -1,25 +1,74 @@
-"""Live workloads: a convex problem whose samples are spread over virtual workers, to be solved in simulated time."""
+"""Live workloads: what is to be minimised, its samples spread over virtual workers, to be solved in simulated time."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from netsim.errors import InputError
-from netsim.workload.base import Gradients, Workload
+from netsim.workload.base import Gradients, Tensor, Timing, Workload
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 Loss = Literal["squared", "logistic"]
 _BLOCK_ELEMENTS = 2**24
 
 
+class Objective(ABC):
+    """What W workers minimise together: the mean over all their samples, in a model that is one flat vector [d].
+
+    Models and gradients have the objective's own dtype: float64 of linear models, float32 of networks.
+    """
+
+    label: str
+    """How results call it."""
+
+    @property
+    @abstractmethod
+    def accuracy(self) -> bool:
+        """Return whether the metric is a share of right answers."""
+
+    @property
+    @abstractmethod
+    def workers(self) -> int:
+        """Return W."""
+
+    @property
+    @abstractmethod
+    def samples(self) -> int:
+        """Return n, the samples of each worker."""
+
+    @property
+    @abstractmethod
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return the tensors that the flat model is made of, in their order, which is that of the backward pass."""
+
+    @property
+    def size(self) -> int:
+        """Return d, the elements of the model."""
+        return sum(one.numel for one in self.tensors)
+
+    @abstractmethod
+    def start(self) -> NDArray[Any]:
+        """Return the model [d] that training begins with."""
+
+    @abstractmethod
+    def batch_gradients(self, workers: NDArray[np.int64], rows: NDArray[np.int64], x: NDArray[Any]) -> NDArray[Any]:
+        """Return [k, d] the mean gradients over samples `rows` [k, m] of some workers, each at its model [k, d]."""
+
+    @abstractmethod
+    def evaluate(self, x: NDArray[Any]) -> tuple[float, float, float]:
+        """Return loss, metric and gradient norm at a model [d]."""
+
+
 @dataclass(frozen=True, eq=False)
-class Problem:
+class Problem(Objective):
     """A linear model over W workers: mean over all samples of loss(a.x, b), plus `penalty` / 2 of the norm squared.
 
     The gradient of sample i is slope_i a_i + penalty x, so that a table of gradients needs one number a sample.
@@ -37,6 +86,33 @@ class Problem:
     loss: Loss
     penalty: float
     label: str
+
+    @property
+    def accuracy(self) -> bool:
+        """Return whether samples are classified."""
+        return self.loss == "logistic"
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return the one vector."""
+        return (Tensor("x", (self.size,)),)
+
+    def start(self) -> NDArray[np.float64]:
+        """Return zeros."""
+        return np.zeros(self.size)
+
+    def batch_gradients(
+        self, workers: NDArray[np.int64], rows: NDArray[np.int64], x: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return [k, d] the mean gradients, penalty included."""
+        a, targets = self.features[workers[:, None], rows], self.targets[workers[:, None], rows]
+        mean = np.einsum("km,kmd->kd", self.slopes(a, targets, x), a) / rows.shape[1]
+        return np.asarray(mean + self.penalty * x)
+
+    def evaluate(self, x: NDArray[np.float64]) -> tuple[float, float, float]:
+        """Return the exact objective over all samples, the metric, and the norm of the exact gradient."""
+        loss, metric = self.value(x)
+        return loss, metric, float(np.linalg.norm(self.gradient(x)))
 
     @property
     def workers(self) -> int:
@@ -101,13 +177,26 @@ class Problem:
 class Live(Workload):
     """A registered workload that is solved while the cluster is simulated, which `train` asks for."""
 
+    linear: ClassVar[bool] = True
+    """Whether it is a `Problem`, of which a gradient is one number a sample."""
+
     @abstractmethod
-    def problem(self, workers: int, seed: int) -> Problem:
+    def problem(self, workers: int, seed: int) -> Objective:
         """Return the problem over `workers` workers, the same for the same seed.
 
         Raises:
             InputError: there are fewer samples than workers.
         """
+
+    def pass_timing(self, tensors: Sequence[Tensor], samples: float, gradient_time_s: float) -> Timing:
+        """Return the seconds of a pass over some samples: as many as their gradients take, one by one."""
+        seconds = samples * gradient_time_s
+        return Timing(0.0, seconds, 0.0, (seconds,) * len(tensors))
+
+    @property
+    def device(self) -> str:
+        """Return the device whose seconds they are, empty where they are stated."""
+        return ""
 
     def open(self) -> Gradients:
         """Raise InputError: nothing is recorded here that could be replayed."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 
 from netsim.compress.base import schemes
 from netsim.engine.simulate import simulate
@@ -22,9 +23,10 @@ from netsim.optim import optimizers
 from netsim.scenario.schema import Job, Scenario, Straggler, Train
 from netsim.sync.base import syncs
 from netsim.topology.base import topologies
-from netsim.workload.base import workloads
+from netsim.workload.base import Timing, workloads
 from netsim.workload.cost import costs
 from netsim.workload.trace import open_trace, read_header, write_trace
+from tests.engine.live import point as scenario_of_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +82,11 @@ def beside(small_trace: Path) -> None:
     for name, power in (("samples", 1), ("others", 3)):
         lines = [f"{int(index % 3 > 0)}," + ",".join(map(str, row**power)) for index, row in enumerate(samples)]
         (folder / f"{name}.csv").write_text("\n".join(lines))
+    live = scenario_of_network().workload.problem(1, 0)
+    times = Timing(forward_s=0.1, backward_s=0.2, optimizer_s=0.0, ready_s=(0.1,) * len(live.tensors))
+    one_step = {"tensors": live.tensors, "timing": times, "steps": (0,), "num_workers": 1, "losses": ((1.0,),)}
+    zeros = [torch.zeros(one.shape) for one in live.tensors]
+    write_trace(folder / "network.trace", type(header).__mro__[1](**facts | one_step), zeros)
     table = json.loads(next(SHIPPED.glob("*.json")).read_text())
     table["schemes"]["topk"]["encode"]["floor_s"] = 0.5
     (folder / "slow_costs.json").write_text(json.dumps(table))

@@ -42,10 +42,10 @@ def problem(request: pytest.FixtureRequest) -> Problem:
 def rounds(optimizer, problem: Problem, count: int = ROUNDS) -> NDArray[np.float64]:
     state = optimizer.init(problem, SEED)
     for _ in range(count):
-        running = optimizer.turn(problem, state)
+        running, known = optimizer.turn(problem, state), None
         try:
             while True:
-                next(running)
+                known = running.send(known).result
         except StopIteration as end:
             state = end.value
     return optimizer.model(state)
@@ -159,7 +159,7 @@ def test_lamb_is_adams_direction_times_a_clipped_factor(problem: Problem) -> Non
         grad = np.linspace(-1, 2, problem.size) + x
         update = grad / (np.abs(grad) + 1e-6)
         x = x - LR * np.clip(np.linalg.norm(x) / np.linalg.norm(update), 0.1, 0.2) * update
-        state = optimizer.step(state, np.linspace(-1, 2, problem.size) + state.x)
+        state = optimizer.step(problem, state, np.linspace(-1, 2, problem.size) + state.x)
         assert state.x == pytest.approx(x, rel=1e-12)
 
 

@@ -68,8 +68,16 @@ class Task(ABC):
 
     def loss(self, model: torch.nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean cross entropy of the model's logits [..., classes] in nats."""
-        logits = model(inputs)
-        return torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
+        return self.score(model, inputs, targets)[0]
+
+    def score(
+        self, model: torch.nn.Module, inputs: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss, and the share of targets to which the model gives the largest logit."""
+        logits, wanted = model(inputs), targets.reshape(-1)
+        flat = logits.reshape(-1, logits.shape[-1])
+        right = (flat.detach().argmax(dim=1) == wanted).float().mean()
+        return torch.nn.functional.cross_entropy(flat, wanted), right
 
 
 tasks: Registry[Task] = Registry("task")

@@ -1,0 +1,258 @@
+"""What synchronous workers send and learn, turn by turn; no clock here.
+
+Nothing of it depends on when messages arrive, so that one training serves every bandwidth, topology and most
+architectures of a sweep; `engine.pace` says afterwards how long each turn took.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from netsim.compress.base import NonFiniteGradient, schemes
+from netsim.engine.buckets import Bucket, make_buckets
+from netsim.engine.measure import Coder, Measurement, Score, Stage, measurement, one_thread, owners
+from netsim.engine.progress import Progress
+from netsim.lazy import torch
+from netsim.optim.base import Synchronous
+from netsim.workload.live import Live
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from numpy.typing import NDArray
+
+    from netsim.compress.base import Scheme
+    from netsim.optim.base import Exchange
+    from netsim.scenario.schema import Scenario, Train
+    from netsim.workload.base import Tensor
+    from netsim.workload.live import Objective
+
+Stages: TypeAlias = "tuple[tuple[Stage, ...], ...]"
+PartKey: TypeAlias = "tuple[_Channel, int, float, int, bool, bool]"
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Exchanges that differ in what is sent at most.
+
+    Attributes:
+        passes: forward and backward passes before each.
+        samples: of one pass.
+        updates: optimizer steps that belong to each.
+        overlaps: whether buckets are sent while the last backward pass goes on.
+        measurement: what is sent, a step for each exchange.
+    """
+
+    passes: int
+    samples: float
+    updates: int
+    overlaps: bool
+    measurement: Measurement
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What a training came to; two of one key are the same.
+
+    Attributes:
+        key: what it depended on.
+        label: of the objective.
+        tensors: of the model.
+        curve: one mapping a recorded point, without its time.
+        status: `target`, `max_epochs` or `diverged`.
+        parts: exchanges by their kind.
+        turns: for each turn its exchanges in order: the part, and the step in its measurement.
+        rel_error, cosine: [turns] of what was received against what was meant.
+        update_error, update_cosine: the same, added up over all turns.
+    """
+
+    key: Hashable
+    label: str
+    tensors: tuple[Tensor, ...]
+    curve: tuple[dict[str, Any], ...]
+    status: str
+    parts: tuple[Part, ...]
+    turns: tuple[tuple[tuple[int, int], ...], ...]
+    rel_error: tuple[float, ...]
+    cosine: tuple[float, ...]
+    update_error: float
+    update_cosine: float
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both come of the same training."""
+        return isinstance(other, Learned) and self.key == other.key
+
+    def __hash__(self) -> int:
+        """Return the key's hash."""
+        return hash(self.key)
+
+
+def learned_key(scenario: Scenario, train: Train) -> Hashable:
+    """Return what a training depends on but for its time; scenarios with equal keys can share one."""
+    job, optimizer = scenario.job, train.optimizer
+    assert isinstance(optimizer, Synchronous)
+    split = (job.bucket, job.first_bucket, job.overlap, job.coding_unit, job.grad_accumulation)
+    held = tuple(owners(scenario, one) for one in (scenario.scheme, *optimizer.schemes))
+    goal = (train.target_of, train.target, train.max_epochs, train.every)
+    return (
+        scenario.workload,
+        scenario.scheme,
+        optimizer,
+        split,
+        goal,
+        scenario.seed,
+        scenario.topology.num_workers,
+        held,
+    )
+
+
+def learn(scenario: Scenario, train: Train) -> Learned:
+    """Train to the target, to the last epoch, or until it diverges.
+
+    Arithmetic runs on one thread so that results are the same whatever the number of processes.
+    """
+    assert isinstance(scenario.workload, Live)
+    # Numbers that overflow are what divergence looks like; it is found and reported.
+    with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+        problem = scenario.workload.problem(scenario.topology.num_workers, scenario.seed)
+        learner = Learner(scenario, train, problem)
+        while not learner.over:
+            learner.turn()
+        return learner.learned()
+
+
+class Learner:
+    """A training under way."""
+
+    def __init__(self, scenario: Scenario, train: Train, problem: Objective) -> None:
+        assert isinstance(train.optimizer, Synchronous)
+        self.scenario, self.train, self.problem = scenario, train, problem
+        self.optimizer = train.optimizer.accumulating(scenario.job.grad_accumulation)
+        self.progress = Progress(train, problem)
+        self.state = self.optimizer.init(problem, scenario.seed)
+        self.channels: dict[Hashable, _Channel] = {}
+        self.parts: dict[PartKey, _PartUnderWay] = {}
+        self.turns: list[tuple[tuple[int, int], ...]] = []
+        self.scores: list[Score] = []
+        self.over = self.progress.note(self.optimizer.model(self.state), 0)
+
+    def turn(self) -> None:
+        """Run a turn of the optimizer."""
+        running = self.optimizer.turn(self.problem, self.state)
+        known: Any = None
+        sent: list[tuple[int, int]] = []
+        self.scores.append(Score())
+        try:
+            while True:
+                exchange = running.send(known)
+                self.progress.evaluations += exchange.evaluations * self.problem.workers
+                known, place = self._exchange(exchange)
+                sent.append(place)
+        except StopIteration as end:
+            self.state = end.value
+        except NonFiniteGradient:
+            self.progress.stop("diverged")
+        self.turns.append(tuple(sent))
+        self.over = self.progress.note(self.optimizer.model(self.state), len(self.turns))
+
+    def _exchange(self, exchange: Exchange) -> tuple[NDArray[Any] | None, tuple[int, int]]:
+        """Return what all know afterwards, and the part and step of the exchange."""
+        channel = self._channel(exchange)
+        result, stages = channel.exchange(exchange, self.scores[-1])
+        kinds = tuple(channel.coder.scheme.chain_at(channel.count - 1)) if stages else ()
+        passes = exchange.passes * self.scenario.job.grad_accumulation
+        key = (channel, passes, exchange.evaluations / passes, exchange.updates, exchange.overlaps, bool(stages))
+        part = self.parts.setdefault(key, _PartUnderWay(len(self.parts)))
+        part.stages.append(stages)
+        part.kinds.append(kinds)
+        return result, (part.number, len(part.stages) - 1)
+
+    def _channel(self, exchange: Exchange) -> _Channel:
+        """Return what carries an exchange, with its states."""
+        scheme, own = exchange.code, True
+        if isinstance(scheme, str):
+            own, scheme = False, self.scenario.scheme if scheme == "scenario" else schemes.get("none")()
+        key = (scheme, own, exchange.fused, exchange.buffers)
+        if key not in self.channels:
+            self.channels[key] = _Channel(self.scenario, scheme, self.problem, own=own, fused=exchange.fused)
+        return self.channels[key]
+
+    def learned(self) -> Learned:
+        """Return what the training has come to so far."""
+        update = Score()
+        for channel in self.channels.values():
+            update.join(channel.coder.update.score())
+        return Learned(
+            learned_key(self.scenario, self.train),
+            self.problem.label,
+            self.problem.tensors,
+            tuple(self.progress.curve),
+            self.progress.status,
+            tuple(part.finished(key) for key, part in self.parts.items()),
+            tuple(self.turns),
+            tuple(one.rel_error for one in self.scores),
+            tuple(one.cosine for one in self.scores),
+            update.rel_error,
+            update.cosine,
+        )
+
+
+class _Channel:
+    """Carries values by one scheme, in buckets of its own; keeps every worker's state."""
+
+    def __init__(self, scenario: Scenario, scheme: Scheme, problem: Objective, *, own: bool, fused: bool) -> None:
+        self.tensors = problem.tensors
+        self.count = 0
+        self.buckets: tuple[Bucket, ...]
+        if fused:
+            self.buckets = (Bucket(0, len(self.tensors)),)
+        elif own:
+            self.buckets = tuple(Bucket(place, place + 1) for place in range(len(self.tensors)))
+        else:
+            self.buckets = tuple(make_buckets(self.tensors, scenario.job))
+        flat = fused or (not own and scenario.job.coding_unit == "bucket")
+        self.coder = Coder(scenario, scheme, self.tensors, range(problem.workers), flat=flat)
+
+    def exchange(self, exchange: Exchange, score: Score) -> tuple[NDArray[Any] | None, Stages]:
+        """Return the estimate [d] of the mean, and the collectives of each bucket."""
+        if exchange.values is None:
+            return None, ()
+        sizes = [one.numel for one in self.tensors]
+        flat = [torch.from_numpy(np.ascontiguousarray(one)).float() for one in exchange.values]
+        split = [torch.split(one, sizes) for one in flat]
+        stages, estimates = [], []
+        for bucket in self.buckets:
+            span = range(bucket.first, bucket.last)
+            of_worker = [[one[place].view(self.tensors[place].shape) for place in span] for one in split]
+            coded, known = self.coder.code(bucket, of_worker, f"in exchange {self.count}", score)
+            stages.append(coded)
+            estimates += [one.reshape(-1) for one in known]
+        self.count += 1
+        return torch.cat(estimates).numpy(), tuple(stages)
+
+
+class _PartUnderWay:
+    """Gathers what is sent in a part."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.stages: list[Stages] = []
+        self.kinds: list[tuple[str, ...]] = []
+
+    def finished(self, key: PartKey) -> Part:
+        """Return the part."""
+        channel, passes, samples, updates, overlaps, sends = key
+        count = len(self.stages)
+        made = measurement(
+            channel.buckets if sends else (),
+            channel.tensors,
+            channel.coder,
+            self.stages,
+            (0,) * count,
+            tuple(self.kinds),
+            [Score()] * count,
+        )
+        return Part(passes, samples, updates, overlaps, made)

@@ -1,0 +1,170 @@
+"""One worker of a job over parameter servers: it computes, pushes what is ready, and waits for what it pulls."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from netsim.engine.device import KINDS, Device
+from netsim.engine.push_pull import Item
+from netsim.engine.server import later
+from netsim.engine.step import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    import simpy
+
+    from netsim.engine.coding import Exchange
+    from netsim.engine.server_job import ServerJob
+    from netsim.engine.step import Compute
+
+
+class Worker:
+    """Runs step after step, until its job says that it is over; `rows` says where the time of each went.
+
+    `stale` and `rows` are by step. What the device does not work is exposed communication.
+    """
+
+    def __init__(self, job: ServerJob, index: int) -> None:
+        self.job, self.index, self.env = job, index, job.env
+        self.device = Device(job.env)
+        self.rows: list[dict[str, Any]] = []
+        self.spans: list[Span] = []
+        self.stale: list[int] = []
+        self._awaited: list[simpy.Event] = []
+        self._under_way = 0
+        self._since_s = self._comm_s = self._latency_s = self._begin_s = 0.0
+        self._before = dict(self.device.worked_s)
+
+    def run(self) -> Generator[simpy.Event, Any, None]:
+        """Go through the steps."""
+        for step in count():
+            compute, begin_s = self.job.compute(step), self.env.now
+            yield from self._forward(compute)
+            self._span(step, "forward", -1, begin_s)
+            begin_s = self.env.now
+            yield from self._backward(step, compute)
+            self._span(step, "backward", -1, begin_s)
+            if not self.job.by_priority:
+                yield self.env.all_of(self._awaited)
+                begin_s = self.env.now
+                yield from self.device.work("optimizer", compute.optimizer_s)
+                self._span(step, "optimizer", -1, begin_s)
+            self._note(step)
+            if self.job.is_over(step):
+                return
+
+    def _forward(self, compute: Compute) -> Generator[simpy.Event, Any, None]:
+        """Go forward; by priority, layer by layer as they come, which the last buckets hold first."""
+        left_s = float(compute.forward_s[self.index])
+        if self.job.by_priority:
+            layers_s = left_s * self.job.forward_shares
+            for bucket in reversed(range(len(self._awaited))):
+                yield self._awaited[bucket]
+                left_s -= float(layers_s[bucket])
+                yield from self.device.work("compute", float(layers_s[bucket]))
+        yield from self.device.work("compute", max(left_s, 0.0))
+
+    def _backward(self, step: int, compute: Compute) -> Generator[simpy.Event, Any, None]:
+        """Go backward; encode and push each bucket when it is ready."""
+        at_s = float(compute.forward_s[self.index])
+        buckets = self.job.exchanges(step)
+        self._awaited = [self.env.event() for _ in buckets]
+        self.stale.append(0)
+        for bucket, stages in enumerate(buckets):
+            ready_s = float(compute.ready_s[bucket, self.index])
+            yield from self.device.work("compute", ready_s - at_s)
+            at_s = ready_s
+            if stages:
+                begin_s = self.env.now
+                yield from self.device.work("encode", stages[0].encode_s)
+                self._span(step, "encode", bucket, begin_s)
+                self._call((step, bucket, 0), stages)
+            else:
+                self._awaited[bucket].succeed()
+        yield from self.device.work("compute", float(compute.backward_end_s[self.index]) - at_s)
+
+    def _call(self, where: tuple[int, int, int], stages: Sequence[Exchange]) -> None:
+        later(self.env, self.job.network.links.call_overhead_s, partial(self._push, where, stages))
+
+    def _push(self, where: tuple[int, int, int], stages: Sequence[Exchange]) -> None:
+        """Push all pieces of a bucket, for its collective number `where[2]`; go on when all have been pulled."""
+        step, bucket, stage = where
+        pieces, begin_s = self.job.pieces[bucket], self.env.now
+        left = len(pieces)
+
+        def pulled(stale: int) -> None:
+            nonlocal left
+            left -= 1
+            self.stale[step] = max(stale, self.stale[step])
+            if not left:
+                self._close()
+                self._span(step, "communicate", bucket, begin_s)
+                self._go_on(where, stages)
+
+        self._open(pieces[0].server)
+        order = -float(bucket) if self.job.by_priority else 0.0
+        for place, piece in enumerate(pieces):
+            item = Item((bucket, stage, place), step, self.index, piece, stages[stage], order, pulled)
+            self.job.ways.exchange(item)
+
+    def _go_on(self, where: tuple[int, int, int], stages: Sequence[Exchange]) -> None:
+        """Encode what the bucket's next collective sends, or decode and, by priority, update."""
+        step, bucket, stage = where
+        if stage + 1 < len(stages):
+            wait_s = self._code(step, "encode", bucket, stages[stage + 1].encode_s)
+            later(self.env, wait_s, partial(self._call, (step, bucket, stage + 1), stages))
+            return
+        wait_s = self._code(step, "decode", bucket, stages[-1].decode_s)
+        if self.job.by_priority:
+            wait_s = self._code(step, "optimizer", bucket, float(self.job.optimizer_s[bucket]))
+        event = self._awaited[bucket]
+        later(self.env, wait_s, partial(_fire, event))
+
+    def _code(self, step: int, what: str, bucket: int, seconds: float) -> float:
+        wait_s = self.device.code(what, seconds)
+        self._span(step, what, bucket, self.env.now + wait_s - seconds, self.env.now + wait_s)
+        return wait_s
+
+    # ---- accounts
+
+    def _open(self, server: int) -> None:
+        if not self._under_way:
+            self._since_s = self.env.now
+            self._latency_s += self.job.ways.round_trip_s(self.index, server)
+        self._under_way += 1
+
+    def _close(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._comm_s += self.env.now - self._since_s
+
+    def _note(self, step: int) -> None:
+        now_s = float(self.env.now)
+        worked = {f"{kind}_s": self.device.worked_s[kind] - self._before[kind] for kind in KINDS}
+        step_time_s = now_s - self._begin_s
+        self.rows.append(
+            {
+                "step": step,
+                "worker": self.index,
+                "begin_s": self._begin_s,
+                "end_s": now_s,
+                "step_time_s": step_time_s,
+                **worked,
+                "exposed_comm_s": max(step_time_s - sum(worked.values()), 0.0),
+                "comm_s": self._comm_s,
+                "comm_latency_s": self._latency_s,
+            }
+        )
+        self._before, self._begin_s = dict(self.device.worked_s), now_s
+        self._comm_s = self._latency_s = 0.0
+
+    def _span(self, step: int, what: str, bucket: int, start_s: float, end_s: float | None = None) -> None:
+        if step == self.job.warm_up and (self.env.now if end_s is None else end_s) > start_s:
+            self.spans.append(Span(self.index, what, bucket, start_s, self.env.now if end_s is None else end_s))
+
+
+def _fire(event: simpy.Event) -> None:
+    event.succeed()

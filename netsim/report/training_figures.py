@@ -1,0 +1,94 @@
+"""Figures of training in simulated time: curves, and times to the target."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from netsim.report import layout, scales
+from netsim.report.points import label, spread
+from netsim.report.style import COLOURS, MARKERS, Look, legend_handle
+from netsim.report.times import times
+from netsim.report.training import GOALS, named
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLUMNS = {"gradient_norm": "relative_gradient_norm", "loss": "loss", "accuracy": "metric"}
+_X = {
+    "time_s": "simulated time (s)",
+    "epoch": "gradient evaluations / all samples",
+    "wire_bytes_per_worker": "sent by a worker (bytes)",
+}
+_FACETS = ("workload", "workers", "bandwidth_bytes_per_s", "latency_s", "sync")
+
+
+def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
+    """Return what the target is about against simulated seconds, epochs and bytes; up to four points, a row each."""
+    runs = runs.assign(name=named(runs))
+    looks = _looks(runs)
+    keys = ["scenario", "point", "scheme", "sync", "optimizer", "workers"]
+    by = [column for column in _FACETS if runs[column].nunique(dropna=False) > 1]
+    facets = spread(runs, by, 4) if by else [((), runs)]
+    figure = layout.figure(12.5, 0.8 + 2.9 * len(facets))
+    grid = figure.subplots(len(facets), len(_X), squeeze=False, sharey="row")
+    for axes_row, (key, part) in zip(grid, facets, strict=True):
+        first = part.iloc[0]
+        column = _COLUMNS[first["target_of"]]
+        lines = points.merge(part[[*keys, "name"]].drop_duplicates(), on=keys)
+        for axes, (x, title) in zip(axes_row, _X.items(), strict=True):
+            for name, line in lines.groupby("name", sort=False):
+                _draw(axes, line, x, column, looks[str(name)])
+            axes.set_xlabel(title, fontsize=9)
+            axes.axhline(float(first["target"]), color="black", linewidth=0.7, linestyle="--")
+            axes.set_title(label(by, key) or f"{first['workers']} workers", fontsize=10, loc="left")
+        if first["target_of"] == "gradient_norm":
+            axes_row[0].set_yscale("log")
+        axes_row[0].set_ylabel(GOALS[first["target_of"]], fontsize=9)
+    _legend(figure, looks)
+    layout.footer(figure, runs, "Dashed: the target.")
+    return figure
+
+
+def _draw(axes: Axes, line: pd.DataFrame, x: str, y: str, look: tuple[str, str]) -> None:
+    colour, marker = look
+    known = line[line[y] > 0]
+    axes.plot(known[x], known[y], color=colour, linewidth=1.2)
+    axes.plot(known[x].iloc[-1:], known[y].iloc[-1:], marker, color=colour)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    scales.tidy(axes)
+
+
+def time_to_target(runs: pd.DataFrame) -> Figure:
+    """Return the simulated seconds to the target against workers, or else bandwidth; who missed it stands above."""
+    runs = runs.assign(name=named(runs))
+    looks = _looks(runs)
+    x = (
+        "bandwidth_bytes_per_s"
+        if runs["workers"].nunique() < 2 < 1 + runs["bandwidth_bytes_per_s"].nunique()
+        else "workers"
+    )
+    by = [column for column in _FACETS if column != x and runs[column].nunique(dropna=False) > 1]
+    panels = spread(runs, by, 6) if by else [((), runs)]
+    figure, grid = layout.panel_figure([(label(by, key), part) for key, part in panels], 5.0, 3.6)
+    for axes, (_, part) in zip(grid, panels, strict=True):
+        times(axes, part, x, "name", looks)
+        scales.value_axis(axes, x, part[x])
+    grid[0].set_ylabel("simulated time to the target (s)", fontsize=9)
+    _legend(figure, looks)
+    layout.footer(figure, runs, "Hollow: the target was not reached.")
+    return figure
+
+
+def _looks(rows: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    names = dict.fromkeys(map(str, rows["name"].dropna()))
+    return {name: (colour, mark) for name, colour, mark in zip(names, cycle(COLOURS), cycle(MARKERS), strict=False)}
+
+
+def _legend(figure: Figure, looks: dict[str, tuple[str, str]]) -> None:
+    handles = [legend_handle(name, Look(colour, marker)) for name, (colour, marker) in looks.items()]
+    figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)

@@ -1,0 +1,256 @@
+"""Networks trained in simulated time: against torch's optimizers, closed forms, another process, and each other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from netsim.engine.learn import learn
+from netsim.engine.simulate import simulate
+from netsim.errors import ScenarioErrors
+from netsim.optim.sgd import batch_rows
+from netsim.report.training import disagreements, training_summary
+from netsim.scenario.dump import dump_yaml
+from netsim.scenario.load import parse_text
+from netsim.sweep import sweep
+from netsim.workload.base import Timing
+from netsim.workload.trace import Origin, TraceFacts, write_trace
+from tests.engine.live import GPT, LSTM, RESNET, point, points
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from netsim.workload import Network
+
+LIVE = "{kind: live, task: %s, samples: 64, held_out: 16%s}"
+TOPK = "[error_feedback, {kind: topk, ratio: 0.01}]"
+
+
+def train(optimizer: str, more: str = "") -> str:
+    return f"{{optimizer: {optimizer}, max_epochs: 1, every: 0.25, gradient_time: 1 ms{more}}}"
+
+
+def network(scenario) -> Network:
+    return scenario.workload.problem(scenario.topology.num_workers, scenario.seed)
+
+
+def torch_alone(scenario, make) -> np.ndarray:
+    """Train the same network with torch alone, on the joined batches of all workers."""
+    problem = network(scenario)
+    optimizer, epoch = make(problem.parameters), problem.samples // scenario.train.optimizer.batch
+    for turn in range(epoch):
+        rows = batch_rows(problem, scenario.seed, turn, scenario.train.optimizer.batch)
+        joined = [problem.batch(worker, rows[worker]) for worker in range(problem.workers)]
+        inputs, targets = (torch.cat(parts) for parts in zip(*joined, strict=True))
+        optimizer.zero_grad()
+        problem.task.loss(problem.module, inputs, targets).backward()
+        optimizer.step()
+    return np.concatenate([one.detach().numpy().reshape(-1) for one in problem.parameters])
+
+
+@pytest.mark.parametrize("task", [GPT, LSTM], ids=["gpt", "lstm"])
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize(
+    ("optimizer", "make"),
+    [
+        ("{kind: sgd, lr: 0.5, batch: 4}", lambda x: torch.optim.SGD(x, lr=0.5)),
+        ("{kind: momentum, lr: 0.1, batch: 4}", lambda x: torch.optim.SGD(x, lr=0.1, momentum=0.9)),
+        ("{kind: adam, lr: 0.01, batch: 4, epsilon: 1.0e-3}", lambda x: torch.optim.Adam(x, lr=0.01, eps=1e-3)),
+    ],
+    ids=["sgd", "momentum", "adam"],
+)
+def test_workers_are_torch_on_the_joined_batch(task: str, workers: int, optimizer: str, make) -> None:
+    one = point(
+        workload=LIVE % (task, ""),
+        train=train(optimizer),
+        topology=f"{{kind: star, workers: {workers}, bandwidth: 1 Mbit/s}}",
+    )
+    problem = network(one)
+    reached = torch_alone(one, make)
+    learned = learn(one, one.train)
+    assert learned.curve[-1]["epoch"] == 1
+    expected = problem.evaluate(reached)
+    found = [learned.curve[-1][key] for key in ("loss", "metric", "gradient_norm")]
+    assert found == pytest.approx(expected, rel=2e-5)
+    assert abs(expected[0] - learned.curve[0]["loss"]) > 1e-3
+
+
+def test_a_step_takes_what_its_parts_take() -> None:
+    """Forward and backward of a batch, then a ring of all bytes: 2 (n - 1) rounds of a share and a latency each."""
+    one = point(job="{overlap: none}")
+    row = simulate(one).runs.iloc[0]
+    nbytes, n = row["dense_bytes"], 4
+    ring_s = 2 * (n - 1) * (nbytes / n / 125e3 + 1e-3)
+    assert row["compute_s"] == pytest.approx(2e-3)
+    assert row["step_time_s"] == pytest.approx(2e-3 + ring_s, rel=1e-3)
+    assert row["total_s"] == pytest.approx(8 * row["step_time_s"])
+    assert row["wire_bytes_per_worker"] == pytest.approx(2 * (n - 1) / n * nbytes, rel=1e-3)
+    assert (row["speedup_x"], row["rel_error"], row["compression_x"]) == (1, pytest.approx(0, abs=1e-6), 1)
+
+
+def test_one_training_serves_every_network() -> None:
+    """Loss against steps is the same at any bandwidth and over any architecture, loss against seconds is not."""
+    slow, fast = (point(schemes=f"[{TOPK}]", topology=f"{{kind: star, workers: 4, bandwidth: {one}}}")
+                  for one in ("1 Mbit/s", "1 Gbit/s"))  # fmt: skip
+    server = point(schemes=f"[{TOPK}]", sync="{kind: parameter_server, servers: 1}")
+    first, *others = (simulate(one).curves for one in (slow, fast, server))
+    for other in others:
+        assert other["loss"].tolist() == first["loss"].tolist()
+        assert (other["time_s"].iloc[1:] != first["time_s"].iloc[1:]).all()
+
+
+def test_compression_and_the_target_are_held_against_none() -> None:
+    goal = train("{kind: momentum, lr: 0.3, batch: 2}", ", target_of: loss, target: 5.3")
+    none, topk = (simulate(one).runs.iloc[0] for one in points(train=goal, schemes=f"[none, {TOPK}]"))
+    assert none["status"] == "target"
+    assert none["speedup_to_target_x"] == none["speedup_x"] == 1
+    assert topk["speedup_x"] > 2
+    assert 1 < topk["headroom_x"] == none["headroom_x"]
+    if topk["status"] == "target":
+        assert topk["speedup_to_target_x"] == none["time_to_target_s"] / topk["time_to_target_s"]
+    else:
+        assert np.isnan(topk["speedup_to_target_x"])
+    assert topk["best"] >= 5.3 or topk["status"] == "target"
+
+
+def test_accumulation_is_a_larger_batch_that_shares_an_exchange() -> None:
+    larger = simulate(point(train=train("{kind: sgd, lr: 0.1, batch: 4}")))
+    shared = simulate(point(train=train("{kind: sgd, lr: 0.1, batch: 2}"), job="{grad_accumulation: 2}"))
+    assert shared.curves["loss"].tolist() == larger.curves["loss"].tolist()
+    assert shared.runs["total_s"][0] == pytest.approx(larger.runs["total_s"][0], rel=0.05)
+    assert shared.runs["speedup_x"][0] == 1  # its baseline accumulates too
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "sync"),
+    [("{kind: adam, batch: 2}", "ring"), ("{kind: asgd, lr: 0.5, batch: 2}", "{kind: parameter_server, servers: 1}")],
+    ids=["adam", "asgd"],
+)
+def test_curves_are_the_same_in_another_process(optimizer: str, sync: str) -> None:
+    one = point(train=train(optimizer, ", speed_spread: 3"), sync=sync)
+    code = (
+        "import sys; from netsim.scenario.load import parse_text; from netsim.engine.simulate import simulate; "
+        "print(simulate(parse_text(sys.stdin.read())[0]).curves.drop(columns='scenario').to_csv(index=False))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=dump_yaml([one]), capture_output=True, text=True, check=True
+    )
+    here = simulate(parse_text(dump_yaml([one]))[0])
+    assert done.stdout == here.curves.drop(columns="scenario").to_csv(index=False) + "\n"
+
+
+def test_staleness_of_a_network_is_what_the_event_log_says() -> None:
+    one = point(
+        train=train("{kind: asgd, lr: 0.5, batch: 2}", ", speed_spread: 3"),
+        sync="{kind: parameter_server, servers: 1}",
+    )
+    log, seen = simulate(one).steps, {}
+    for row in log.itertuples():
+        assert row.staleness == row.step - 1 - seen.get(row.worker, 0)
+        seen[row.worker] = row.step
+    assert log["staleness"].max() > 3
+
+
+def test_divergence_ends_a_point_and_the_sweep_goes_on() -> None:
+    runs = sweep(
+        points(
+            train=train("{kind: sgd, batch: 2}"),
+            sweep="{train.optimizer.lr: [1.0e+30, 0.1]}",
+            schemes=f"[none, {TOPK}]",
+        )
+    )
+    assert runs["status"].tolist() == ["diverged"] * 2 + ["max_epochs"] * 2
+    assert np.isfinite(runs["best"]).all()
+
+
+def test_simulated_time_may_run_out_before_the_target() -> None:
+    one = point(train=train("{kind: sgd, batch: 2}", ", until: 1 s"))
+    result = simulate(one)
+    assert result.runs["status"][0] == "until"
+    assert result.runs["total_s"][0] == 1
+    assert (
+        result.curves["time_s"].iloc[-1] <= 1 < simulate(point(train=train("{kind: sgd, batch: 2}"))).runs["total_s"][0]
+    )
+
+
+def test_batch_normalised_networks_learn() -> None:
+    one = point(
+        workload=LIVE.replace("64", "256").replace("16", "64") % (RESNET.replace("width: 2", "width: 4"), ""),
+        train="{optimizer: {kind: momentum, lr: 0.1, batch: 8}, max_epochs: 4, gradient_time: 1 ms}",
+    )
+    curve = simulate(one).curves
+    assert curve["loss"].iloc[-1] < 0.9 * curve["loss"].iloc[0]
+    assert curve["metric"].iloc[-1] > 0.2 > curve["metric"].iloc[0]
+
+
+@pytest.fixture
+def times(tmp_path: Path) -> Path:
+    """Write a trace of the small transformer's tensors, in an order of its own, two samples in 0.3 s."""
+    tensors = network(point()).tensors[::-1]
+    ready_s = tuple(0.2 * (1 + place) / len(tensors) for place in range(len(tensors)))
+    origin = Origin(task="gpt", device="a device", driver="", torch="2", netsim="0", python="3", dtype="float32",
+                    date="2026-01-01", batch=2, threads=1, seed=0)  # fmt: skip
+    facts = TraceFacts(
+        tensors=tensors, timing=Timing(0.1, 0.2, 0.05, ready_s), steps=(0,), num_workers=1, losses=((1.0,),),
+        origin=origin,
+    )  # fmt: skip
+    write_trace(tmp_path / "times.trace", facts, [torch.zeros(one.shape) for one in tensors])
+    return tmp_path
+
+
+def test_seconds_of_a_pass_are_those_of_a_trace(times: Path) -> None:
+    optimizer = "{optimizer: {kind: sgd, batch: 4}, max_epochs: 0.5}"
+    one = point(times, workload=LIVE % (GPT, ", timing: times.trace, speed: 2"), train=optimizer)
+    assert [one.name for one in network(one).tensors] == [one.name for one in network(point()).tensors[::-1]]
+    result = simulate(one)
+    assert result.runs["compute_s"][0] == pytest.approx(2 * 0.3 / 2)  # twice the batch, twice the speed
+    assert result.runs["optimizer_s"][0] == pytest.approx(0.025)
+    assert result.runs["compute_device"][0] == "a device"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"train": train("central_vr_sync")}, "for linear models"),
+        ({"workload": "{kind: live, task: gpt-stdlibb}"}, "unknown task"),
+        ({"job": "{steps: 3}"}, "goes on until its target"),
+        ({"sync": "{kind: parameter_server}", "train": train("asgd"), "schemes": "[topk]"}, "no effect with optimizer"),
+    ],
+)
+def test_what_a_network_cannot_do_is_refused(changes: dict[str, str], problem: str) -> None:
+    with pytest.raises(ScenarioErrors) as caught:
+        points(**changes)
+    assert any(problem in str(one) for one in caught.value.problems), caught.value.problems
+
+
+def test_a_trace_of_another_model_is_refused(times: Path) -> None:
+    one = point(times, workload=LIVE % (LSTM, ", timing: times.trace"), train="{optimizer: {kind: sgd}}")
+    with pytest.raises(Exception, match="other tensors"):
+        simulate(one)
+
+
+def test_a_faster_step_that_trains_slower_is_warned_of() -> None:
+    goal = train("{kind: momentum, lr: 0.3, batch: 2}", ", target_of: loss, target: 5.3")
+    runs = sweep(points(train=goal, schemes=f"[none, {TOPK}]"))
+    runs["speedup_to_target_x"] = [1.0, 0.5]
+    (line,) = disagreements(runs)
+    assert "has faster steps and trains slower" in line
+    assert "Warning" in training_summary(runs)
+    missed = runs.assign(speedup_to_target_x=[1.0, np.nan], status=["target", "max_epochs"])
+    assert "misses the target" in disagreements(missed)[0]
+    assert not disagreements(runs.assign(speedup_to_target_x=[1.0, 1.5], status="target"))
+
+
+def test_points_that_differ_in_time_alone_share_their_training() -> None:
+    from netsim.engine.simulate import measurement_key
+
+    one = point()
+    slower = replace(one, train=replace(one.train, gradient_time=2e-3, speed_spread=2.0))
+    assert measurement_key(one) == measurement_key(slower)
+    assert simulate(slower).runs["total_s"][0] > simulate(one).runs["total_s"][0]
