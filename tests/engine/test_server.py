@@ -292,6 +292,14 @@ class TestPriority:
         assert ends["priority"] <= ends["order"] * (1 + 1e-9)
 
 
+def test_the_steps_that_are_told_are_the_measured_ones_in_order(scenario: Make) -> None:
+    """Warm-up steps of a scheme are sent whole; steps that are run but not told do not move them."""
+    for keys in ("{}", "{scheduling: priority}"):
+        steps = simulate(scenario(schemes="[[{kind: warm_up, steps: 1}, fp16]]", sync=SERVER % "", job=keys)).steps
+        assert steps.wire_bytes_per_worker.tolist() == [DENSE_BYTES, DENSE_BYTES / 2, DENSE_BYTES / 2]
+        assert steps.captured_step.tolist() == [0, 1, 2]
+
+
 def test_a_credit_keeps_one_message_under_way(scenario: Make) -> None:
     """Two servers with a piece each: side by side they share the worker's link, one after the other they do not."""
     both, one = (
