@@ -20,6 +20,7 @@ from netsim.engine.job import JobRecord, comes, compute_of
 from netsim.engine.push_pull import PushPull
 from netsim.engine.worker import Worker
 from netsim.errors import Deadlock, InputError
+from netsim.sync.base import Payload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from netsim.engine.step import Span
     from netsim.network.base import Seen
     from netsim.scenario.schema import Scenario
-    from netsim.sync.parameter_server import ParameterServer
+    from netsim.sync.parameter_server import ParameterServer, Piece
     from netsim.workload.base import Timing
 
 _NOT_MEANS = {"step", "worker", "begin_s", "end_s", "staleness"}
@@ -73,7 +74,7 @@ class ServerJob:
         self.warm_up = self.job.steps if sync.staleness else int(self.by_priority)
         self._exchanges = _exchanges(scenario, measurement)
         self._refuse_conversations(scenario)
-        self.pieces = [sync.pieces(stages[0].payload) if stages else [] for stages in self._exchanges[0]]
+        self.pieces = _pieces(sync, measurement)
         self.compute = lru_cache(maxsize=64)(partial(compute_of, scenario, measurement, timing))
         self.forward_shares = _forward_shares(measurement, timing, self.job.grad_accumulation)
         elements = np.array([one.sum() for one in measurement.sizes])
@@ -92,8 +93,8 @@ class ServerJob:
             )
 
     def exchanges(self, step: int) -> Sequence[Sequence[Exchange]]:
-        """Return the collectives of every bucket at a step; the measured steps are taken in turn."""
-        return self._exchanges[step % len(self._exchanges)]
+        """Return the collectives of every bucket at a step; the measured steps are told in turn, from the first."""
+        return self._exchanges[(step - self.warm_up) % len(self._exchanges)]
 
     def is_over(self, step: int) -> bool:
         """Note that a worker has done a step; return whether it has no more to do."""
@@ -162,6 +163,12 @@ class ServerJob:
             for piece in pieces:
                 held[piece.server] += piece.share * float(sizes.sum())
         return float(held.max() / held.mean()) if held.any() else 1.0
+
+
+def _pieces(sync: ParameterServer, measurement: Measurement) -> list[list[Piece]]:
+    """Return the pieces of each bucket, which are the same at every step."""
+    buckets = zip(measurement.buckets, measurement.sizes, strict=True)
+    return [sync.pieces(Payload("sum", np.zeros(0), 0.0, sizes, bucket.first)) for bucket, sizes in buckets]
 
 
 def _exchanges(scenario: Scenario, measurement: Measurement) -> list[list[list[Exchange]]]:

@@ -7,6 +7,7 @@ has arrived and its own transfers of round r-1 have left. There is no global bar
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
@@ -60,6 +61,12 @@ class LinkState(NamedTuple):
     share: NDArray[np.float64]
     latency_s: NDArray[np.float64]
     loss: NDArray[np.float64]
+
+
+def repeats(rounds: Sequence[Round]) -> list[tuple[Round, int]]:
+    """Return the different rounds of a plan, each with how often it occurs: long plans repeat a few of them."""
+    times = Counter(map(id, rounds))
+    return [(one, times[number]) for number, one in {id(one): one for one in rounds}.items()]
 
 
 class Execution(ABC):

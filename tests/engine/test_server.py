@@ -17,7 +17,10 @@ from netsim.errors import InputError
 from netsim.network.run import plan_times
 from netsim.record.result import PARTS
 from netsim.theory.exchange_time import asynchronous_server_s, pipelined_server_s
+from netsim.topology import GpuCluster
 from netsim.workload.base import Tensor, Timing
+from netsim.workload.cost import Affine, Documented
+from netsim.workload.cost import Coding as CodingCost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -289,6 +292,14 @@ class TestPriority:
         assert ends["priority"] <= ends["order"] * (1 + 1e-9)
 
 
+def test_the_steps_that_are_told_are_the_measured_ones_in_order(scenario: Make) -> None:
+    """Warm-up steps of a scheme are sent whole; steps that are run but not told do not move them."""
+    for keys in ("{}", "{scheduling: priority}"):
+        steps = simulate(scenario(schemes="[[{kind: warm_up, steps: 1}, fp16]]", sync=SERVER % "", job=keys)).steps
+        assert steps.wire_bytes_per_worker.tolist() == [DENSE_BYTES, DENSE_BYTES / 2, DENSE_BYTES / 2]
+        assert steps.captured_step.tolist() == [0, 1, 2]
+
+
 def test_a_credit_keeps_one_message_under_way(scenario: Make) -> None:
     """Two servers with a piece each: side by side they share the worker's link, one after the other they do not."""
     both, one = (
@@ -340,6 +351,58 @@ def test_a_server_with_more_cards_takes_as_much_more(scenario: Make, cards: int)
     )
     exchange_s = steps_s(point)[0] - COMPUTE_S - OPTIMIZER_S
     assert exchange_s == pytest.approx(2 * 8 * DENSE_BYTES / BANDWIDTH / cards, **EXACT)
+
+
+def test_a_hash_spreads_workers_over_cards_that_share_a_switch(scenario: Make) -> None:
+    seconds = {}
+    for cards in (1, 4):
+        point = scenario(
+            topology=CLUSTER % f"latency: 0 s, hop_latency: 0 s, cards_per_server: {cards}, cards_per_machine: 4",
+            sync=SERVER % "",
+            job="{overlap: none, steps: 1}",
+            **FREE,
+        )
+        seconds[cards] = steps_s(point)[0] - COMPUTE_S - OPTIMIZER_S
+    # Eight workers on four cards: the fullest card has two to five of them.
+    assert 2 / 8 <= seconds[4] / seconds[1] * (1 + 1e-9) <= 5 / 8
+    built = {cards: GpuCluster(bandwidth=1.0, cards_per_server=cards).build(3) for cards in (1, 2, 4)}
+    links = {cards: sum(name.count("server") > 0 for name in one.link_names) for cards, one in built.items()}
+    assert links == {1: 3 * 2, 2: 3 * 4 * 2, 4: 3 * 4 * 4}
+
+
+def test_the_analytic_network_is_a_bound_for_asynchronous_workers_too(scenario: Make) -> None:
+    """It does not know of other plans, so each transfer has its route for itself."""
+    analytic, flow = (
+        job_of(
+            scenario(
+                network=f"{{kind: {kind}, transport: ideal}}", sync=SERVER % ", staleness: unbounded",
+                job=UNEQUAL % 10, **FREE,
+            )
+        ).steps
+        for kind in ("analytic", "flow")
+    )  # fmt: skip
+    for row in analytic:
+        alone_s = row["compute_s"] + OPTIMIZER_S + 2 * (LATENCY_S + DENSE_BYTES / BANDWIDTH)
+        assert row["step_time_s"] == pytest.approx(alone_s, **EXACT)
+    assert np.mean([row["exposed_comm_s"] for row in flow]) > np.mean([row["exposed_comm_s"] for row in analytic])
+
+
+@pytest.mark.parametrize("overlap", ["ddp", "per_tensor", "none"])
+@pytest.mark.parametrize("scheme", ["fp16", "{kind: powersgd, rank: 1}"])
+def test_a_device_codes_as_it_does_for_collectives(
+    scenario: Make, monkeypatch: pytest.MonkeyPatch, scheme: str, overlap: str
+) -> None:
+    """On a network of no time, and servers that add in no time, an architecture makes no difference to a step."""
+    flat = CodingCost(Affine(1e-3, 0.0, 0.0), Affine(2e-3, 0.0, 0.0))
+    monkeypatch.setattr(Documented, "coding", lambda self, kind: flat)
+    monkeypatch.setattr(Documented, "aggregate", lambda self: Affine(0.0, 0.0, 0.0))
+    job = f"{{overlap: {overlap}, first_bucket: 3 kB}}" if overlap != "per_tensor" else "{overlap: per_tensor}"
+    rows = [
+        simulate(scenario(schemes=f"[{scheme}]", sync=sync, network="{kind: ideal}", job=job)).runs.iloc[0]
+        for sync in ("ring", "parameter_server")
+    ]
+    for part in (*PARTS, "step_time_s"):
+        assert rows[0][part] == pytest.approx(rows[1][part], rel=1e-9, abs=1e-12)
 
 
 SYNCS = [

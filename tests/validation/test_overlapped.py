@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import netsim
@@ -96,14 +97,46 @@ def samples_per_s(network, model, method, gpus):
     return gpus * BATCH[model] / step["step_time_s"]
 
 
-def compared(network, model):
+def compared(network, model, gpus=GPUS):
     return [
-        Compared(f"{network} {model} {gpus} GPUs {method}", samples_per_s(network, model, method, gpus), row[place])
+        Compared(f"{network} {model} {count} GPUs {method}", samples_per_s(network, model, method, count), row[place])
         for method, row in MEASURED[network, model].items()
-        for place, gpus in enumerate(GPUS)
+        for place, count in enumerate(GPUS)
+        if count in gpus
     ]
 
 
-@pytest.mark.parametrize(("network", "model"), MEASURED)
-def test_errors(network, model):
-    show("samples/s with overlap", compared(network, model))
+@pytest.mark.parametrize("network", ["10GbE", "IB"])
+def test_resnet50_on_two_machines_within_7_percent(network):
+    rows = compared(network, "resnet50", (8,))
+    show("samples/s with overlap", rows)
+    assert max(abs(one.error) for one in rows) <= 0.07
+
+
+PUBLISHED = {
+    # (network, model): median, worst error; a ring of small messages is too slow at 10GbE, all else too fast
+    ("10GbE", "resnet50"): (0.046, 0.336),
+    ("10GbE", "bert-large"): (0.398, 0.587),
+    ("IB", "resnet50"): (0.006, 0.104),
+    ("IB", "bert-large"): (0.521, 1.308),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("network", "model"), PUBLISHED)
+def test_the_errors_of_all_rows_are_as_published(network, model):
+    rows = compared(network, model)
+    show("samples/s with overlap", rows)
+    found = np.abs([one.error for one in rows])
+    assert (np.median(found), found.max()) == pytest.approx(PUBLISHED[network, model], abs=0.002)
+
+
+@pytest.mark.slow
+def test_priority_is_worth_little_where_bytes_decide_and_nothing_where_they_are_hidden():
+    """Measured: ByteScheduler within 4 % of BytePS alone at 10GbE; predicted: up to 5 % for BERT-Large."""
+    for model in ("resnet50", "bert-large"):
+        for gpus in GPUS[1:]:
+            gain = samples_per_s("10GbE", model, "ByteScheduler", gpus) / samples_per_s(
+                "10GbE", model, "WFBP servers", gpus
+            )
+            assert 1 - 1e-9 <= gain <= 1.05
