@@ -275,10 +275,12 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
+    from netsim.engine.sparsity import sparsity_table
     from netsim.report.inspection import inspected
     from netsim.workload.describe import describe
+    from netsim.workload.trace import open_trace
 
-    held = describe(arguments.trace)
+    held = describe(arguments.trace) | {"sparsity": sparsity_table(open_trace(arguments.trace))}
     if arguments.json:
         _print_json(held)
     else:
