@@ -36,13 +36,13 @@ class Engine:
 
     Attributes:
         measurement_key: what a measurement depends on; points with equal keys share one.
-        measure: the measurement of a point; picklable.
+        measure: the measurement of a point; picklable. The file, where there is one, may keep what is half done.
         simulate: the result of a point, given the measurements it needs.
         needs: the points whose measurements a point needs, itself unless said otherwise.
     """
 
     measurement_key: Callable[[Scenario], Hashable]
-    measure: Callable[[Scenario], Any]
+    measure: Callable[[Scenario, Path | None], Any]
     simulate: Callable[..., Result]
     needs: Callable[[Scenario], Sequence[Scenario]] = lambda scenario: (scenario,)
 
@@ -123,7 +123,11 @@ def _run(
     for index in waiting:
         for key, one in zip(shared[index], needed[index], strict=True):
             distinct.setdefault(key, one)
-    measuring = [(_measure, engine, one, place) for place, one in enumerate(distinct.values())]
+    files = [None if folder is None else folder.half_done(point_key(one)) for one in distinct.values()]
+    measuring = [
+        (_measure, engine, one, place, file)
+        for place, (one, file) in enumerate(zip(distinct.values(), files, strict=True))
+    ]
     places = {key: place for place, key in enumerate(distinct)}
     measured = dict(_parallel(measuring, jobs, "measuring", show))
     simulating = [
@@ -138,11 +142,14 @@ def _run(
         )
         for index in waiting
     ]
-    return dict(_parallel(simulating, jobs, "simulating", show))
+    done = dict(_parallel(simulating, jobs, "simulating", show))
+    for file in filter(None, files):
+        file.unlink(missing_ok=True)
+    return done
 
 
-def _measure(engine: Engine, scenario: Scenario, place: int) -> tuple[int, Any]:
-    return place, _named(scenario, lambda: engine.measure(scenario))
+def _measure(engine: Engine, scenario: Scenario, place: int, file: Path | None) -> tuple[int, Any]:
+    return place, _named(scenario, lambda: engine.measure(scenario, file))
 
 
 def _simulate(
