@@ -11,7 +11,8 @@ from netsim.errors import InputError, closest
 from netsim.network import fidelities, transports
 from netsim.network.run import plan_times
 from netsim.scenario.load import build
-from netsim.sync import Payload, carrier, syncs
+from netsim.sync import syncs
+from netsim.sync.named import COLLECTIVES, named_rounds
 from netsim.topology.base import topologies
 
 if TYPE_CHECKING:
@@ -20,19 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from netsim.compress import Scheme
-    from netsim.network import Round
-    from netsim.sync import Collective, Sync
     from netsim.topology.graph import Topology
-
-COLLECTIVES: dict[str, Collective | None] = {
-    "all_reduce": "sum",
-    "all_gather": "gather",
-    "reduce_scatter": None,
-    "all_to_all": None,
-    "broadcast": None,
-    "reduce": None,
-}
-"""Collectives that can be timed alone, and what has to be carried for those that gradients are exchanged by."""
 
 
 def topology(kind: str, *, servers: int = 0, **fields: Any) -> Topology:
@@ -108,25 +97,9 @@ def collective_time(
     if not len(group) or len(np.unique(group)) < len(group):
         raise InputError("a collective between no workers, or with one of them twice", "name each of them once")
     sync = syncs.get(algorithm)()
-    rounds = _rounds(topology, COLLECTIVES[collective] or collective, float(nbytes), sync, group)
+    rounds = named_rounds(topology, collective, float(nbytes), sync, group)
     nodes = np.concatenate([group, topology.servers[: sync.dedicated_servers]])
     return float(plan_times(fidelities.get(network)(), topology, transports.get(transport)(), rounds, nodes).max())
-
-
-def _rounds(topology: Topology, what: str, nbytes: float, sync: Sync, workers: NDArray[np.int64]) -> Sequence[Round]:
-    """Return the rounds of a collective: of what has to be carried, or by its name alone."""
-    if what in COLLECTIVES:
-        return sync.alone_rounds(what, nbytes, workers)
-    op: Collective = "sum" if what == "sum" else "gather"
-    carried_by = carrier(sync, op)
-    if carried_by.dedicated_servers > len(topology.servers):
-        raise InputError(
-            f"{sync.kind!r} needs {sync.dedicated_servers} server hosts, the topology has {len(topology.servers)}",
-            "build the topology with servers, or use another algorithm",
-        )
-    up_bytes = np.full(len(workers), nbytes if op == "sum" else nbytes / len(workers))
-    payload = Payload(op, up_bytes, nbytes, np.ones(1, dtype=np.int64), machines=topology.machines[workers])
-    return carried_by.rounds(payload, workers, topology.servers[: carried_by.dedicated_servers])
 
 
 def _column(values: ArrayLike, count: int, name: str) -> NDArray[np.float64]:

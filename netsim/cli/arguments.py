@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     Fill = Callable[[argparse.ArgumentParser], None]
 
 REGISTRIES = ("schemes", "sync", "topologies", "networks", "transports", "tasks", "traces", "optimizers")
-PLOTS = ("speedup", "breakdown", "heatmap", "timeline", "error", "curves", "time_to_target")
+PLOTS = ("speedup", "breakdown", "heatmap", "timeline", "error", "curves", "time_to_target", "staleness")
 DEFAULT_SIZES = "1kB,10kB,100kB,1MB,10MB,100MB,1GB"
+PROBE_SIZES = "64kB,256kB,1MB,4MB,16MB"
 DEFAULT_TOPOLOGY = "{kind: star, workers: 8, bandwidth: 10 Gbit/s, latency: 25 us}"
 _EXIT_CODES = """exit codes: 0 done, 1 the input is wrong, 2 wrong usage, 70 a defect of netsim, 130 interrupted"""
 
@@ -173,6 +174,43 @@ def _nothing(_: argparse.ArgumentParser) -> None:
 
 
 def _calibrate(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "logs", nargs="+", metavar="LOG", type=Path,
+        help="what nccl-tests print, JSON of iperf3 -J, or a CSV with columns such as size_bytes and time_s",
+    )  # fmt: skip
+    one.add_argument("--operation", metavar="NAME", help="what was timed, where the log does not say it: all_reduce")
+    one.add_argument("--workers", metavar="N", type=_positive, help="ranks, where the log does not say it")
+    one.add_argument("--column", metavar="NAME", help="the CSV's column of times or bandwidths, where it has several")
+    _fitting(one, "tcp", "tcp")
+
+
+def _fitting(one: argparse.ArgumentParser, transport: str | None, meaning: str) -> None:
+    one.add_argument(
+        "--transport", metavar="KIND", default=transport,
+        help=f"the transport that is fitted, a name or a map as in a scenario (default: {meaning})",
+    )  # fmt: skip
+    one.add_argument(
+        "--bandwidth", metavar="B", help="line rate of a host's link, such as '10 Gbit/s' (default: unknown)"
+    )
+    one.add_argument(
+        "--latency", metavar="T", default="0", help="of the network, host to host (default: in the overhead)"
+    )
+    one.add_argument("--algorithm", metavar="A", default="ring", help="of the collectives (default: %(default)s)")
+    one.add_argument("--out", metavar="FILE", type=Path, help="write the network section of a scenario (YAML)")
+    one.add_argument("--plot", metavar="FILE", type=Path, help="draw measured and predicted times")
+
+
+def _probe(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--backend", choices=("auto", "gloo", "nccl"), default="auto", help="default: nccl where there is a GPU"
+    )
+    one.add_argument("--sizes", metavar="LIST", default=PROBE_SIZES, help="bytes (default: %(default)s)")
+    one.add_argument("--repeats", metavar="N", type=_positive, default=11, help="calls a median (default: %(default)s)")
+    one.add_argument("--log", metavar="FILE", type=Path, help="write the measured times (CSV), for netsim calibrate")
+    _fitting(one, None, "the backend's")
+
+
+def _calibrate_schemes(one: argparse.ArgumentParser) -> None:
     one.add_argument("--out", metavar="FILE", type=Path, required=True, help="the cost table to write")
     one.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="default: %(default)s")
 
@@ -229,6 +267,18 @@ COMMANDS = (
         "calibrate-schemes",
         "measure what encoding and decoding cost on this machine",
         "netsim calibrate-schemes --out costs.json",
+        _calibrate_schemes,
+    ),
+    Command(
+        "calibrate",
+        "fit a transport's efficiency, overhead and cap to a log of measured times",
+        "netsim calibrate all_reduce.log --bandwidth '10 Gbit/s' --transport nccl --out network.yaml",
         _calibrate,
+    ),
+    Command(
+        "probe",
+        "measure messages and all-reduces on your machines and fit a transport to them; started by torchrun",
+        "netsim probe --bandwidth '10 Gbit/s' --out network.yaml",
+        _probe,
     ),
 )

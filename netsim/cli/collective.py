@@ -12,6 +12,7 @@ from netsim.errors import InputError, ScenarioErrors
 from netsim.scenario.document import parse, read
 from netsim.scenario.members import Builder
 from netsim.sync import syncs
+from netsim.sync.named import SHARED, busbw_factor
 from netsim.topology import topologies
 from netsim.units import SIZE
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from netsim.topology import Topology
 
 _FLOAT32_BYTES = 4
-_SHARED = ("all_gather", "reduce_scatter", "all_to_all")
-"""Collectives of which nccl-tests counts one rank's share, the n-th part of the size."""
 
 
 class Timed(NamedTuple):
@@ -36,12 +35,6 @@ class Timed(NamedTuple):
     time_s: float
     algbw_bytes_per_s: float
     busbw_bytes_per_s: float
-
-
-def busbw_factor(collective: str, workers: int) -> float:
-    """Return bus bandwidth / algorithm bandwidth (nccl-tests, doc/PERFORMANCE.md): the share of a link's line rate."""
-    share = (workers - 1) / workers
-    return {"all_reduce": 2 * share, **dict.fromkeys(_SHARED, share)}.get(collective, 1.0)
 
 
 def time_collective(
@@ -64,7 +57,7 @@ def time_collective(
     for size_bytes in sizes_bytes:
         time_s = collective_time(topology, collective, size_bytes, algorithm, network, transport, group)
         rate = size_bytes / time_s if time_s else 0.0
-        elements = size_bytes / _FLOAT32_BYTES / (workers if collective in _SHARED else 1)
+        elements = size_bytes / _FLOAT32_BYTES / (workers if collective in SHARED else 1)
         rows.append(Timed(size_bytes, elements, time_s, rate, rate * factor))
     return rows
 

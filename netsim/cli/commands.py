@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
 
+    import pandas as pd
+
+    from netsim.calibration import Cluster, Sample
+    from netsim.network.transport import Transport
     from netsim.scenario.schema import Scenario
 
 DONE, WRONG_INPUT, DEFECT, INTERRUPTED, BROKEN_PIPE = 0, 1, 70, 130, 141
@@ -136,7 +140,7 @@ def _run(arguments: argparse.Namespace) -> int:
         full.append(training_summary(trained))
         shown.append(full[-1])
     (out / "table.txt").write_text("\n\n".join(full) + "\n", encoding="utf-8")
-    pictures = _draw_standard(out, bool(len(replayed)), bool(len(trained))) if arguments.plots else []
+    pictures = _draw_standard(out, replayed, trained) if arguments.plots else []
     _say(arguments, "\n\n".join(shown))
     _say(arguments, f"\nTables: {out}{os.sep} (runs.csv; every point in detail: table.txt)")
     if pictures:
@@ -146,11 +150,13 @@ def _run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _draw_standard(out: Path, replayed: bool, trained: bool) -> list[Path]:
-    from netsim.report.plot import STANDARD, TRAINING, draw, save
+def _draw_standard(out: Path, replayed: pd.DataFrame, trained: pd.DataFrame) -> list[Path]:
+    from netsim.report.plot import ASYNCHRONOUS, STANDARD, TRAINING, draw, save
+    from netsim.report.staleness import waits_for_nobody
 
     pictures = []
-    for kind in (STANDARD if replayed else ()) + (TRAINING if trained else ()):
+    kinds = (STANDARD if len(replayed) else ()) + (TRAINING if len(trained) else ())
+    for kind in kinds + (ASYNCHRONOUS if waits_for_nobody(replayed) else ()):
         pictures.append(out / "plots" / f"{kind}.png")
         save(draw(out, kind), pictures[-1])
     return pictures
@@ -217,8 +223,9 @@ def _progress(done: int, total: int) -> None:
 
 
 def _collective(arguments: argparse.Namespace) -> int:
-    from netsim.cli.collective import busbw_factor, parse_sizes, parse_topology, parse_workers, time_collective
+    from netsim.cli.collective import parse_sizes, parse_topology, parse_workers, time_collective
     from netsim.report.text import Column, table
+    from netsim.sync.named import busbw_factor
 
     topology = parse_topology(arguments.topology, arguments.algorithm)
     group = parse_workers(arguments.workers, topology)
@@ -305,7 +312,7 @@ def _schema(_: argparse.Namespace) -> int:
     return DONE
 
 
-def _calibrate(arguments: argparse.Namespace) -> int:
+def _calibrate_schemes(arguments: argparse.Namespace) -> int:
     from netsim.engine.calibrate import calibrate, write_table
 
     costs = calibrate(arguments.device, progress=lambda kind: print(f"measuring {kind}", file=sys.stderr, flush=True))
@@ -314,6 +321,62 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     _say(arguments, f"Use it in a scenario with cost: {{kind: measured, table: {arguments.out}}}")
     if arguments.json:
         _print_json(costs)
+    return DONE
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from netsim.calibration import Hints, read_log
+    from netsim.cli.calibration import cluster_as_asked, transport_as_asked
+
+    cluster = cluster_as_asked(arguments.bandwidth, arguments.latency, arguments.algorithm)
+    transport = transport_as_asked(arguments.transport)
+    hints = Hints(arguments.operation, arguments.workers, arguments.column)
+    samples = [sample for log in arguments.logs for sample in read_log(log, hints)]
+    return _fit(arguments, samples, transport, cluster, [log.name for log in arguments.logs])
+
+
+def _probe(arguments: argparse.Namespace) -> int:
+    from netsim.calibration import probe, table
+    from netsim.cli.calibration import cluster_as_asked, transport_as_asked, write_text
+    from netsim.cli.collective import parse_sizes
+
+    rank, _ = probe.rank_and_size(os.environ)
+    cluster = cluster_as_asked(arguments.bandwidth, arguments.latency, arguments.algorithm)
+    transport = transport_as_asked(arguments.transport or "gloo")
+    sizes = [max(4, int(size) // 4 * 4) for size in parse_sizes(arguments.sizes)]
+    samples, backend = probe.probe(sizes, arguments.repeats, arguments.backend)
+    if rank:
+        return DONE
+    if arguments.log:
+        write_text(arguments.log, table.written(samples, probe.about(backend)))
+    if not arguments.transport:
+        transport = transport_as_asked(backend)
+    return _fit(arguments, samples, transport, cluster, ["netsim probe"])
+
+
+def _fit(
+    arguments: argparse.Namespace,
+    samples: Sequence[Sample],
+    transport: Transport,
+    cluster: Cluster,
+    sources: Sequence[str],
+) -> int:
+    from netsim.calibration import fit
+    from netsim.cli.calibration import as_json, network_section, write_text
+    from netsim.report.calibration import fitted
+
+    found = fit(samples, transport, cluster)
+    section = network_section(found, sources)
+    if arguments.out:
+        write_text(arguments.out, section)
+    if arguments.plot:
+        from netsim.report.calibration import figure
+        from netsim.report.plot import save
+
+        save(figure(found), arguments.plot)
+    _say(arguments, f"{fitted(found)}\n\n{section}")
+    if arguments.json:
+        _print_json(as_json(found))
     return DONE
 
 
@@ -328,5 +391,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "rd": _rd,
     "explain": _explain,
     "schema": _schema,
-    "calibrate-schemes": _calibrate,
+    "calibrate-schemes": _calibrate_schemes,
+    "calibrate": _calibrate,
+    "probe": _probe,
 }

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
+from netsim.conditions import Cluster
 from netsim.engine.coding import Coding
+from netsim.engine.restart import Steps
 from netsim.engine.step import Compute, Span, Step
 from netsim.errors import Deadlock
 from netsim.sync.parameter_server import ParameterServer
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from netsim.conditions import Devices
     from netsim.engine.measure import Measurement
     from netsim.scenario.schema import Scenario, Straggler, Train
     from netsim.workload.base import Timing
@@ -33,6 +36,7 @@ class JobRecord:
         link_names: [L] names of the links.
         capacity_bytes_per_s, latency_s: [L] of the links, before any transport.
         link_bytes: [L] bytes each link has carried.
+        link_share: [L] the part of its capacity that each link has had, in the mean.
         total_s: seconds of all steps.
         collectives: the names of the collectives that carried the messages.
         link_steps: how many steps of all workers the bytes of the links are of; 0 stands for all in `steps`.
@@ -45,6 +49,7 @@ class JobRecord:
     capacity_bytes_per_s: NDArray[np.float64]
     latency_s: NDArray[np.float64]
     link_bytes: NDArray[np.float64]
+    link_share: NDArray[np.float64]
     total_s: float
     collectives: tuple[str, ...]
     link_steps: float = 0.0
@@ -66,37 +71,50 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
     network = scenario.network.build(env, topology, scenario.transport)
     nodes = topology.workers, topology.servers[: scenario.sync.dedicated_servers]
     coding = Coding(scenario, measurement)
-    rows: list[dict[str, Any]] = []
+    cluster = Cluster(env, network, topology.workers, scenario.seed)
+    cluster.begin(scenario.conditions)
+    steps = Steps(scenario.job.checkpoint, cluster)
     spans: list[Span] = []
     names: set[str] = set()
     current: list[Step] = []
 
     def job() -> Generator[simpy.Event, Any, None]:
-        for number in range(scenario.job.steps):
+        while steps.number < scenario.job.steps:
+            number = steps.number
             exchanges = [coding.exchanges(number, bucket) for bucket in range(len(measurement.buckets))]
             names.update(one.sync.describe(one.payload.op) for stages in exchanges for one in stages)
             compute = compute_of(scenario, measurement, timing, number)
-            step = Step(env, network, nodes, compute, exchanges)
+            step = Step(env, network, nodes, compute, exchanges, cluster.devices)
             current[:] = [step]
-            yield step.finished
-            rows.append(_account(step, compute, env.now) | {"step": number})
+            if not (yield from steps.run(step)):
+                continue
             if not number:
-                spans.extend(step.spans)
+                spans[:] = step.spans
+            yield from steps.add(_account(step, compute, env.now, cluster.devices))
 
     process = env.process(job())
-    env.run()
-    if process.is_alive:
+    if not comes(env, process):
         raise Deadlock("the simulation is stuck: " + "; ".join(current[0].waiting()[:20]))
     return JobRecord(
-        rows,
+        steps.rows,
         spans,
         topology.link_names,
         topology.capacity_bytes_per_s,
         topology.latency_s,
         network.links.nbytes,
+        network.links.mean_share(env.now),
         float(env.now),
         tuple(sorted(names)),
     )
+
+
+def comes(env: simpy.Environment, event: simpy.Event) -> bool:
+    """Run until an event has come, and no longer: what befalls a cluster may go on for ever. Return False if stuck."""
+    while not event.processed:
+        if env.peek() == np.inf:
+            return False
+        env.step()
+    return True
 
 
 def compute_of(scenario: Scenario, measurement: Measurement, timing: Timing, step: int) -> Compute:
@@ -127,20 +145,28 @@ def unequal_speeds(train: Train, count: int) -> NDArray[np.float64]:
 
 def slowness(straggler: Straggler, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return [n] factors on the workers' compute times."""
+    spread, factor = straggler.spread, np.ones(count)
     if straggler.distribution == "lognormal":
-        return np.exp(rng.normal(0.0, straggler.spread, count))
+        factor = np.exp(rng.normal(0.0, spread, count))
     if straggler.distribution == "uniform":
-        return rng.uniform(1.0, 1.0 + straggler.spread, count)
-    return np.ones(count)
+        factor = rng.uniform(1.0, 1.0 + spread, count)
+    if straggler.distribution == "normal":
+        factor = np.maximum(rng.normal(1.0, spread, count), 0.0)
+    if straggler.distribution == "exponential":
+        factor = 1.0 + rng.exponential(spread, count)
+    if straggler.factors:
+        factor = factor * np.array(straggler.factors)[np.arange(count) % len(straggler.factors)]
+    return factor
 
 
-def _account(step: Step, compute: Compute, end_s: float) -> dict[str, Any]:
+def _account(step: Step, compute: Compute, end_s: float, devices: Devices) -> dict[str, Any]:
     """Return where a step's time went, as means over workers; what a device does not work is exposed communication."""
     parts = {
         "compute_s": float(compute.backward_end_s.mean()),
         "encode_s": float(step.encode_s.mean()),
         "decode_s": float(step.decode_s.mean()),
         "optimizer_s": compute.optimizer_s,
+        "lost_s": float(devices.down_s(step.begin_s, end_s).mean()),
     }
     step_time_s = end_s - step.begin_s
     exposed_s = max(step_time_s - sum(parts.values()), 0.0)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
+from netsim.conditions import Cluster
 from netsim.engine.coding import Coding
-from netsim.engine.job import JobRecord, compute_of
+from netsim.engine.job import JobRecord, comes, compute_of
 from netsim.engine.push_pull import PushPull
 from netsim.engine.worker import Worker
 from netsim.errors import Deadlock, InputError
@@ -53,6 +54,10 @@ class ServerJob:
         self.topology = scenario.topology.build(sync.dedicated_servers)
         self.network = scenario.network.build(self.env, self.topology, scenario.transport)
         nodes = self.topology.workers, self.topology.servers[: sync.dedicated_servers]
+        self.conditions = scenario.conditions
+        cluster = Cluster(self.env, self.network, self.topology.workers, scenario.seed)
+        cluster.begin(scenario.conditions)
+        self.devices = cluster.devices
         self.ways = PushPull(self.env, self.network, nodes, sync, self.job.credit)
         self.by_priority = self.job.scheduling == "priority"
         self.warm_up = self.job.steps if sync.staleness else int(self.by_priority)
@@ -92,9 +97,11 @@ class ServerJob:
         Raises:
             Deadlock: nothing more can happen although workers still wait.
         """
-        for worker in self.workers:
-            self.env.process(worker.run())
-        self.env.run()
+        processes = [self.env.process(worker.run()) for worker in self.workers]
+        if self.conditions:
+            comes(self.env, self.env.all_of(processes))
+        else:
+            self.env.run()
         if self._unfinished:
             raise Deadlock("the simulation is stuck: " + "; ".join(self.ways.waiting()[:20]))
         stages = [one for step in self._exchanges for bucket in step for one in bucket]
@@ -105,6 +112,7 @@ class ServerJob:
             self.topology.capacity_bytes_per_s,
             self.topology.latency_s,
             self.network.links.nbytes,
+            self.network.links.mean_share(float(self.env.now)),
             float(self.env.now),
             tuple(sorted({one.sync.describe(one.payload.op) for one in stages})),
             sum(len(worker.rows) for worker in self.workers) / len(self.workers),

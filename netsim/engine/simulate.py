@@ -167,7 +167,11 @@ def _baselines(scenario: Scenario) -> tuple[float, float, str, float]:
             continue  # the topology has no host for it
     best = min(by_sync, key=lambda name: by_sync[name])
     free = replace(
-        scenario, network=fidelities.get("ideal")(), transport=transports.get("ideal")(), cost=costs.get("free")()
+        scenario,
+        network=fidelities.get("ideal")(),
+        transport=transports.get("ideal")(),
+        cost=costs.get("free")(),
+        conditions=tuple(one for one in scenario.conditions if one.touches_workers),
     )
     return none_s, by_sync[best], best, _dense_s(free)
 
@@ -198,6 +202,6 @@ def _bottleneck(mean: dict[str, float], record: JobRecord) -> str:
 
 def _links(record: JobRecord) -> pd.DataFrame:
     links = link_table(record.link_names, record.capacity_bytes_per_s, record.latency_s)
-    used_s = record.link_bytes / record.capacity_bytes_per_s
+    used_s, had_s = record.link_bytes / record.capacity_bytes_per_s, record.link_share * record.total_s
     steps = record.link_steps or len(record.steps)
-    return links.assign(bytes_per_step=record.link_bytes / steps, utilisation=used_s / record.total_s)
+    return links.assign(bytes_per_step=record.link_bytes / steps, utilisation=used_s / had_s)

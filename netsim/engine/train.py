@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
+from netsim.conditions import Cluster
 from netsim.engine.job import slowness, unequal_speeds
 from netsim.engine.progress import Progress
 from netsim.errors import Deadlock
@@ -44,6 +45,7 @@ class TrainRecord:
         status: `target`, `until`, `max_epochs` or `diverged`.
         topology: where it ran.
         link_bytes: [L] bytes each link has carried.
+        link_share: [L] the part of its capacity that each link has had, in the mean.
         sent_bytes: [W] bytes each worker has sent.
         total_s: simulated seconds.
     """
@@ -53,6 +55,7 @@ class TrainRecord:
     status: str
     topology: Topology
     link_bytes: NDArray[np.float64]
+    link_share: NDArray[np.float64]
     sent_bytes: NDArray[np.float64]
     total_s: float
 
@@ -68,6 +71,9 @@ class Training:
         self.network = scenario.network.build(self.env, self.topology, scenario.transport)
         self.workers, self.servers = self.topology.workers, self.topology.servers[:servers]
         self.count = len(self.workers)
+        cluster = Cluster(self.env, self.network, self.workers, scenario.seed)
+        cluster.begin(scenario.conditions)
+        self.devices = cluster.devices
         self.sent_bytes = np.zeros(self.count)
         self.updates: list[dict[str, Any]] = []
         self.progress = Progress(train, problem)
@@ -104,6 +110,7 @@ class Training:
             progress.status,
             self.topology,
             self.network.links.nbytes,
+            self.network.links.mean_share(float(self.env.now)),
             self.sent_bytes,
             float(self.env.now),
         )
@@ -181,7 +188,8 @@ class SyncJob(Training):
         )
         rounds = [one for one in sync.rounds(payload, self.workers, self.servers) if len(one.src)]
         self._account(rounds)
-        due_s = float(self.env.now) + self.compute_s(exchange.evaluations, number)
+        work_s = self.compute_s(exchange.evaluations, number)
+        due_s = self.devices.after(np.arange(self.count), np.full(self.count, float(self.env.now)), work_s)
         if not rounds:
             return self.env.timeout(float(due_s.max()) - float(self.env.now))
         return self._joined(rounds, due_s)
@@ -246,7 +254,8 @@ class AsyncJob(Training):
             # A pull is what the server holds when it answers, before its way here. All know the first one.
             if turn:
                 yield self._travel(worker, 1, pull_floats)
-            yield self.env.timeout(float(self.compute_s(evaluations, turn)[worker]))
+            work_s = float(self.compute_s(evaluations, turn)[worker])
+            yield self.env.timeout(self.devices.lasts_s(worker, float(self.env.now), work_s))
             sent_s = float(self.env.now)
             yield self._travel(worker, 0, push_floats)
             self.progress.evaluations += evaluations

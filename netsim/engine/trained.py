@@ -36,7 +36,9 @@ def simulate_training(scenario: Scenario, train: Train) -> Result:
         record.topology.link_names, record.topology.capacity_bytes_per_s, record.topology.latency_s
     ).assign(
         bytes_per_step=record.link_bytes / max(len(record.updates), 1),
-        utilisation=record.link_bytes / record.topology.capacity_bytes_per_s / max(record.total_s, 1e-300),
+        utilisation=record.link_bytes
+        / record.topology.capacity_bytes_per_s
+        / np.maximum(record.link_share * record.total_s, 1e-300),
     )
     return _result(scenario, train, problem.label, _row(train, record), record.updates, links, record.curve)
 

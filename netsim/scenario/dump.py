@@ -20,6 +20,7 @@ from netsim.units import Quantity
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from netsim.network.transport import Transport
     from netsim.scenario.schema import Scenario
 
 
@@ -68,6 +69,14 @@ def dump_yaml(scenarios: Sequence[Scenario]) -> str:
     return text
 
 
+def transport_yaml(transport: Transport, names: Sequence[str]) -> str:
+    """Return the `network` section of a scenario that has this transport, written with these of its fields."""
+    fields = _member(transport, str)
+    network = {"kind": "flow", "transport": {"kind": fields["kind"]} | {name: fields[name] for name in names}}
+    text: str = yaml.dump({"network": network}, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
 def _joined(groups: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     """Join neighbours that differ in the list under `key` alone."""
     joined: list[dict[str, Any]] = []
@@ -95,6 +104,7 @@ _Dumper.add_representer(str, _Dumper.represent_text)
 def _dump(scenario: Scenario, file: Callable[[str], str]) -> dict[str, Any]:
     network = _member(scenario.network, file)
     train = {} if scenario.train is None else {"train": _member(scenario.train, file)}
+    befalls = [_member(one, file) for one in scenario.conditions]
     return {
         "about": scenario.about,
         "seed": scenario.seed,
@@ -105,6 +115,7 @@ def _dump(scenario: Scenario, file: Callable[[str], str]) -> dict[str, Any]:
         "sync": _member(scenario.sync, file),
         "job": _member(scenario.job, file),
         "cost": _member(scenario.cost, file),
+        **({"conditions": befalls} if befalls else {}),
     } | train
 
 

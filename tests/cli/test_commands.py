@@ -216,6 +216,36 @@ def test_calibrate_writes_a_table_that_a_scenario_can_use(at_home, tmp_path, mon
     assert run("check", "small.yaml", "--set", f"cost={{kind: measured, table: {tmp_path / 'costs.json'}}}") == 0
 
 
+def test_calibrate_writes_a_section_that_a_scenario_takes(at_home, tmp_path, capsys):
+    log = tmp_path / "log.csv"
+    rows = [f"{size},{1e-3 + size / 1.1e8 * (1 + 0.01 * (-1) ** place)}" for place, size in enumerate((1e4, 1e6, 1e7))]
+    log.write_text("\n".join(["size_bytes,time_s", *rows]))
+    out, plot = tmp_path / "network.yaml", tmp_path / "fit.svg"
+    given = ("calibrate", log, "--transport", "{kind: gloo, window: 1 GB}", "--bandwidth", "1 Gbit/s", "--out", out)
+    assert run(*given, "--plot", plot) == 0
+    text = capsys.readouterr().out
+    for word in (
+        "gloo, fitted to 3 samples",
+        "efficiency 0.8",
+        "95 % of",
+        "overhead",
+        "median error",
+        "point_to_point",
+    ):
+        assert word in text
+    assert out.read_text() in text
+    assert plot.read_text().startswith("<?xml")
+    scenario = at_home / "calibrated.yaml"
+    scenario.write_text((at_home / "small.yaml").read_text() + "\n" + out.read_text())
+    assert run("check", scenario) == 0
+    capsys.readouterr()
+    assert run(*given, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["transport"] == "gloo"
+    assert found["fitted"]["efficiency"]["low"] < found["fitted"]["efficiency"]["value"]
+    assert len(found["samples"]) == 3
+
+
 def test_capture_hands_its_options_on(tmp_path, monkeypatch, capsys):
     given = {}
 

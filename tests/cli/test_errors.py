@@ -34,6 +34,15 @@ from netsim.cli import main
         (["collective", "all_reduce", "--topology", "nowhere.yaml"], "--topology: there is no file"),
         (["collective", "all_reduce", "--topology", "{kind: star, workers: 4}"], "bandwidth"),
         (["collective", "all_reduce", "--topology", "{kind: sta}"], "'star'"),
+        (["calibrate", "nowhere.csv"], "nowhere.csv: cannot be read"),
+        (["calibrate", "broken.yaml"], "broken.yaml: no column of sizes"),
+        (["calibrate", "times.csv", "--bandwidth", "10"], "--bandwidth: bandwidth '10' needs a unit"),
+        (["calibrate", "times.csv", "--latency", "fast"], "--latency: 'fast' is not a duration"),
+        (["calibrate", "times.csv", "--transport", "tpc"], "'tcp'"),
+        (["calibrate", "times.csv", "--transport", "{kind: tcp, efficiency: 2}"], "efficiency"),
+        (["calibrate", "times.csv", "--out", "nowhere/x.yaml"], "nowhere/x.yaml: cannot be written"),
+        (["calibrate", "times.csv", "--operation", "all_reduce", "--workers", "4", "--algorithm", "rign"], "'ring'"),
+        (["probe"], "not started by torchrun"),
         (["explain", "small.yaml", "--point", "13"], "--point: there is no point 13; the scenario has 12"),
     ],
 )
@@ -41,6 +50,7 @@ def test_wrong_input_exits_with_1_and_says_what(arguments, said, at_home, capsys
     (at_home / "broken.yaml").write_text(
         "topology:\n  {kind: star, bandwidth: 10}\nworkload: {kind: recorded, trace: small}\n"
     )
+    (at_home / "times.csv").write_text("size_bytes,time_s\n1000,0.001\n1000000,0.01\n")
     assert main(arguments) == 1
     text = capsys.readouterr()
     assert said in text.err

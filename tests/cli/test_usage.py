@@ -25,6 +25,7 @@ PROMISED = {
     "explain": {"SCENARIO"},
     "schema": set(),
 }
+FITTING = {"--transport", "--bandwidth", "--latency", "--algorithm", "--out", "--plot"}
 ADDED = {
     "run": {"--no-plots"},
     "check": {"--set", "--network"},
@@ -33,6 +34,8 @@ ADDED = {
     "explain": {"--set", "--network", "--point"},
     "collective": {"--workers"},
     "calibrate-schemes": {"--out", "--device"},
+    "calibrate": {"LOG", "--operation", "--workers", "--column"} | FITTING,
+    "probe": {"--backend", "--sizes", "--repeats", "--log"} | FITTING,
 }
 EVERYWHERE = {"-h", "--help", "--json", "--debug"}
 
@@ -75,7 +78,7 @@ def test_every_command_explains_itself_with_an_example(command, capsys):
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda one: one.name)
 def test_every_example_parses(command):
-    words = [word.strip("'") for word in command.example.split(">")[0].replace("1 Gbit/s", "1Gbit/s").split()]
+    words = [word.strip("'") for word in command.example.split(">")[0].replace(" Gbit/s", "Gbit/s").split()]
     assert parser("0").parse_args(words[1:]).command == command.name
 
 
