@@ -198,8 +198,9 @@ class FlowNetwork(Network):
         for plan, places in finished:
             plan.tell(places)
         self._in_lanes = [plan for plan in self._in_lanes if plan.unfinished]
-        for number in [number for number, plan in self._in_fluid.items() if not plan.unfinished]:
-            del self._in_fluid[number]
-            self.fluid.close(number)
+        for plan, _ in finished:
+            if not plan.unfinished and self._in_fluid.get(plan.number) is plan:
+                del self._in_fluid[plan.number]
+                self.fluid.close(plan.number)
         next_s = self.fluid.run(now_s, self._env.peek()) if self._in_fluid else np.inf
         self._timer.set(min(next_s, self._next_in_lanes_s()))
