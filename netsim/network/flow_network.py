@@ -213,9 +213,10 @@ class FlowNetwork(Network):
             if not plan.unfinished and plan.lanes is not None:
                 self._held_s += plan.lanes.held_s()
         self._in_lanes = [plan for plan in self._in_lanes if plan.unfinished]
-        for number in [number for number, plan in self._in_fluid.items() if not plan.unfinished]:
-            del self._in_fluid[number]
-            self.fluid.close(number)
+        for plan, _ in finished:
+            if not plan.unfinished and self._in_fluid.get(plan.number) is plan:
+                del self._in_fluid[plan.number]
+                self.fluid.close(plan.number)
         horizon_s = self._env.peek() if self._seen is None else now_s
         next_s = self.fluid.run(now_s, horizon_s) if self._in_fluid else np.inf
         if self._seen is not None:
