@@ -146,7 +146,7 @@ class TestAsynchronous:
         # A queue's path multiplies rounding errors, so means are compared, by the spread of the means of 20 batches.
         batches_s = [batch.mean() for batch in np.array_split(in_order_s, 20)]
         sampling_s = np.std(batches_s, ddof=1) / np.sqrt(20)
-        assert sampling_s < 0.02 * step_s
+        assert workers == 1 or sampling_s < 0.02 * step_s
         expected_s = asynchronous_server_s(workers, alone_s, transfer_s)
         assert step_s == pytest.approx(expected_s, abs=1e-9 * step_s if workers == 1 else 3 * sampling_s)
         # Throughput is at most W / (compute + both transfers) and the server's bandwidth over the bytes.
