@@ -74,4 +74,4 @@ def test_asynchronous_workers_of_unequal_speed(ask, monkeypatch, workers, steps)
     expected_s = ask("laps", workers, 2 * steps, nbytes, RATE, LATENCY_S, compute_s, timing.optimizer_s)
     assert end_s == pytest.approx(expected_s, rel=1e-4)
     alone_s = compute_s * factors.max() + timing.optimizer_s + 2 * (LATENCY_S + nbytes / RATE)
-    assert expected_s > 1.01 * 2 * steps * alone_s, "nobody meets anybody: the comparison would say little"
+    assert expected_s > 1.005 * 2 * steps * alone_s, "nobody meets anybody: the comparison would say little"
