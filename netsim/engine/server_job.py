@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from netsim.engine.coding import Exchange
     from netsim.engine.measure import Measurement
     from netsim.engine.step import Span
+    from netsim.network.base import Seen
     from netsim.scenario.schema import Scenario
     from netsim.sync.parameter_server import ParameterServer, Piece
     from netsim.workload.base import Timing
@@ -49,12 +50,21 @@ class ServerJob:
         optimizer_s: by bucket, the seconds of its update by itself.
     """
 
-    def __init__(self, scenario: Scenario, sync: ParameterServer, measurement: Measurement, timing: Timing) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        sync: ParameterServer,
+        measurement: Measurement,
+        timing: Timing,
+        seen: Seen | None = None,
+    ) -> None:
         self.job, self.sync, self.measurement = scenario.job, sync, measurement
         self.env = simpy.Environment(initial_time=0.0)
         self.topology = scenario.topology.build(sync.dedicated_servers)
         self.network = scenario.network.build(self.env, self.topology, scenario.transport)
         nodes = self.topology.workers, self.topology.servers[: sync.dedicated_servers]
+        if seen is not None:
+            self.network.watch(seen)
         cluster = Cluster(self.env, self.network, self.topology.workers, scenario.seed)
         cluster.begin(scenario.conditions)
         self.devices = cluster.devices
@@ -113,10 +123,12 @@ class ServerJob:
             self.topology.latency_s,
             self.network.links.nbytes,
             self.network.links.mean_share(float(self.env.now)),
+            self.network.held_s(),
             float(self.env.now),
             tuple(sorted({one.sync.describe(one.payload.op) for one in stages})),
             sum(len(worker.rows) for worker in self.workers) / len(self.workers),
             self._imbalance(),
+            self._begin_s(),
         )
 
     def _told(self) -> list[dict[str, Any]]:
@@ -137,9 +149,11 @@ class ServerJob:
 
     def _spans(self) -> list[Span]:
         """Return what each worker did in its first step that is told, counted from when the first of them began it."""
-        spans = [one for worker in self.workers for one in worker.spans]
-        begin_s = min((one.start_s for one in spans), default=0.0)
+        spans, begin_s = [one for worker in self.workers for one in worker.spans], self._begin_s()
         return [one._replace(start_s=one.start_s - begin_s, end_s=one.end_s - begin_s) for one in spans]
+
+    def _begin_s(self) -> float:
+        return min((one.start_s for worker in self.workers for one in worker.spans), default=0.0)
 
     def _imbalance(self) -> float:
         """Return the elements of the fullest server over the mean of all."""
