@@ -35,7 +35,7 @@ ADDED = {
     "collective": {"--workers"},
     "calibrate-schemes": {"--out", "--device"},
     "calibrate": {"LOG", "--operation", "--workers", "--column"} | FITTING,
-    "probe": {"--backend", "--sizes", "--repeats", "--log"} | FITTING,
+    "probe": {"--backend", "--sizes", "--repeats", "--statistic", "--log"} | FITTING,
 }
 EVERYWHERE = {"-h", "--help", "--json", "--debug"}
 
