@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Fill = Callable[[argparse.ArgumentParser], None]
 
 REGISTRIES = ("schemes", "sync", "topologies", "networks", "transports", "tasks", "traces", "optimizers")
-PLOTS = ("speedup", "breakdown", "heatmap", "timeline", "error", "curves", "time_to_target")
+PLOTS = ("speedup", "breakdown", "heatmap", "timeline", "error", "curves", "time_to_target", "staleness")
 DEFAULT_SIZES = "1kB,10kB,100kB,1MB,10MB,100MB,1GB"
 PROBE_SIZES = "64kB,256kB,1MB,4MB,16MB"
 DEFAULT_TOPOLOGY = "{kind: star, workers: 8, bandwidth: 10 Gbit/s, latency: 25 us}"

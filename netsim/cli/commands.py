@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
 
+    import pandas as pd
+
     from netsim.calibration import Cluster, Sample
     from netsim.network.transport import Transport
     from netsim.scenario.schema import Scenario
@@ -138,7 +140,7 @@ def _run(arguments: argparse.Namespace) -> int:
         full.append(training_summary(trained))
         shown.append(full[-1])
     (out / "table.txt").write_text("\n\n".join(full) + "\n", encoding="utf-8")
-    pictures = _draw_standard(out, bool(len(replayed)), bool(len(trained))) if arguments.plots else []
+    pictures = _draw_standard(out, replayed, trained) if arguments.plots else []
     _say(arguments, "\n\n".join(shown))
     _say(arguments, f"\nTables: {out}{os.sep} (runs.csv; every point in detail: table.txt)")
     if pictures:
@@ -148,11 +150,13 @@ def _run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _draw_standard(out: Path, replayed: bool, trained: bool) -> list[Path]:
-    from netsim.report.plot import STANDARD, TRAINING, draw, save
+def _draw_standard(out: Path, replayed: pd.DataFrame, trained: pd.DataFrame) -> list[Path]:
+    from netsim.report.plot import ASYNCHRONOUS, STANDARD, TRAINING, draw, save
+    from netsim.report.staleness import waits_for_nobody
 
     pictures = []
-    for kind in (STANDARD if replayed else ()) + (TRAINING if trained else ()):
+    kinds = (STANDARD if len(replayed) else ()) + (TRAINING if len(trained) else ())
+    for kind in kinds + (ASYNCHRONOUS if waits_for_nobody(replayed) else ()):
         pictures.append(out / "plots" / f"{kind}.png")
         save(draw(out, kind), pictures[-1])
     return pictures

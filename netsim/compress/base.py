@@ -50,12 +50,21 @@ def check_finite(grad: torch.Tensor, what: str) -> None:
 
 @dataclass(frozen=True)
 class Peer:
-    """Who a state belongs to: a worker's rank among `workers`, the number of shard `owners`, and the shared seed."""
+    """Who a state belongs to: a worker's rank among `workers`, the number of shard `owners`, and the shared seed.
+
+    `stand_for` is the number of workers that these are a sample of, where they are one: sums have to hold as many.
+    """
 
     rank: int
     workers: int
     owners: int
     seed: int
+    stand_for: int = 0
+
+    @property
+    def addends(self) -> int:
+        """Return how many messages add up in a sum."""
+        return max(self.workers, self.stand_for)
 
 
 @dataclass(frozen=True)
@@ -70,10 +79,14 @@ class Key:
     step: int = 0
     phase: int = 0
 
+    def own_seed(self) -> np.uint64:
+        """Return this worker's seed of this step, which is not 0."""
+        mixed = np.random.SeedSequence((self.seed % 2**64, self.step, self.phase, 1 + self.rank))
+        return np.uint64(int(mixed.generate_state(1, np.uint64)[0] >> 1) or 1)
+
     def own(self, device: torch.device) -> torch.Generator:
         """Return this worker's generator for this step; the numbers it gives depend on the kind of device."""
-        mixed = np.random.SeedSequence((self.seed % 2**64, self.step, self.phase, 1 + self.rank))
-        return torch.Generator(device).manual_seed(int(mixed.generate_state(1, np.uint64)[0] >> 1))
+        return torch.Generator(device).manual_seed(int(self.own_seed()))
 
     def shared(self) -> np.random.Generator:
         """Return the generator that is the same on all workers for this step, whatever their device."""
@@ -136,11 +149,12 @@ def _mean(tensors: Sequence[torch.Tensor] | Generator[torch.Tensor]) -> torch.Te
     """Return the mean of tensors of one shape, added in the order of the workers."""
     total, count = None, 0
     for one in tensors:
-        total = one.clone() if total is None else total.add_(one)
+        # The first of them may be a message's own part, which must not change.
+        total = one if total is None else total + one if count == 1 else total.add_(one)
         count += 1
     if total is None:
         raise ValueError("an exchange needs at least one worker")
-    return total.div_(count)
+    return total.div_(count) if count > 1 else total.clone()
 
 
 Exchange: TypeAlias = "Generator[Message, Reply, tuple[torch.Tensor, torch.Tensor, State]]"
@@ -170,6 +184,10 @@ class Scheme(ABC):
     @abstractmethod
     def exchange(self, grad: torch.Tensor, state: State) -> Exchange:
         """Exchange one float32 gradient with all workers; neither it nor the state is changed in place."""
+
+    def shipped(self) -> Scheme:
+        """Return the scheme as public frameworks run it, where it has a tighter code than theirs."""
+        return self
 
     @property
     def label(self) -> str:
@@ -236,6 +254,10 @@ class Wrapper(Scheme):
     def ops(self) -> frozenset[Op]:
         """Return the ops of the inner scheme."""
         return self.inner.ops
+
+    def shipped(self) -> Scheme:
+        """Return the wrapper around what frameworks run."""
+        return replace(self, inner=self.inner.shipped())  # type: ignore[type-var]
 
     @property
     def label(self) -> str:

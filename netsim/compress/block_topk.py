@@ -8,7 +8,9 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Gt, Le
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
+from netsim.compress.cpu import array, compiled, on_cpu
 from netsim.compress.indices import Index, decode_index, encode_index
+from netsim.compress.scale import in_rows
 from netsim.compress.sparse import kept, largest
 from netsim.lazy import torch
 
@@ -30,8 +32,8 @@ class BlockTopK(OneShot):
     def encode(self, grad: torch.Tensor, key: Key) -> Message:
         """Return the kept blocks and their places."""
         flat = grad.flatten()
-        rows = torch.nn.functional.pad(flat, (0, -flat.numel() % self.block)).reshape(-1, self.block)
-        chosen = largest(torch.linalg.vector_norm(rows.double(), dim=1), kept(len(rows), self.ratio))
+        rows = in_rows(flat, self.block)
+        chosen = largest(_squares(rows), kept(len(rows), self.ratio))
         index, part, field = encode_index(chosen, len(rows), self.index)
         return Message.of(self.op, (rows[index], 32), (part, field))
 
@@ -42,3 +44,12 @@ class BlockTopK(OneShot):
         index = decode_index(part, len(rows), blocks, self.index)
         flat = rows.new_zeros(blocks, self.block).index_copy_(0, index, rows).flatten()
         return flat[: shape.numel()].reshape(shape)
+
+
+def _squares(rows: torch.Tensor) -> torch.Tensor:
+    """Return the sum of squares of each row, in float64."""
+    if not on_cpu(rows):
+        return rows.double().square().sum(dim=1)
+    squares = torch.empty(len(rows), dtype=torch.float64)
+    compiled.block_squares(array(rows), rows.shape[1], array(squares))
+    return squares

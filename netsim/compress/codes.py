@@ -9,6 +9,7 @@ from __future__ import annotations
 import constriction
 import numpy as np
 
+from netsim.compress.cpu import array, compiled
 from netsim.compress.wire import WireError
 from netsim.lazy import torch
 
@@ -21,13 +22,21 @@ MAX_GAMMA_LENGTH = 62
 
 def pack_trits(trits: torch.Tensor) -> torch.Tensor:
     """Return the blocks [ceil(n / 29)], as int64 below 3^29, of ternary digits [n], the first digit lowest."""
+    if trits.device.type == "cpu":
+        blocks = torch.empty(-(-trits.numel() // TRITS), dtype=torch.int64)
+        compiled.pack_trits(array(trits), TRITS, array(blocks))
+        return blocks
     rows = torch.nn.functional.pad(trits.long(), (0, -trits.numel() % TRITS)).reshape(-1, TRITS)
     return (rows * _powers(trits.device)).sum(dim=1)
 
 
 def unpack_trits(blocks: torch.Tensor, numel: int) -> torch.Tensor:
-    """Return the first `numel` ternary digits of blocks, as int64."""
-    return (blocks[:, None] // _powers(blocks.device)).remainder_(3).flatten()[:numel]
+    """Return the first `numel` ternary digits of blocks, as uint8."""
+    if blocks.device.type == "cpu":
+        digits = torch.empty(numel, dtype=torch.uint8)
+        compiled.unpack_trits(array(blocks), TRITS, array(digits))
+        return digits
+    return (blocks[:, None] // _powers(blocks.device)).remainder_(3).flatten()[:numel].byte()
 
 
 def _powers(device: torch.device) -> torch.Tensor:

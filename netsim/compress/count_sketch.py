@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Ge, Gt, Le
 
 from netsim.compress.base import Exchange, Key, Message, Op, Peer, Scheme, schemes
-from netsim.compress.sparse import kept
+from netsim.compress.cpu import array, compiled, on_cpu
+from netsim.compress.sparse import kept, largest, scatter
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 HASH_BITS = 31
 
@@ -39,30 +43,50 @@ class CountSketch(Scheme):
     def exchange(self, grad: torch.Tensor, state: Key) -> Exchange:
         """Send the sketch; recover the estimate from the mean sketch."""
         flat = grad.flatten()
-        columns = max(1, round(self.counters * flat.numel() / self.rows))
-        sketch = flat.new_zeros(self.rows, columns)
-        for row, (column, sign) in zip(sketch, self._hashes(flat, columns, state), strict=True):
-            row.index_add_(0, column, flat * sign)
-        reply = yield Message.of("sum", (sketch, 32))
+        reply = yield Message.of("sum", (self._sketch(flat, state), 32))
         mean = reply.once(lambda: self._recover(reply.mean()[0], grad, state))
         return mean, mean, state.next()
+
+    def _sketch(self, flat: torch.Tensor, key: Key) -> torch.Tensor:
+        """Return the counters [rows, columns]."""
+        columns = max(1, round(self.counters * flat.numel() / self.rows))
+        sketch = flat.new_zeros(self.rows, columns)
+        if on_cpu(flat):
+            compiled.sketch(array(flat), self._factors(key), sketch.numpy())
+            return sketch
+        for row, (column, sign) in zip(sketch, self._hashes(flat, columns, key), strict=True):
+            row.index_add_(0, column, flat * sign)
+        return sketch
 
     def _recover(self, sketch: torch.Tensor, grad: torch.Tensor, key: Key) -> torch.Tensor:
         """Return the values of the largest estimated magnitudes among zeros."""
         flat = grad.flatten()
         if not flat.numel():
             return torch.zeros_like(grad)
+        values = self._estimates(sketch, flat, key)
+        index = largest(values, kept(flat.numel(), self.recovered))
+        return scatter(values[index], index, flat.numel()).reshape(grad.shape)
+
+    def _estimates(self, sketch: torch.Tensor, flat: torch.Tensor, key: Key) -> torch.Tensor:
+        """Return the lower median over the rows of every element's counters, with its signs."""
+        if on_cpu(flat):
+            values = torch.empty(flat.shape)
+            compiled.sketch_medians(sketch.numpy(), self._factors(key), array(values))
+            return values
         hashes = self._hashes(flat, sketch.shape[1], key)
-        estimates = torch.stack([row[column] * sign for row, (column, sign) in zip(sketch, hashes, strict=True)])
-        values = _middle(estimates)
-        index = values.abs().topk(kept(flat.numel(), self.recovered), sorted=False).indices
-        return torch.zeros_like(flat).index_copy_(0, index, values[index]).reshape(grad.shape)
+        return _middle(torch.stack([row[column] * sign for row, (column, sign) in zip(sketch, hashes, strict=True)]))
+
+    def _factors(self, key: Key) -> NDArray[np.int64]:
+        """Return a and b [rows, 2] of each row's hash: the upper bits of a i + b, a odd (Dietzfelbinger, 1996)."""
+        drawn: NDArray[np.int64] = key.shared().integers(-(2**63), 2**63 - 1, (self.rows, 2))
+        drawn[:, 0] |= 1
+        return drawn
 
     def _hashes(self, flat: torch.Tensor, columns: int, key: Key) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield for each row every element's column and sign, from the upper bits of a i + b (Dietzfelbinger, 1996)."""
+        """Yield for each row every element's column and sign."""
         index = torch.arange(flat.numel(), device=flat.device)
-        for factor, offset in key.shared().integers(-(2**63), 2**63 - 1, (self.rows, 2)).tolist():
-            hashed = (index * (factor | 1)).add_(offset).bitwise_right_shift_(64 - HASH_BITS - 1)
+        for factor, offset in self._factors(key).tolist():
+            hashed = (index * factor).add_(offset).bitwise_right_shift_(64 - HASH_BITS - 1)
             sign = (hashed & 1).to(flat.dtype).mul_(2).sub_(1)
             column = hashed.bitwise_right_shift_(1).bitwise_and_(2**HASH_BITS - 1).mul_(columns)
             yield column.bitwise_right_shift_(HASH_BITS), sign

@@ -11,7 +11,7 @@ from netsim.compress.base import Exchange, Key, Op, Peer, Scheme, schemes
 from netsim.compress.indices import Index
 from netsim.compress.local_clipping import LocalClipping
 from netsim.compress.momentum_correction import MomentumCorrection
-from netsim.compress.sparse import Sparse, kept, largest
+from netsim.compress.sparse import Sparse, kept, largest, places_above
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
@@ -34,15 +34,15 @@ class SampledTopK(Sparse):
         count = kept(flat.numel(), self.ratio)
         if count == flat.numel():
             return torch.arange(count, device=flat.device)
-        size, stride = flat.abs(), max(1, round(1 / self.sample))
-        sampled = size[key.step % min(stride, len(size)) :: stride]
-        threshold = sampled.topk(kept(len(sampled), self.ratio)).values[-1]
-        chosen = (size >= threshold).nonzero().flatten()
+        stride = max(1, round(1 / self.sample))
+        sampled = flat[key.step % min(stride, len(flat)) :: stride].abs()
+        threshold = float(sampled.topk(kept(len(sampled), self.ratio)).values[-1])
+        chosen = places_above(flat, threshold)
         for _ in range(ROUNDS):
             if len(chosen) >= LEAST * count:
                 break
             threshold = threshold * LEAST
-            chosen = (size >= threshold).nonzero().flatten()
+            chosen = places_above(flat, threshold)
         if len(chosen) > MOST * count:
             return chosen[largest(flat[chosen], count)]
         return chosen[:count]

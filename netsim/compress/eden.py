@@ -9,6 +9,7 @@ from annotated_types import Gt, Le
 
 from netsim import codebooks
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
+from netsim.compress.levels import look_up, nearest
 from netsim.compress.rotation import SEED_BITS, draw_seed, padded, rotate, rotate_back
 from netsim.compress.scale import peak, tiny
 from netsim.compress.wire import symbols
@@ -52,18 +53,17 @@ class Eden(OneShot):
         rotated = rotate(unit, seed)
         sent = rotated[: self._sent(flat.numel())]
         deviation = (energy / rotated.numel()).sqrt().clamp(min=tiny(flat))
-        edges = codebooks.thresholds(codebooks.lloyd_max(self._levels))[1:-1]
-        code = torch.bucketize(sent / deviation, torch.tensor(edges, dtype=flat.dtype, device=flat.device))
-        ratio = energy / (self._points(flat)[code] @ sent).clamp(min=tiny(flat))
+        code = nearest(sent, deviation, codebooks.lloyd_max(self._levels))
+        ratio = energy / (look_up(code, self._points(flat)) @ sent).clamp(min=tiny(flat))
         number = torch.tensor([seed], device=flat.device)
         scale = (largest * ratio).clamp(max=torch.finfo(flat.dtype).max).reshape(1)
-        return Message.of(self.op, (scale, 32), (number, SEED_BITS), symbols(code.byte(), self._levels))
+        return Message.of(self.op, (scale, 32), (number, SEED_BITS), symbols(code, self._levels))
 
     def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
         """Return the points rotated back, times the scale."""
         scale, seed, code = parts
         rotated = scale.new_zeros(padded(shape.numel()))
-        rotated[: len(code)] = self._points(scale)[code.int()]
+        rotated[: len(code)] = look_up(code, self._points(scale))
         return rotate_back(rotated, int(seed), shape.numel()).mul(scale).reshape(shape)
 
     def _points(self, like: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
+from netsim.compress.cpu import on_cpu
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ class Rounded(OneShot):
         """Return the rounded values."""
         dtype = type(self).dtype()
         largest = torch.finfo(dtype).max
+        if on_cpu(grad):
+            half = grad.to(dtype)
+            if not half.numel() or bool(torch.stack(torch.aminmax(half)).isfinite().all()):
+                return Message.of(self.op, (half, 16))
         return Message.of(self.op, (grad.clamp(-largest, largest).to(dtype), 16))
 
     def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Ge
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
-from netsim.compress.scale import bucket_size, in_buckets, tiny
+from netsim.compress.levels import level_values, round_levels
 from netsim.compress.wire import symbols
 
 if TYPE_CHECKING:
@@ -33,14 +33,10 @@ class Int8(OneShot):
 
     def encode(self, grad: torch.Tensor, key: Key) -> Message:
         """Return the buckets' largest magnitudes and each value's multiple, counted from -127."""
-        flat = grad.flatten()
-        rows = in_buckets(flat, self.bucket)
-        top = rows.abs().amax(dim=1) if rows.numel() else rows.new_zeros(0)
-        code = (rows / top.clamp(min=tiny(rows))[:, None]).mul_(LARGEST).round_().add_(LARGEST)
-        return Message.of(self.op, (top, 32), symbols(code.byte().flatten()[: flat.numel()], 2 * LARGEST + 1))
+        top, code = round_levels(grad.flatten(), self.bucket, LARGEST)
+        return Message.of(self.op, (top, 32), symbols(code, 2 * LARGEST + 1))
 
     def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
         """Return each multiple of its bucket's scale."""
         top, code = parts
-        scale = top.repeat_interleave(bucket_size(shape.numel(), self.bucket))[: shape.numel()]
-        return code.float().sub_(LARGEST).div_(LARGEST).mul_(scale).reshape(shape)
+        return level_values(code, top, self.bucket, LARGEST).reshape(shape)

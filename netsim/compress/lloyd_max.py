@@ -10,7 +10,8 @@ from annotated_types import Ge, Le
 from netsim import codebooks
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
 from netsim.compress.codes import entropy_decode, entropy_encode
-from netsim.compress.scale import root_mean_square, tiny
+from netsim.compress.levels import look_up, nearest
+from netsim.compress.scale import root_mean_square
 from netsim.compress.wire import stream, symbols
 from netsim.lazy import torch
 
@@ -32,9 +33,7 @@ class LloydMax(OneShot):
         """Return the scale and each value's level."""
         flat = grad.flatten()
         scale = root_mean_square(flat)
-        edges = codebooks.thresholds(codebooks.lloyd_max(self.levels))[1:-1]
-        unit = flat / scale.clamp(min=tiny(flat))
-        level = torch.bucketize(unit, torch.tensor(edges, dtype=flat.dtype, device=flat.device), out_int32=True)
+        level = nearest(flat, scale, codebooks.lloyd_max(self.levels))
         if self.code == "entropy":
             return Message.of(self.op, (scale.reshape(1), 32), stream(entropy_encode(level, self.levels), 32))
         return Message.of(self.op, (scale.reshape(1), 32), symbols(level, self.levels))
@@ -45,4 +44,4 @@ class LloydMax(OneShot):
         if self.code == "entropy":
             level = entropy_decode(level, self.levels, shape.numel())
         points = torch.tensor(codebooks.lloyd_max(self.levels), dtype=scale.dtype, device=scale.device)
-        return points[level].mul_(scale).reshape(shape)
+        return look_up(level, points * scale).reshape(shape)

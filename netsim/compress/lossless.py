@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme
-from netsim.compress.shards import owned
+from netsim.compress.shards import Cut, owned, size_of
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class Lossless(Scheme):
         return peer
 
     @abstractmethod
-    def cut(self, numel: int, owners: int, device: torch.device) -> Sequence[torch.Tensor]:
-        """Return the indices of the elements of each owner, the same on all workers."""
+    def cut(self, numel: int, owners: int, device: torch.device) -> Cut:
+        """Return the elements of each owner, the same on all workers."""
 
     @abstractmethod
     def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
@@ -54,14 +54,17 @@ class Lossless(Scheme):
         return mean.reshape(grad.shape), grad, state
 
 
-def join(
-    replies: Sequence[Parts], cut: Sequence[torch.Tensor], peer: Peer, read: Callable[[Parts, int], torch.Tensor]
-) -> torch.Tensor:
+def join(replies: Sequence[Parts], cut: Cut, peer: Peer, read: Callable[[Parts, int], torch.Tensor]) -> torch.Tensor:
     """Return the tensor [d] of which every worker, in order of rank, has sent the parts of `cut` that it owns."""
-    joined = torch.zeros(sum(len(one) for one in cut), device=cut[0].device)
+    pieces = [replies[0][0]] * len(cut)
     for rank, parts in enumerate(replies):
         held = owned(peer, rank)
         each = len(parts) // max(len(held), 1)
         for place, one in enumerate(held):
-            joined[cut[one]] = read(parts[place * each : (place + 1) * each], len(cut[one]))
+            pieces[one] = read(parts[place * each : (place + 1) * each], size_of(cut[one]))
+    if all(isinstance(part, slice) for part in cut):
+        return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+    joined = torch.zeros(sum(map(len, pieces)), device=pieces[0].device)
+    for part, piece in zip(cut, pieces, strict=True):
+        joined[part] = piece
     return joined

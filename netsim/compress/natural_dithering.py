@@ -8,6 +8,8 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Le
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
+from netsim.compress.cpu import array, compiled, on_cpu
+from netsim.compress.levels import look_up
 from netsim.compress.scale import peak, root_mean_square, tiny
 from netsim.compress.wire import symbols
 from netsim.lazy import torch
@@ -35,18 +37,25 @@ class NaturalDithering(OneShot):
         flat = grad.flatten()
         norm = peak(flat) if self.norm == "max" else root_mean_square(flat) * flat.numel() ** 0.5
         norm = norm.clamp(max=torch.finfo(flat.dtype).max)
+        if on_cpu(flat):
+            code = torch.empty(flat.shape, dtype=torch.uint8)
+            size = max(float(norm), tiny(flat))
+            compiled.dither(array(flat), size, self.levels, key.own_seed(), array(code))
+            return self._message(norm, code)
         unit = (flat.abs() / norm.clamp(min=tiny(flat))).clamp_(max=1)
         mantissa, exponent = torch.frexp(unit)
         lower = (exponent - 1 + self.levels).clamp_(min=0)
         odds = torch.where(lower > 0, 2 * mantissa - 1, unit * 2.0 ** (self.levels - 1))
         up = torch.rand(flat.shape, generator=key.own(flat.device), device=flat.device) < odds
         level = (lower + up).clamp_(max=self.levels)
-        code = torch.where(flat < 0, -level, level).add_(self.levels)
-        return Message.of(self.op, (norm.reshape(1), NORM_BITS), symbols(code.byte(), 2 * self.levels + 1))
+        return self._message(norm, torch.where(flat < 0, -level, level).add_(self.levels).byte())
+
+    def _message(self, norm: torch.Tensor, code: torch.Tensor) -> Message:
+        return Message.of(self.op, (norm.reshape(1), NORM_BITS), symbols(code, 2 * self.levels + 1))
 
     def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
         """Return the signed levels times the norm."""
         norm, code = parts
-        level = code.float().sub_(self.levels)
-        size = torch.where(level == 0, level.abs(), torch.exp2(level.abs() - self.levels))
-        return (level.sign() * size).mul_(norm).reshape(shape)
+        level = torch.arange(-self.levels, self.levels + 1, dtype=norm.dtype, device=norm.device)
+        table = level.sign() * torch.exp2(level.abs() - self.levels)
+        return look_up(code, table * norm).reshape(shape)

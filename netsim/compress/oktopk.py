@@ -9,8 +9,8 @@ from annotated_types import Ge, Gt, Le
 
 from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme, schemes
 from netsim.compress.lossless import join
-from netsim.compress.shards import owned
-from netsim.compress.sparse import kept, scatter
+from netsim.compress.shards import owned, ranges
+from netsim.compress.sparse import kept, largest, places_above, scatter
 from netsim.compress.wire import Field, WireError, stream
 from netsim.lazy import torch
 
@@ -52,14 +52,14 @@ class OkTopK(Scheme):
         """Agree on regions where it is time to, send to their owners, receive what is above the shared threshold."""
         flat, peer, anew = grad.flatten(), state.peer, state.step % self.period == 0
         local = _threshold(flat, self.ratio) if anew else state.local
-        index = ((flat.abs() >= local) & (flat != 0)).nonzero().flatten()
+        index = places_above(flat, local)
         ends = state.ends
         if anew:
             wanted = yield Message.of("sum", (_ends(index, len(flat), peer.owners), 32))
             ends = tuple(wanted.once(lambda: _agreed(wanted.mean()[0].tolist(), len(flat))))
         up = yield Message.of("owner", stream(index, INDEX_BITS), stream(flat[index], 32))
         total = up.decoded_mean(lambda parts: _read(parts, len(flat)))
-        cut = torch.arange(len(flat), device=flat.device).tensor_split(ends)
+        cut = ranges(ends, len(flat))
         least = 0.0 if anew else state.shared
         coded = [_code(total[cut[one]], least) for one in owned(peer, peer.rank)]
         down = yield Message.of("shard", *(part for parts in coded for part in parts))
@@ -79,7 +79,7 @@ class OkTopK(Scheme):
 def _threshold(flat: torch.Tensor, ratio: float) -> float:
     """Return the smallest magnitude that is among the `ratio` largest."""
     count = kept(len(flat), ratio)
-    return float(flat.abs().topk(count).values[-1]) if count else 0.0
+    return float(flat[largest(flat, count)].abs().min()) if count else 0.0
 
 
 def _ends(index: torch.Tensor, numel: int, owners: int) -> torch.Tensor:
@@ -98,7 +98,7 @@ def _agreed(ends: list[float], numel: int) -> list[int]:
 
 
 def _code(values: torch.Tensor, least: float) -> list[tuple[torch.Tensor, Field]]:
-    index = ((values.abs() >= least) & (values != 0)).nonzero().flatten()
+    index = places_above(values, least)
     return [stream(index, INDEX_BITS), stream(values[index], 32)]
 
 

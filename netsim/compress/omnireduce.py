@@ -9,7 +9,9 @@ from annotated_types import Ge
 
 from netsim.compress.base import Parts, schemes
 from netsim.compress.lossless import Lossless
-from netsim.compress.sparse import scatter
+from netsim.compress.scale import in_rows
+from netsim.compress.shards import Cut, equal_ranges
+from netsim.compress.sparse import holds
 from netsim.compress.wire import WireError, stream
 from netsim.lazy import torch
 
@@ -33,20 +35,21 @@ class OmniReduce(Lossless):
 
     block: Annotated[int, Ge(1)] = 256
 
-    def cut(self, numel: int, owners: int, device: torch.device) -> Sequence[torch.Tensor]:
+    def cut(self, numel: int, owners: int, device: torch.device) -> Cut:
         """Return equal ranges."""
-        return torch.arange(numel, device=device).tensor_split(owners)
+        return equal_ranges(numel, owners)
 
     def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
         """Return the offsets of the blocks that are not zero, and these blocks."""
-        rows = torch.nn.functional.pad(values, (0, -len(values) % self.block)).reshape(-1, self.block)
+        rows = in_rows(values, self.block)
         offsets = rows.any(dim=1).nonzero().flatten()
         return [stream(offsets, OFFSET_BITS), stream(rows[offsets].flatten(), 32)]
 
     def read(self, parts: Parts, numel: int, *, pull: bool) -> torch.Tensor:
         """Return the blocks at their places among zeros."""
         offsets, values = parts
-        if len(values) != len(offsets) * self.block:
-            raise WireError(f"{len(values)} values do not fill {len(offsets)} blocks of {self.block}")
-        index = (offsets[:, None] * self.block + torch.arange(self.block, device=offsets.device)).flatten()
-        return scatter(values, index, -(-numel // self.block) * self.block)[:numel]
+        blocks = -(-numel // self.block)
+        if len(values) != len(offsets) * self.block or not holds(offsets, blocks):
+            raise WireError(f"{len(values)} values at {len(offsets)} places do not fit {blocks} blocks of {self.block}")
+        rows = values.new_zeros(blocks, self.block).index_copy_(0, offsets, values.reshape(-1, self.block))
+        return rows.flatten()[:numel]

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from netsim.compress.base import schemes
-from netsim.compress.scale import root_mean_square
 from netsim.compress.scaled_sign import Signs
-
-if TYPE_CHECKING:
-    import torch
 
 
 @schemes.register("onebit", paper="Tang et al., ICML 2021 (arXiv:2102.02888); Li et al. 2021 (arXiv:2104.06069)")
@@ -22,6 +18,4 @@ class OneBit(Signs):
     2 - 2 sqrt(2/pi) of the variance.
     """
 
-    def magnitude(self, flat: torch.Tensor) -> torch.Tensor:
-        """Return the root mean square."""
-        return root_mean_square(flat)
+    squared: ClassVar[bool] = True

@@ -16,10 +16,10 @@ LARGEST_INT8 = 127
 
 @dataclass(frozen=True)
 class Mask:
-    """A worker's key, the number of workers, and the places [k] that all of them send, None before the first step."""
+    """A worker's key, the workers that add up, and the places [k] that all of them send, None before the first step."""
 
     key: Key
-    workers: int
+    addends: int
     places: torch.Tensor | None = None
 
 
@@ -42,7 +42,7 @@ class PacTrain(Scheme):
 
     def init(self, shape: torch.Size, peer: Peer) -> Mask:
         """Return no mask."""
-        return Mask(Key(peer.seed, peer.rank), peer.workers)
+        return Mask(Key(peer.seed, peer.rank), peer.addends)
 
     def exchange(self, grad: torch.Tensor, state: Mask) -> Exchange:
         """Agree on the mask, then exchange what it keeps, or everything."""
@@ -52,26 +52,26 @@ class PacTrain(Scheme):
         places = places.to(flat.device)
         values = flat[places]
         outside = not self.pruned and int(flat.count_nonzero()) > int(values.count_nonzero())
-        flag, peak = torch.full((1,), outside, device=flat.device), _peak(values)
-        agreed = yield Message.of("sum", (flag.to(torch.uint8), 8), *([(peak, 32)] if self.ternary else []))
+        flag = torch.full((1,), outside, device=flat.device)
+        agreed = yield Message.of("sum", (flag.to(torch.uint8), 8), *([(_peak(values), 32)] if self.ternary else []))
         if any(bool(parts[0]) for parts in agreed.parts):
             return (yield from self._dense(grad, state))
+        peak = None
         if self.ternary:
             peak = agreed.once(lambda: torch.stack([parts[1] for parts in agreed.parts]).amax(dim=0))
             values, message = self._ternary(values, peak, state)
         else:
             message = Message.of("sum", (values, 32))
         reply = yield message
-        scale = peak if self.ternary else 1.0
-        mean = reply.once(lambda: scatter(reply.mean()[0] * scale, places, len(flat)).reshape(grad.shape))
+        mean = reply.once(lambda: scatter(_scaled(reply.mean()[0], peak), places, len(flat)).reshape(grad.shape))
         own = scatter(values, places, len(flat)).reshape(grad.shape)
-        return mean, own, Mask(state.key.next(), state.workers, places)
+        return mean, own, Mask(state.key.next(), state.addends, places)
 
     def _dense(self, grad: torch.Tensor, state: Mask) -> Exchange:
         """Exchange everything, and mask what the mean shows to be zero or small."""
         reply = yield Message.of("sum", (grad, 32))
         mean, places = reply.once(lambda: self._masked(reply))
-        return mean, grad, Mask(state.key.next(), state.workers, places)
+        return mean, grad, Mask(state.key.next(), state.addends, places)
 
     def _masked(self, reply: Reply) -> tuple[torch.Tensor, torch.Tensor]:
         mean = reply.mean()[0]
@@ -85,9 +85,13 @@ class PacTrain(Scheme):
         noise = torch.rand(values.shape, generator=state.key.own(values.device), device=values.device)
         hit = noise * peak < values.abs()
         signs = values.sign() * hit
-        narrow = state.workers <= LARGEST_INT8
+        narrow = state.addends <= LARGEST_INT8
         codes = signs.to(torch.int8 if narrow else torch.int16)
         return signs * peak, Message.of("sum", (codes, 8 if narrow else 16))
+
+
+def _scaled(mean: torch.Tensor, peak: torch.Tensor | None) -> torch.Tensor:
+    return mean if peak is None else mean * peak
 
 
 def _peak(values: torch.Tensor) -> torch.Tensor:

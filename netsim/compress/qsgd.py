@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
 from netsim.compress.codes import gamma_decode, gamma_encode
-from netsim.compress.scale import bucket_size, in_buckets, tiny
+from netsim.compress.levels import level_values, round_levels
 from netsim.compress.wire import stream, symbols
 from netsim.lazy import torch
 
@@ -35,37 +35,20 @@ class QSGD(OneShot):
     def encode(self, grad: torch.Tensor, key: Key) -> Message:
         """Return the buckets' norms and each element's level, counted from -s."""
         flat = grad.flatten()
-        rows = in_buckets(flat, self.bucket)
-        norms = self._norms(rows)
-        unit = rows / norms.clamp(min=tiny(rows))[:, None]
-        noise = torch.rand(rows.shape, generator=key.own(rows.device), device=rows.device)
-        level = unit.mul_(self.levels).add_(noise).floor_().clamp_(-self.levels, self.levels)
-        level = level.flatten()[: flat.numel()]
+        norms, code = round_levels(flat, self.bucket, self.levels, squared=self.norm == "l2", key=key)
         if self.code == "elias":
-            return Message.of(self.op, (norms, 32), stream(gamma_encode(self._natural(level.long())), 1))
-        return Message.of(self.op, (norms, 32), symbols((level + self.levels).int(), 2 * self.levels + 1))
+            return Message.of(self.op, (norms, 32), stream(gamma_encode(self._natural(code.long() - self.levels)), 1))
+        return Message.of(self.op, (norms, 32), symbols(code, 2 * self.levels + 1))
 
     @staticmethod
     def _natural(level: torch.Tensor) -> torch.Tensor:
         """Return 0, 1, -1, 2, -2, ... counted from 1: the sign is the lowest bit."""
         return torch.where(level > 0, 2 * level, 1 - 2 * level)
 
-    def _norms(self, rows: torch.Tensor) -> torch.Tensor:
-        if not rows.numel():
-            return rows.new_zeros(0)
-        peak = rows.abs().amax(dim=1)
-        if self.norm == "max":
-            return peak
-        unit = rows / peak.clamp(min=tiny(rows))[:, None]
-        return (peak * unit.square().sum(dim=1).sqrt()).clamp(max=torch.finfo(rows.dtype).max)
-
     def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
         """Return each level's share of its bucket's norm."""
         norms, code = parts
         if self.code == "elias":
             natural = gamma_decode(code, shape.numel())
-            level = torch.where(natural % 2 == 0, natural // 2, -(natural // 2)) / self.levels
-        else:
-            level = (code - self.levels) / self.levels
-        size = bucket_size(shape.numel(), self.bucket)
-        return level.mul_(norms.repeat_interleave(size)[: shape.numel()]).reshape(shape)
+            code = torch.where(natural % 2 == 0, natural // 2, -(natural // 2)) + self.levels
+        return level_values(code, norms, self.bucket, self.levels).reshape(shape)

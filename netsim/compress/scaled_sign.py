@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
-from netsim.compress.scale import peak, tiny
-
-if TYPE_CHECKING:
-    import torch
+from netsim.compress.cpu import array, compiled, on_cpu
+from netsim.compress.scale import mean_magnitude, root_mean_square
+from netsim.lazy import torch
 
 
 class Signs(OneShot):
     """One bit an element, the sign of zero being plus, and one float32 scale a tensor."""
 
     op: ClassVar[Op] = "gather"
-
-    @abstractmethod
-    def magnitude(self, flat: torch.Tensor) -> torch.Tensor:
-        """Return the scale of a tensor [d]."""
+    squared: ClassVar[bool]
+    """Whether the scale is the root mean square instead of the mean magnitude."""
 
     def encode(self, grad: torch.Tensor, key: Key) -> Message:
         """Return the scale and the signs."""
         flat = grad.flatten()
-        return Message.of(self.op, (self.magnitude(flat).reshape(1), 32), (flat >= 0, 1))
+        if on_cpu(flat):
+            plus = torch.empty(flat.shape, dtype=torch.bool)
+            total, squares = compiled.signs(array(flat), array(plus))
+            count = max(flat.numel(), 1)
+            scale = flat.new_tensor([(squares / count) ** 0.5 if self.squared else total / count])
+            return Message.of(self.op, (scale, 32), (plus, 1))
+        scale = root_mean_square(flat) if self.squared else mean_magnitude(flat)
+        return Message.of(self.op, (scale.reshape(1), 32), (flat >= 0, 1))
 
     def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
         """Return plus or minus the scale."""
         scale, signs = parts
-        return signs.float().mul_(2).sub_(1).mul_(scale).reshape(shape)
+        return signed(signs, scale).reshape(shape)
+
+
+def signed(plus: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Return plus or minus the scale [1], a float32 for each sign."""
+    if not on_cpu(scale):
+        return torch.where(plus, scale, -scale)
+    out = torch.empty(plus.shape)
+    compiled.choose(array(plus), float(scale), -float(scale), array(out))
+    return out
 
 
 @schemes.register("scaled_sign", paper="Karimireddy et al., ICML 2019 (arXiv:1901.09847)")
@@ -41,7 +53,4 @@ class ScaledSign(Signs):
     On a Gaussian source the distortion is 1 - 2/pi of the variance.
     """
 
-    def magnitude(self, flat: torch.Tensor) -> torch.Tensor:
-        """Return the mean magnitude."""
-        largest = peak(flat).clamp(min=tiny(flat))
-        return largest * (flat / largest).abs().sum() / max(flat.numel(), 1)
+    squared: ClassVar[bool] = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, TypeAlias
 
 from netsim.lazy import torch
 
@@ -15,6 +16,25 @@ if TYPE_CHECKING:
 def shard_sizes(numel: int, owners: int) -> list[int]:
     """Return the elements of each shard as torch.tensor_split cuts them: the first ones hold one more."""
     return [numel // owners + (shard < numel % owners) for shard in range(owners)]
+
+
+Cut: TypeAlias = "Sequence[torch.Tensor | slice]"
+"""The indices of the elements of each owner, as a slice where they follow one another."""
+
+
+def ranges(ends: Sequence[int], numel: int) -> list[slice]:
+    """Return the ranges that end at `ends`, and the one after the last of them."""
+    return [slice(*both) for both in pairwise((0, *ends, numel))]
+
+
+def equal_ranges(numel: int, owners: int) -> list[slice]:
+    """Return the ranges of equal shards."""
+    return ranges(list(accumulate(shard_sizes(numel, owners)))[:-1], numel)
+
+
+def size_of(part: torch.Tensor | slice) -> int:
+    """Return the elements of one owner."""
+    return part.stop - part.start if isinstance(part, slice) else len(part)
 
 
 def owned(peer: Peer, rank: int) -> range:

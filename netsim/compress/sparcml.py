@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from netsim.compress.base import Parts, schemes
 from netsim.compress.lossless import Lossless
-from netsim.compress.sparse import scatter
+from netsim.compress.shards import Cut, equal_ranges
+from netsim.compress.sparse import places_above, scatter
 from netsim.compress.wire import stream
 from netsim.lazy import torch
 
@@ -31,13 +32,13 @@ class SparCML(Lossless):
 
     form: Literal["ssar", "dsar"] = "ssar"
 
-    def cut(self, numel: int, owners: int, device: torch.device) -> Sequence[torch.Tensor]:
+    def cut(self, numel: int, owners: int, device: torch.device) -> Cut:
         """Return equal ranges."""
-        return torch.arange(numel, device=device).tensor_split(owners)
+        return equal_ranges(numel, owners)
 
     def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
         """Return a sparse stream, or a dense one, which has no indices."""
-        index = values.nonzero().flatten()
+        index = places_above(values, 0.0)
         if (pull and self.form == "dsar") or len(index) * (INDEX_BITS + VALUE_BITS) > len(values) * VALUE_BITS:
             return [stream(index[:0], INDEX_BITS), stream(values, VALUE_BITS)]
         return [stream(index, INDEX_BITS), stream(values[index], VALUE_BITS)]

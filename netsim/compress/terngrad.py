@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from annotated_types import Gt
 
 from netsim.compress.base import Exchange, Key, Message, Op, Parts, Peer, Scheme, schemes
 from netsim.compress.codes import TRITS, pack_trits, unpack_trits
+from netsim.compress.cpu import array, compiled, on_cpu
+from netsim.compress.levels import look_up
 from netsim.compress.scale import peak, root_mean_square, tiny
 from netsim.compress.wire import symbols
 from netsim.lazy import torch
@@ -20,13 +22,18 @@ class TernGrad(Scheme):
     """Clip at `clip` standard deviations, then keep the sign with probability |x| / scale. Unbiased with `clip: null`.
 
     With `scale: own` a message is a float32, the worker's largest magnitude, and one of three digits an element,
-    log2 3 = 1.585 bits, as 29 digits in 46 bits; messages are gathered. With `scale: shared` workers first gather the
-    32 bits of their scales and take the largest; then signs add up to whole numbers from -n to n, which are summed in
-    flight in ceil(log2(2 n + 1)) bits for n workers.
+    log2 3 = 1.585 bits, as 29 digits in 46 bits, or 2 bits with `code: fixed`; messages are gathered. With
+    `scale: shared` workers first gather the 32 bits of their scales and take the largest; then signs add up to whole
+    numbers from -n to n, which are summed in flight in ceil(log2(2 n + 1)) bits for n workers.
     """
 
     scale: Literal["own", "shared"] = "own"
     clip: Annotated[float, Gt(0)] | None = 2.5
+    code: Literal["trits", "fixed"] = "trits"
+
+    def shipped(self) -> TernGrad:
+        """Return the scheme with a digit an element."""
+        return replace(self, code="fixed")
 
     @property
     def unbiased(self) -> bool:
@@ -39,41 +46,51 @@ class TernGrad(Scheme):
         return frozenset({"gather", "sum"}) if self.scale == "shared" else frozenset({"gather"})
 
     def init(self, shape: torch.Size, peer: Peer) -> tuple[Key, int]:
-        """Return the key of the first step and the number of workers."""
-        return Key(peer.seed, peer.rank), peer.workers
+        """Return the key of the first step and the number of workers that add up."""
+        return Key(peer.seed, peer.rank), peer.addends
 
     def exchange(self, grad: torch.Tensor, state: tuple[Key, int]) -> Exchange:
         """Send digits and the own scale, or agree on a scale and add digits up."""
         key, workers = state
-        clipped = self._clip(grad.flatten())
-        scale = peak(clipped).reshape(1)
+        clipped, scale = self._clip(grad.flatten())
         if self.scale == "own":
             digits = self._round(clipped, scale, key)
-            reply = yield Message.of("gather", (scale, 32), symbols(pack_trits(digits), 3**TRITS))
-            mean = reply.decoded_mean(lambda parts: _decode(parts, grad.shape))
+            coded = symbols(pack_trits(digits), 3**TRITS) if self.code == "trits" else symbols(digits, 3)
+            reply = yield Message.of("gather", (scale, 32), coded)
+            mean = reply.decoded_mean(lambda parts: self._decode(parts, grad.shape))
         else:
             scales = yield Message.of("gather", (scale, 32))
             scale = scales.once(lambda: torch.cat([part for (part,) in scales.parts]).amax(dim=0, keepdim=True))
             digits = self._round(clipped, scale, key)
-            reply = yield Message.of("sum", symbols(digits, 2 * workers + 1))
+            reply = yield Message.of("sum", symbols(digits.int(), 2 * workers + 1))
             mean = reply.once(lambda: reply.mean()[0].sub_(1).mul_(scale).reshape(grad.shape))
-        own = (digits.float() - 1).mul_(scale).reshape(grad.shape)
+        own = _values(digits, scale).reshape(grad.shape)
         return mean, own, (key.next(), workers)
 
-    def _clip(self, flat: torch.Tensor) -> torch.Tensor:
+    def _decode(self, parts: Parts, shape: torch.Size) -> torch.Tensor:
+        scale, coded = parts
+        digits = unpack_trits(coded, shape.numel()) if self.code == "trits" else coded
+        return _values(digits, scale).reshape(shape)
+
+    def _clip(self, flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the clipped values and their largest magnitude [1]."""
         if self.clip is None or not flat.numel():
-            return flat
+            return flat, peak(flat).reshape(1)
         limit = self.clip * root_mean_square(flat - flat.mean())
-        return flat.clamp(-limit, limit)
+        return flat.clamp(-limit, limit), torch.minimum(peak(flat), limit).reshape(1)
 
     @staticmethod
     def _round(clipped: torch.Tensor, scale: torch.Tensor, key: Key) -> torch.Tensor:
         """Return 0, 1 or 2 for minus, nothing and plus."""
+        if on_cpu(clipped):
+            digits = torch.empty(clipped.numel(), dtype=torch.uint8)
+            compiled.round_ternary(array(clipped), float(scale), key.own_seed(), array(digits))
+            return digits
         noise = torch.rand(clipped.shape, generator=key.own(clipped.device), device=clipped.device)
         kept = noise.mul_(scale.clamp(min=tiny(clipped))) < clipped.abs()
-        return (clipped.sign() * kept).int().add_(1)
+        return (clipped.sign() * kept).add_(1).byte()
 
 
-def _decode(parts: Parts, shape: torch.Size) -> torch.Tensor:
-    scale, blocks = parts
-    return unpack_trits(blocks, shape.numel()).float().sub_(1).mul_(scale).reshape(shape)
+def _values(digits: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Return minus the scale, 0 or the scale [1] for digits 0, 1 and 2."""
+    return look_up(digits, torch.cat([-scale, scale * 0, scale]))

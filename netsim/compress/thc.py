@@ -72,7 +72,7 @@ class THC(Scheme):
 
         up = yield Message.of("owner", symbols(code.byte(), 2**self.bits))
         total = up.once(lambda: torch.stack([table[one.int()] for (one,) in up.parts]).sum(dim=0))
-        top = self.granularity * peer.workers
+        top = self.granularity * peer.addends
         down = yield Message.of("shard", (own_shards(total, peer), max(DOWN_BITS, bits_for(top + 1))))
         joined = [one for (one,) in down.parts]
         mean = down.once(lambda: decode(join_shards(joined, total.numel(), peer) / peer.workers))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge
 
 from netsim.compress.base import Key, schemes
-from netsim.compress.sparse import Sparse
+from netsim.compress.sparse import Sparse, places_above
 
 if TYPE_CHECKING:
     import torch
@@ -27,4 +28,4 @@ class Threshold(Sparse):
 
     def select(self, flat: torch.Tensor, key: Key) -> torch.Tensor:
         """Return the indices of what is above the threshold."""
-        return (flat.abs() > self.threshold).nonzero().flatten()
+        return places_above(flat, math.nextafter(self.threshold, math.inf))

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsim.compress.cpu import compiled
 from netsim.errors import NetsimError
 from netsim.lazy import torch
 
@@ -79,12 +80,16 @@ def bits_for(count: int) -> int:
 
 def pack(parts: Iterable[torch.Tensor], layout: Sequence[Field]) -> bytes:
     """Return the parts as ceil(nbits / 8) bytes."""
-    bits = [np.empty(0, np.uint8)]
-    for part, field in zip(parts, layout, strict=True):
-        if field.open:
-            bits.append(_bits(torch.tensor(part.numel()), LENGTH_BITS))
-        bits.append(_bits(part, field.width))
-    return np.packbits(np.concatenate(bits), bitorder="little").tobytes()
+    whole = [
+        one
+        for part, field in zip(parts, layout, strict=True)
+        for one in ([(_length(part), LENGTH_BITS)] if field.open else []) + [(_elements(part), field.width)]
+    ]
+    data, at = np.zeros(-(-sum(len(elements) * width for elements, width in whole) // 8), np.uint8), 0
+    for elements, width in whole:
+        _write(data, at, elements, width)
+        at += len(elements) * width
+    return data.tobytes()
 
 
 def unpack(data: bytes, layout: Sequence[Field]) -> tuple[torch.Tensor, ...]:
@@ -99,45 +104,68 @@ class _Reader:
     """Takes parts from the front of a message."""
 
     def __init__(self, data: bytes) -> None:
-        self.bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+        self.data = np.frombuffer(data, np.uint8)
         self.at = 0
 
     def part(self, field: Field) -> torch.Tensor:
         """Return the next part."""
         shape = field.shape
         if field.open:
-            shape = (int(_part(self._take(LENGTH_BITS), (), torch.int64, LENGTH_BITS)),)
-        part = _part(self._take(math.prod(shape) * field.width), shape, field.dtype, field.width)
+            shape = (int(self._take((), torch.int64, LENGTH_BITS)),)
+        part = self._take(shape, field.dtype, field.width)
         if field.dtype.is_floating_point and not bool(torch.isfinite(part.float()).all()):
             raise WireError("a message holds NaN or infinity; no scheme sends these")
         if field.count and part.numel() and int(part.max()) >= field.count:
             raise WireError(f"a message holds symbol {int(part.max())} where there are {field.count}")
         return part
 
-    def _take(self, count: int) -> NDArray[np.uint8]:
-        if self.at + count > len(self.bits):
-            raise WireError(f"a message of {len(self.bits)} bits ends before bit {self.at + count}")
-        self.at += count
-        return self.bits[self.at - count : self.at]
+    def _take(self, shape: tuple[int, ...], dtype: torch.dtype, width: int) -> torch.Tensor:
+        count, end = math.prod(shape), self.at + math.prod(shape) * width
+        if end > 8 * len(self.data):
+            raise WireError(f"a message of {8 * len(self.data)} bits ends before bit {end}")
+        part = torch.empty(count, dtype=dtype)
+        _read(self.data, self.at, _elements(part), width)
+        self.at = end
+        return part.reshape(shape)
 
     def end(self) -> None:
         """Raise WireError where more follows than the zeros that fill the last byte."""
-        rest = self.bits[self.at :]
-        if len(rest) > 7 or rest.any():
-            raise WireError(f"{len(rest)} bits follow the end of a message")
+        left = 8 * len(self.data) - self.at
+        if left > 7 or (left and self.data[-1] >> (8 - left)):
+            raise WireError(f"{left} bits follow the end of a message")
 
 
-def _bits(part: torch.Tensor, width: int) -> NDArray[np.uint8]:
-    """Return the bits [numel * width] of a part, one a byte."""
-    size = part.element_size()
-    stored = part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().reshape(part.numel(), size)
-    return np.unpackbits(stored, axis=1, bitorder="little")[:, :width].reshape(-1)
+def _elements(part: torch.Tensor) -> NDArray[Any]:
+    """Return the elements as whole numbers, of the bits that they have in memory."""
+    stored = part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return stored.view(f"u{part.element_size()}")
 
 
-def _part(bits: NDArray[np.uint8], shape: tuple[int, ...], dtype: torch.dtype, width: int) -> torch.Tensor:
-    """Return the part whose bits these are."""
-    count, size = math.prod(shape), dtype.itemsize
-    stored = np.zeros((count, size * 8), np.uint8)
-    stored[:, :width] = bits.reshape(count, width)
-    packed = np.packbits(stored, axis=1, bitorder="little").reshape(-1)
-    return torch.from_numpy(packed).view(dtype).reshape(shape)
+def _length(part: torch.Tensor) -> NDArray[Any]:
+    return np.array([part.numel()], np.uint32)
+
+
+def _write(data: NDArray[np.uint8], at: int, elements: NDArray[Any], width: int) -> None:
+    """Put the lowest `width` bits of the elements into zeroed data from bit `at` on."""
+    count, first = len(elements) * width, at // 8
+    if at % 8 == 0 and width == 8 * elements.itemsize:
+        data[first : first + count // 8] = elements.view(np.uint8)
+    elif at % 8 == 0 and width == 1:
+        data[first : first + -(-count // 8)] = np.packbits(
+            (elements & 1).astype(np.uint8, copy=False), bitorder="little"
+        )
+    elif count:
+        compiled.pack(elements, width, data, at)
+
+
+def _read(data: NDArray[np.uint8], at: int, elements: NDArray[Any], width: int) -> None:
+    """Set the elements to `width` bits each of data from bit `at` on."""
+    count, first = len(elements) * width, at // 8
+    if at % 8 == 0 and width == 8 * elements.itemsize:
+        elements.view(np.uint8)[:] = data[first : first + count // 8]
+    elif at % 8 == 0 and width == 1 and elements.itemsize == 1:
+        elements[:] = np.unpackbits(data[first:], count=count, bitorder="little")
+    elif count:
+        compiled.unpack(data, at, width, elements)
+    else:
+        elements[:] = 0

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from netsim.compress.base import Parts, schemes
+from netsim.compress.cpu import array, compiled
 from netsim.compress.lossless import Lossless
-from netsim.compress.sparse import scatter
+from netsim.compress.shards import Cut
+from netsim.compress.sparse import places_above, scatter
 from netsim.compress.wire import stream, symbols
 from netsim.lazy import torch
 
@@ -33,8 +35,12 @@ class Zen(Lossless):
 
     pull: Literal["hash_bitmap", "coo"] = "hash_bitmap"
 
-    def cut(self, numel: int, owners: int, device: torch.device) -> Sequence[torch.Tensor]:
+    def cut(self, numel: int, owners: int, device: torch.device) -> Cut:
         """Return the elements that the hash gives to each owner, in rising order."""
+        if device.type == "cpu":
+            order, counts = torch.empty(numel, dtype=torch.int64), torch.zeros(owners, dtype=torch.int64)
+            compiled.by_owner(numel, owners, _HASH, array(order), array(counts))
+            return torch.split(order, counts.tolist())
         owner = torch.arange(numel, device=device) * _HASH % 2**32 * owners >> 32
         order = torch.argsort(owner, stable=True)
         return torch.split(order, torch.bincount(owner, minlength=owners).tolist())
@@ -42,7 +48,7 @@ class Zen(Lossless):
     def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
         """Return the non-zeros and where they are."""
         present = values != 0
-        index = present.nonzero().flatten()
+        index = places_above(values, 0.0)
         where = symbols(present, 2) if pull and self.pull == "hash_bitmap" else stream(index, INDEX_BITS)
         return [where, stream(values[index], 32)]
 

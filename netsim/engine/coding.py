@@ -45,10 +45,6 @@ class Coding:
         self.measurement = measurement
         self.num_workers = scenario.topology.num_workers
 
-    def of_step(self, step: int) -> list[list[Exchange]]:
-        """Return the collectives of all buckets at one step."""
-        return [self.exchanges(step, bucket) for bucket in range(len(self.measurement.buckets))]
-
     def exchanges(self, step: int, bucket: int) -> list[Exchange]:
         """Return the collectives of one bucket at one step, in order.
 

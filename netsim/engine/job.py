@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
+from netsim.conditions import Cluster
 from netsim.engine.coding import Coding
+from netsim.engine.restart import Steps
 from netsim.engine.step import Compute, Span, Step
 from netsim.errors import Deadlock
 from netsim.sync.parameter_server import ParameterServer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable, Iterable
+    from collections.abc import Generator
 
     from numpy.typing import NDArray
 
-    from netsim.engine.coding import Exchange
+    from netsim.conditions import Devices
     from netsim.engine.measure import Measurement
-    from netsim.scenario.schema import Scenario, Straggler
+    from netsim.scenario.schema import Scenario, Straggler, Train
     from netsim.workload.base import Timing
 
 
@@ -33,7 +35,8 @@ class JobRecord:
         spans: what workers did in the first step.
         link_names: [L] names of the links.
         capacity_bytes_per_s, latency_s: [L] of the links, before any transport.
-        link_bytes: [steps, L] bytes each link has carried in each step; [1, L] of all where steps overlap.
+        link_bytes: [L] bytes each link has carried.
+        link_share: [L] the part of its capacity that each link has had, in the mean.
         total_s: seconds of all steps.
         collectives: the names of the collectives that carried the messages.
         link_steps: how many steps of all workers the bytes of the links are of; 0 stands for all in `steps`.
@@ -46,19 +49,11 @@ class JobRecord:
     capacity_bytes_per_s: NDArray[np.float64]
     latency_s: NDArray[np.float64]
     link_bytes: NDArray[np.float64]
+    link_share: NDArray[np.float64]
     total_s: float
     collectives: tuple[str, ...]
     link_steps: float = 0.0
     imbalance: float = 1.0
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A step that is still to be run: what is computed and exchanged; steps of one `key` take the same time."""
-
-    compute: Compute
-    exchanges: list[list[Exchange]]
-    key: Hashable = None
 
 
 def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> JobRecord:
@@ -71,77 +66,63 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
         from netsim.engine.server_job import ServerJob  # which makes records too
 
         return ServerJob(scenario, scenario.sync, measurement, timing).run()
-    coding = Coding(scenario, measurement)
-    planned = (
-        Planned(compute_of(scenario, measurement, timing, number), coding.of_step(number))
-        for number in range(scenario.job.steps)
-    )
-    return run_steps(scenario, planned)
-
-
-def run_steps(scenario: Scenario, planned: Iterable[Planned]) -> JobRecord:
-    """Simulate steps one after another; a step with the key of an earlier one takes what that one took.
-
-    Raises:
-        Deadlock: nothing more can happen although workers still wait.
-    """
     env = simpy.Environment(initial_time=0.0)
     topology = scenario.topology.build(scenario.sync.dedicated_servers)
     network = scenario.network.build(env, topology, scenario.transport)
     nodes = topology.workers, topology.servers[: scenario.sync.dedicated_servers]
-    rows: list[dict[str, Any]] = []
-    carried_bytes: list[NDArray[np.float64]] = []
-    known: dict[Hashable, int] = {}
+    coding = Coding(scenario, measurement)
+    cluster = Cluster(env, network, topology.workers, scenario.seed)
+    cluster.begin(scenario.conditions)
+    steps = Steps(scenario.job.checkpoint, cluster)
     spans: list[Span] = []
     names: set[str] = set()
     current: list[Step] = []
 
     def job() -> Generator[simpy.Event, Any, None]:
-        for number, one in enumerate(planned):
-            earlier = known.setdefault(one.key, number) if one.key is not None else number
-            if earlier < number:
-                rows.append(rows[earlier] | {"step": number})
-                carried_bytes.append(carried_bytes[earlier])
-                continue
-            before_bytes = network.links.nbytes.copy()
-            names.update(stage.sync.describe(stage.payload.op) for stages in one.exchanges for stage in stages)
-            step = Step(env, network, nodes, one.compute, one.exchanges)
+        while steps.number < scenario.job.steps:
+            number = steps.number
+            exchanges = [coding.exchanges(number, bucket) for bucket in range(len(measurement.buckets))]
+            names.update(one.sync.describe(one.payload.op) for stages in exchanges for one in stages)
+            compute = compute_of(scenario, measurement, timing, number)
+            step = Step(env, network, nodes, compute, exchanges, cluster.devices)
             current[:] = [step]
-            yield step.finished
-            rows.append(_account(step, one.compute, env.now) | {"step": number})
-            carried_bytes.append(network.links.nbytes - before_bytes)
+            if not (yield from steps.run(step)):
+                continue
             if not number:
-                spans.extend(step.spans)
+                spans[:] = step.spans
+            yield from steps.add(_account(step, compute, env.now, cluster.devices))
 
     process = env.process(job())
-    env.run()
-    if process.is_alive:
+    if not comes(env, process):
         raise Deadlock("the simulation is stuck: " + "; ".join(current[0].waiting()[:20]))
     return JobRecord(
-        rows,
+        steps.rows,
         spans,
         topology.link_names,
         topology.capacity_bytes_per_s,
         topology.latency_s,
-        np.array(carried_bytes).reshape(len(rows), len(topology.link_names)),
-        float(sum(row["step_time_s"] for row in rows)),
+        network.links.nbytes,
+        network.links.mean_share(env.now),
+        float(env.now),
         tuple(sorted(names)),
     )
 
 
-def compute_of(
-    scenario: Scenario,
-    measurement: Measurement,
-    timing: Timing,
-    step: int,
-    slower: NDArray[np.float64] | float = 1.0,
-) -> Compute:
-    """Return the seconds of a step's computation: all micro-batches, the last one's backward making gradients ready.
+def comes(env: simpy.Environment, event: simpy.Event) -> bool:
+    """Run until an event has come, and no longer: what befalls a cluster may go on for ever. Return False if stuck."""
+    while not event.processed:
+        if env.peek() == np.inf:
+            return False
+        env.step()
+    return True
 
-    `slower` [n] are factors that last, beside those that `job.straggler` draws for every step.
-    """
+
+def compute_of(scenario: Scenario, measurement: Measurement, timing: Timing, step: int) -> Compute:
+    """Return the seconds of a step's computation: all micro-batches, the last one's backward making gradients ready."""
     job, count = scenario.job, scenario.topology.num_workers
-    factor = slower * slowness(job.straggler, count, np.random.default_rng((scenario.seed, step)))
+    factor = slowness(job.straggler, count, np.random.default_rng((scenario.seed, step)))
+    if scenario.train is not None:
+        factor = factor * unequal_speeds(scenario.train, count)
     before_s = job.grad_accumulation * timing.forward_s + (job.grad_accumulation - 1) * timing.backward_s
     last = [bucket.last - 1 for bucket in measurement.buckets]
     ready_s = np.array([timing.ready_s[place] for place in last])
@@ -155,22 +136,37 @@ def compute_of(
     )
 
 
+def unequal_speeds(train: Train, count: int) -> NDArray[np.float64]:
+    """Return [W] factors on the workers' compute times, from 1 to the spread; the last workers are the slowest."""
+    if train.slow_workers is not None:
+        return np.where(np.arange(count) < count - train.slow_workers, 1.0, train.speed_spread)
+    return np.asarray(train.speed_spread ** (np.arange(count) / max(count - 1, 1)))
+
+
 def slowness(straggler: Straggler, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return [n] factors on the workers' compute times."""
+    spread, factor = straggler.spread, np.ones(count)
     if straggler.distribution == "lognormal":
-        return np.exp(rng.normal(0.0, straggler.spread, count))
+        factor = np.exp(rng.normal(0.0, spread, count))
     if straggler.distribution == "uniform":
-        return rng.uniform(1.0, 1.0 + straggler.spread, count)
-    return np.ones(count)
+        factor = rng.uniform(1.0, 1.0 + spread, count)
+    if straggler.distribution == "normal":
+        factor = np.maximum(rng.normal(1.0, spread, count), 0.0)
+    if straggler.distribution == "exponential":
+        factor = 1.0 + rng.exponential(spread, count)
+    if straggler.factors:
+        factor = factor * np.array(straggler.factors)[np.arange(count) % len(straggler.factors)]
+    return factor
 
 
-def _account(step: Step, compute: Compute, end_s: float) -> dict[str, Any]:
+def _account(step: Step, compute: Compute, end_s: float, devices: Devices) -> dict[str, Any]:
     """Return where a step's time went, as means over workers; what a device does not work is exposed communication."""
     parts = {
         "compute_s": float(compute.backward_end_s.mean()),
         "encode_s": float(step.encode_s.mean()),
         "decode_s": float(step.decode_s.mean()),
         "optimizer_s": compute.optimizer_s,
+        "lost_s": float(devices.down_s(step.begin_s, end_s).mean()),
     }
     step_time_s = end_s - step.begin_s
     exposed_s = max(step_time_s - sum(parts.values()), 0.0)

@@ -144,24 +144,26 @@ class Learner:
         running = self.optimizer.turn(self.problem, self.state)
         known: Any = None
         sent: list[tuple[int, int]] = []
-        self.scores.append(Score())
+        score = Score()
         try:
             while True:
                 exchange = running.send(known)
                 self.progress.evaluations += exchange.evaluations * self.problem.workers
-                known, place = self._exchange(exchange)
+                known, place = self._exchange(exchange, score)
                 sent.append(place)
         except StopIteration as end:
             self.state = end.value
         except NonFiniteGradient:
             self.progress.stop("diverged")
-        self.turns.append(tuple(sent))
+        if sent:
+            self.turns.append(tuple(sent))
+            self.scores.append(score)
         self.over = self.progress.note(self.optimizer.model(self.state), len(self.turns))
 
-    def _exchange(self, exchange: Exchange) -> tuple[NDArray[Any] | None, tuple[int, int]]:
+    def _exchange(self, exchange: Exchange, score: Score) -> tuple[NDArray[Any] | None, tuple[int, int]]:
         """Return what all know afterwards, and the part and step of the exchange."""
         channel = self._channel(exchange)
-        result, stages = channel.exchange(exchange, self.scores[-1])
+        result, stages = channel.exchange(exchange, score)
         kinds = tuple(channel.coder.scheme.chain_at(channel.count - 1)) if stages else ()
         passes = exchange.passes * self.scenario.job.grad_accumulation
         key = (channel, passes, exchange.evaluations / passes, exchange.updates, exchange.overlaps, bool(stages))

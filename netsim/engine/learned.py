@@ -44,9 +44,7 @@ def learned_row(scenario: Scenario, train: Train, learned: Learned, baseline: Le
     base = _summary(dense, dense.train, baseline)
     best_s, best_sync = _best_dense(dense, dense.train, baseline)
     own = summary(train, learned, timed)
-    mean = {
-        key: float(np.mean([turn[key] for turn in timed.turns])) for key in (*PARTS, "comm_s", "wire_bytes_per_worker")
-    }
+    mean = {key: timed.mean(key) for key in (*PARTS, "comm_s", "wire_bytes_per_worker")}
     evaluation_s = own["evaluation_s"]
     payload = _payload_bytes(learned)
     dense_bytes = FLOAT32_BYTES * sum(one.numel for one in learned.tensors)
@@ -60,9 +58,9 @@ def learned_row(scenario: Scenario, train: Train, learned: Learned, baseline: Le
         "compression_x": dense_bytes / payload if payload else np.inf,
         "rel_error": learned.update_error,
         "cosine": learned.update_cosine,
-        "bottleneck": max(PARTS, key=lambda part: mean[part]).removesuffix("_s"),
-        "collective": " + ".join(timed.job.collectives),
-        "speedup_to_target_x": base["time_to_target_s"] / own["time_to_target_s"],
+        "bottleneck": max(PARTS, key=lambda part: mean[part]).removesuffix("_s") if timed.turns else "",
+        "collective": " + ".join(timed.collectives),
+        "speedup_to_target_x": base["time_to_target_s"] / (own["time_to_target_s"] or np.nan),
     } | {key: value for key, value in own.items() if key != "evaluation_s"}  # fmt: skip
 
 

@@ -227,6 +227,7 @@ class Coder:
     ) -> None:
         self.scheme, self.tensors, self.ranks, self.flat = scheme, tensors, ranks, flat
         self.seed = scenario.seed
+        self.simulated = scenario.topology.num_workers
         self.owners = owners(scenario, scheme) or len(ranks)
         self.states: dict[int, list[Any]] = {}
         self.update = _Update()
@@ -253,7 +254,8 @@ class Coder:
     def _states(self, shape: torch.Size, key: int) -> list[Any]:
         """Return fresh states; every unit has a seed of its own, so that tensors of one shape draw unlike noise."""
         seed = int(np.random.SeedSequence((self.seed, key)).generate_state(1)[0])
-        return [self.scheme.init(shape, Peer(rank, len(self.ranks), self.owners, seed)) for rank in self.ranks]
+        peers = [Peer(rank, len(self.ranks), self.owners, seed, self.simulated) for rank in self.ranks]
+        return [self.scheme.init(shape, peer) for peer in peers]
 
 
 def _fuse(outcomes: Sequence[Outcome]) -> tuple[Stage, ...]:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
+from netsim.conditions import Cluster
 from netsim.engine.coding import Coding
-from netsim.engine.job import JobRecord, compute_of
+from netsim.engine.job import JobRecord, comes, compute_of
 from netsim.engine.push_pull import PushPull
 from netsim.engine.worker import Worker
 from netsim.errors import Deadlock, InputError
+from netsim.sync.base import Payload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from netsim.engine.measure import Measurement
     from netsim.engine.step import Span
     from netsim.scenario.schema import Scenario
-    from netsim.sync.parameter_server import ParameterServer
+    from netsim.sync.parameter_server import ParameterServer, Piece
     from netsim.workload.base import Timing
 
 _NOT_MEANS = {"step", "worker", "begin_s", "end_s", "staleness"}
@@ -53,18 +55,22 @@ class ServerJob:
         self.topology = scenario.topology.build(sync.dedicated_servers)
         self.network = scenario.network.build(self.env, self.topology, scenario.transport)
         nodes = self.topology.workers, self.topology.servers[: sync.dedicated_servers]
+        cluster = Cluster(self.env, self.network, self.topology.workers, scenario.seed)
+        cluster.begin(scenario.conditions)
+        self.devices = cluster.devices
         self.ways = PushPull(self.env, self.network, nodes, sync, self.job.credit)
         self.by_priority = self.job.scheduling == "priority"
         self.warm_up = self.job.steps if sync.staleness else int(self.by_priority)
         self._exchanges = _exchanges(scenario, measurement)
         self._refuse_conversations(scenario)
-        self.pieces = [sync.pieces(stages[0].payload) if stages else [] for stages in self._exchanges[0]]
+        self.pieces = _pieces(sync, measurement)
         self.compute = lru_cache(maxsize=64)(partial(compute_of, scenario, measurement, timing))
         self.forward_shares = _forward_shares(measurement, timing, self.job.grad_accumulation)
         elements = np.array([one.sum() for one in measurement.sizes])
         self.optimizer_s = timing.optimizer_s * elements / max(elements.sum(), 1)
         self.workers = [Worker(self, index) for index in range(len(self.topology.workers))]
         self._unfinished = len(self.workers)
+        self._over = self.env.event()
 
     def _refuse_conversations(self, scenario: Scenario) -> None:
         """Raise InputError where an asynchronous server would have to take part in an exchange of several messages."""
@@ -77,13 +83,15 @@ class ServerJob:
             )
 
     def exchanges(self, step: int) -> Sequence[Sequence[Exchange]]:
-        """Return the collectives of every bucket at a step; the measured steps are taken in turn."""
-        return self._exchanges[step % len(self._exchanges)]
+        """Return the collectives of every bucket at a step; the measured steps are told in turn, from the first."""
+        return self._exchanges[(step - self.warm_up) % len(self._exchanges)]
 
     def is_over(self, step: int) -> bool:
         """Note that a worker has done a step; return whether it has no more to do."""
         last = self.warm_up + self.job.steps - 1
         self._unfinished -= step == last
+        if not self._unfinished and not self._over.triggered:
+            self._over.succeed()
         return not self._unfinished or (step >= last and not self.sync.staleness)
 
     def run(self) -> JobRecord:
@@ -94,8 +102,7 @@ class ServerJob:
         """
         for worker in self.workers:
             self.env.process(worker.run())
-        self.env.run()
-        if self._unfinished:
+        if not comes(self.env, self._over):
             raise Deadlock("the simulation is stuck: " + "; ".join(self.ways.waiting()[:20]))
         stages = [one for step in self._exchanges for bucket in step for one in bucket]
         return JobRecord(
@@ -104,7 +111,8 @@ class ServerJob:
             self.topology.link_names,
             self.topology.capacity_bytes_per_s,
             self.topology.latency_s,
-            self.network.links.nbytes[None],
+            self.network.links.nbytes,
+            self.network.links.mean_share(float(self.env.now)),
             float(self.env.now),
             tuple(sorted({one.sync.describe(one.payload.op) for one in stages})),
             sum(len(worker.rows) for worker in self.workers) / len(self.workers),
@@ -140,6 +148,12 @@ class ServerJob:
             for piece in pieces:
                 held[piece.server] += piece.share * float(sizes.sum())
         return float(held.max() / held.mean()) if held.any() else 1.0
+
+
+def _pieces(sync: ParameterServer, measurement: Measurement) -> list[list[Piece]]:
+    """Return the pieces of each bucket, which are the same at every step."""
+    buckets = zip(measurement.buckets, measurement.sizes, strict=True)
+    return [sync.pieces(Payload("sum", np.zeros(0), 0.0, sizes, bucket.first)) for bucket, sizes in buckets]
 
 
 def _exchanges(scenario: Scenario, measurement: Measurement) -> list[list[list[Exchange]]]:

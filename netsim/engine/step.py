@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import simpy
 
+from netsim.network.base import repeats
 from netsim.network.timer import Timer
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from netsim.conditions import Devices
     from netsim.engine.coding import Exchange
     from netsim.network.base import Execution, Network
 
@@ -65,11 +67,14 @@ class Step:
         nodes: tuple[NDArray[np.int64], NDArray[np.int64]],
         compute: Compute,
         exchanges: Sequence[Sequence[Exchange]],
+        devices: Devices,
     ) -> None:
         self.env = env
         self.network = network
         self.workers, self.servers = nodes
         self.compute = compute
+        self._after = devices.after
+        self._down = devices.between
         self.items = [
             Item(bucket, place == 0, place == len(stages) - 1, one)
             for bucket, stages in enumerate(exchanges)
@@ -93,12 +98,17 @@ class Step:
         encodes = np.array([stages[0].encode_s if stages else 0.0 for stages in exchanges])
         self.encode_s += encodes.sum()
         # A bucket is encoded where its last gradient is ready, so it and all later gradients wait for that.
-        self._ready_s = self.begin_s + compute.ready_s + np.cumsum(encodes)[:, None]
-        self._backward_end_s = self.begin_s + compute.backward_end_s + encodes.sum()
+        everyone, begin_s = np.arange(count), np.full(count, self.begin_s)
+        self._ready_s = self._after(
+            everyone, self._after(everyone, begin_s, compute.ready_s), np.cumsum(encodes)[:, None]
+        )
+        self._backward_end_s = self._after(
+            everyone, self._after(everyone, begin_s, compute.backward_end_s), encodes.sum()
+        )
         self._coding_free_s = np.full(count, self.begin_s)
         self._last_s = np.full(count, self.begin_s)
         self._due_s = np.full(count, np.inf)
-        self._open(np.arange(count))
+        self._open(everyone)
 
     def _open(self, workers: NDArray[np.int64]) -> None:
         """Set when workers may launch their next exchange, or end their step where there is none."""
@@ -107,7 +117,7 @@ class Step:
             item, mine = self.items[number], waiting[self.next_item[waiting] == number]
             if item.first:
                 ready_s = np.maximum(self.env.now, self._ready_s[item.bucket, mine])
-                self._due_s[mine] = ready_s + self.network.links.call_overhead_s
+                self._due_s[mine] = self._after(mine, ready_s, self.network.links.call_overhead_s)
         self._timer.set(self._due_s.min())
         if len(waiting) < len(workers) and (self.next_item >= len(self.items)).all():
             self._end()
@@ -131,9 +141,9 @@ class Step:
         machines = self.network.links.topology.machines[self.workers]
         payload = replace(exchange.payload, machines=machines)
         rounds = exchange.sync.rounds(payload, self.workers, self.servers)
-        for one in rounds:
+        for one, times in repeats(rounds):
             row = self._row[one.src]
-            self.sent_bytes += np.bincount(row[row >= 0], one.nbytes[row >= 0], len(self.workers))
+            self.sent_bytes += times * np.bincount(row[row >= 0], one.nbytes[row >= 0], len(self.workers))
         self.latency_s += self.network.links.latency_s(rounds)
         nodes = np.concatenate([self.workers, self.servers])
         execution = self._executions[number] = self.network.begin(rounds, nodes, lambda done: self._over(number, done))
@@ -157,7 +167,7 @@ class Step:
         else:
             seconds = self.items[number + 1].exchange.encode_s
             ready_s = self._code(workers, "encode", item.bucket, seconds)
-            self._due_s[workers] = ready_s + self.network.links.call_overhead_s
+            self._due_s[workers] = self._after(workers, ready_s, self.network.links.call_overhead_s)
         self._open(workers)
 
     def _code(self, workers: NDArray[np.int64], what: str, bucket: int, seconds: float) -> NDArray[np.float64]:
@@ -166,14 +176,15 @@ class Step:
         busy = now_s < self._backward_end_s[workers]
         free_s = np.maximum(self._coding_free_s[workers], np.where(busy, now_s, self._backward_end_s[workers]))
         start_s = np.maximum(free_s, now_s)
-        self._coding_free_s[workers] = start_s + seconds
-        ready_s = self._ready_s[:, workers]
-        self._ready_s[:, workers] = np.where(ready_s > now_s, ready_s + seconds, ready_s)
-        self._backward_end_s[workers] += np.where(busy, seconds, 0.0)
+        end_s = self._after(workers, start_s, seconds)
+        self._coding_free_s[workers] = end_s
+        ready_s, backward_end_s = self._ready_s[:, workers], self._backward_end_s[workers]
+        self._ready_s[:, workers] = np.where(ready_s > now_s, self._after(workers, ready_s, seconds), ready_s)
+        self._backward_end_s[workers] = np.where(busy, self._after(workers, backward_end_s, seconds), backward_end_s)
         (self.encode_s if what == "encode" else self.decode_s)[workers] += seconds
         if seconds:
-            self._span(workers, what, bucket, start_s, start_s + seconds)
-        return np.asarray(start_s + seconds)
+            self._span(workers, what, bucket, start_s, end_s)
+        return end_s
 
     def _span(
         self,
@@ -190,16 +201,27 @@ class Step:
         """Run the optimizer everywhere; the step is over when the last worker is."""
         everyone = np.arange(len(self.workers))
         update_s = np.maximum(np.maximum(self._backward_end_s, self._coding_free_s), self._last_s)
-        forward_s = np.full(len(everyone), self.begin_s)
-        self._span(everyone, "forward", -1, forward_s, forward_s + self.compute.forward_s)
-        self._span(everyone, "backward", -1, forward_s + self.compute.forward_s, self._backward_end_s)
-        self._span(everyone, "optimizer", -1, update_s, update_s + self.compute.optimizer_s)
-        end_s = float(update_s.max()) + self.compute.optimizer_s
-        self.env.process(self._finish_at(end_s))
+        end_s = self._after(everyone, update_s, self.compute.optimizer_s)
+        begin_s = np.full(len(everyone), self.begin_s)
+        forward_s = self._after(everyone, begin_s, self.compute.forward_s)
+        self._span(everyone, "forward", -1, begin_s, forward_s)
+        self._span(everyone, "backward", -1, forward_s, self._backward_end_s)
+        self._span(everyone, "optimizer", -1, update_s, end_s)
+        for worker in everyone.tolist():
+            down = self._down(worker, self.begin_s, float(end_s.max()))
+            self.spans += [Span(worker, "down", -1, down_s, up_s) for down_s, up_s in down]
+        self.env.process(self._finish_at(float(end_s.max())))
 
     def _finish_at(self, end_s: float) -> simpy.events.ProcessGenerator:
         yield self.env.timeout(max(end_s - self.env.now, 0.0))
         self.finished.succeed(end_s)
+
+    def abandon(self) -> None:
+        """End the step here: nothing of it goes on."""
+        self._timer.set(np.inf)
+        self._due_s[:] = np.inf
+        for execution in self._executions.values():
+            execution.abandon()
 
     def waiting(self) -> list[str]:
         """Return what each worker that has not finished waits for."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
-from netsim.engine.job import slowness
+from netsim.conditions import Cluster
+from netsim.engine.job import slowness, unequal_speeds
 from netsim.engine.progress import Progress
 from netsim.errors import Deadlock
 from netsim.network.timer import Timer
@@ -44,6 +45,7 @@ class TrainRecord:
         status: `target`, `until`, `max_epochs` or `diverged`.
         topology: where it ran.
         link_bytes: [L] bytes each link has carried.
+        link_share: [L] the part of its capacity that each link has had, in the mean.
         sent_bytes: [W] bytes each worker has sent.
         total_s: simulated seconds.
     """
@@ -53,15 +55,9 @@ class TrainRecord:
     status: str
     topology: Topology
     link_bytes: NDArray[np.float64]
+    link_share: NDArray[np.float64]
     sent_bytes: NDArray[np.float64]
     total_s: float
-
-
-def unequal_speeds(train: Train, count: int) -> NDArray[np.float64]:
-    """Return [W] factors on the workers' compute times, from 1 to the spread; the last workers are the slowest."""
-    if train.slow_workers is not None:
-        return np.where(np.arange(count) < count - train.slow_workers, 1.0, train.speed_spread)
-    return np.asarray(train.speed_spread ** (np.arange(count) / max(count - 1, 1)))
 
 
 class Training:
@@ -75,6 +71,9 @@ class Training:
         self.network = scenario.network.build(self.env, self.topology, scenario.transport)
         self.workers, self.servers = self.topology.workers, self.topology.servers[:servers]
         self.count = len(self.workers)
+        cluster = Cluster(self.env, self.network, self.workers, scenario.seed)
+        cluster.begin(scenario.conditions)
+        self.devices = cluster.devices
         self.sent_bytes = np.zeros(self.count)
         self.updates: list[dict[str, Any]] = []
         self.progress = Progress(train, problem)
@@ -83,8 +82,9 @@ class Training:
     def compute_s(self, evaluations: float, turn: int) -> NDArray[np.float64]:
         """Return [W] the seconds in which each worker evaluates some gradients on its turn."""
         draw = np.random.default_rng((self.scenario.seed, turn))
-        assert isinstance(self.scenario.workload, Live)
-        passed = self.scenario.workload.pass_timing(self.problem.tensors, evaluations, self.train.gradient_time)
+        workload = self.scenario.workload
+        assert isinstance(workload, Live)
+        passed = workload.pass_timing(self.problem.tensors, evaluations, self.train.gradient_time)
         unequal = slowness(self.scenario.job.straggler, self.count, draw) * unequal_speeds(self.train, self.count)
         return (passed.forward_s + passed.backward_s) * unequal
 
@@ -110,6 +110,7 @@ class Training:
             progress.status,
             self.topology,
             self.network.links.nbytes,
+            self.network.links.mean_share(float(self.env.now)),
             self.sent_bytes,
             float(self.env.now),
         )
@@ -187,7 +188,8 @@ class SyncJob(Training):
         )
         rounds = [one for one in sync.rounds(payload, self.workers, self.servers) if len(one.src)]
         self._account(rounds)
-        due_s = float(self.env.now) + self.compute_s(exchange.evaluations, number)
+        work_s = self.compute_s(exchange.evaluations, number)
+        due_s = self.devices.after(np.arange(self.count), np.full(self.count, float(self.env.now)), work_s)
         if not rounds:
             return self.env.timeout(float(due_s.max()) - float(self.env.now))
         return self._joined(rounds, due_s)
@@ -236,7 +238,6 @@ class AsyncJob(Training):
         self._pulled: dict[int, NDArray[np.float64]] = {}
         self._pushes: dict[int, NDArray[np.float64]] = {}
         self._applied = self.env.event()
-        self._trips: dict[tuple[int, int, int], tuple[Round, NDArray[np.int64]]] = {}
 
     def start(self) -> None:
         """Begin a process for every worker."""
@@ -253,7 +254,8 @@ class AsyncJob(Training):
             # A pull is what the server holds when it answers, before its way here. All know the first one.
             if turn:
                 yield self._travel(worker, 1, pull_floats)
-            yield self.env.timeout(float(self.compute_s(evaluations, turn)[worker]))
+            work_s = float(self.compute_s(evaluations, turn)[worker])
+            yield self.env.timeout(self.devices.lasts_s(worker, float(self.env.now), work_s))
             sent_s = float(self.env.now)
             yield self._travel(worker, 0, push_floats)
             self.progress.evaluations += evaluations
@@ -278,20 +280,13 @@ class AsyncJob(Training):
 
     def _travel(self, worker: int, way: int, floats: int) -> simpy.Event:
         """Send a push (way 0) or a pull (way 1); return the event of its arrival."""
-        if (worker, way, floats) not in self._trips:
-            self._trips[worker, way, floats] = self._trip(worker, way, floats)
-        one, nodes = self._trips[worker, way, floats]
-        if not way:
-            self.sent_bytes[worker] += float(one.nbytes.sum())
-        return self.transfer([one], nodes)
-
-    def _trip(self, worker: int, way: int, floats: int) -> tuple[Round, NDArray[np.int64]]:
-        """Return the transfers of a push or pull, and the nodes between which they go."""
         nbytes = float(FLOAT_BYTES * floats)
         add_s = self.scenario.cost.aggregate()(floats)
         payload = Payload("sum", np.array([nbytes]), nbytes, np.array([floats]), decode_s=add_s)
-        mine = self.workers[worker : worker + 1]
-        return self.scenario.sync.rounds(payload, mine, self.servers)[way], np.concatenate([mine, self.servers])
+        one = self.scenario.sync.rounds(payload, self.workers[worker : worker + 1], self.servers)[way]
+        if not way:
+            self.sent_bytes[worker] += float(one.nbytes.sum())
+        return self.transfer([one], np.concatenate([self.workers[worker : worker + 1], self.servers]))
 
     def _result(self, worker: int) -> NDArray[np.float64]:
         """Return what a worker pushes; computes everybody's that has pulled meanwhile."""

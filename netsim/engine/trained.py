@@ -36,7 +36,9 @@ def simulate_training(scenario: Scenario, train: Train) -> Result:
         record.topology.link_names, record.topology.capacity_bytes_per_s, record.topology.latency_s
     ).assign(
         bytes_per_step=record.link_bytes / max(len(record.updates), 1),
-        utilisation=record.link_bytes / record.topology.capacity_bytes_per_s / max(record.total_s, 1e-300),
+        utilisation=record.link_bytes
+        / record.topology.capacity_bytes_per_s
+        / np.maximum(record.link_share * record.total_s, 1e-300),
     )
     return _result(scenario, train, problem.label, _row(train, record), record.updates, links, record.curve)
 
@@ -53,11 +55,10 @@ def simulate_learned(scenario: Scenario, train: Train, learned: Learned, baselin
         | {"rel_error": rel_error, "cosine": cosine}
         for number, (turn, (rel_error, cosine)) in enumerate(zip(timed.turns, scores, strict=True), start=1)
     ]
-    job = timed.job
-    carried_bytes = job.link_bytes.sum(axis=0)
-    links = link_table(job.link_names, job.capacity_bytes_per_s, job.latency_s).assign(
-        bytes_per_step=carried_bytes / max(len(steps), 1),
-        utilisation=carried_bytes / job.capacity_bytes_per_s / max(job.total_s, 1e-300),
+    there, total_s = timed.topology, max(float(begin_s[-1]), 1e-300)
+    links = link_table(there.link_names, there.capacity_bytes_per_s, there.latency_s).assign(
+        bytes_per_step=timed.link_bytes / max(len(steps), 1),
+        utilisation=timed.link_bytes / there.capacity_bytes_per_s / total_s,
     )
     return _result(scenario, train, learned.label, row, steps, links, curve(train, learned, timed))
 

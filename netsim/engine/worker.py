@@ -29,7 +29,7 @@ class Worker:
 
     def __init__(self, job: ServerJob, index: int) -> None:
         self.job, self.index, self.env = job, index, job.env
-        self.device = Device(job.env)
+        self.device = Device(job.env, partial(job.devices.lasts_s, index))
         self.rows: list[dict[str, Any]] = []
         self.spans: list[Span] = []
         self.stale: list[int] = []
@@ -144,6 +144,10 @@ class Worker:
     def _note(self, step: int) -> None:
         now_s = float(self.env.now)
         worked = {f"{kind}_s": self.device.worked_s[kind] - self._before[kind] for kind in KINDS}
+        down = self.job.devices.between(self.index, self._begin_s, now_s)
+        worked["lost_s"] = sum(up_s - down_s for down_s, up_s in down)
+        for one in down:
+            self._span(step, "down", -1, *one)
         step_time_s = now_s - self._begin_s
         self.rows.append(
             {

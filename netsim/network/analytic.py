@@ -103,6 +103,11 @@ class _Plan(Execution):
             self.end_s = self.network.end_s(self)
             self.network.timer.set(min(plan.end_s for plan in self.network.plans))
 
+    def abandon(self) -> None:
+        """End the plan here."""
+        if self in self.network.plans:
+            self.network.plans.remove(self)
+
 
 class Bound(Network):
     """A network in which the time of a plan is a function of that plan alone."""

@@ -7,8 +7,9 @@ has arrived and its own transfers of round r-1 have left. There is no global bar
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from netsim.errors import InputError
 from netsim.registry import Registry
@@ -45,12 +46,34 @@ class Round:
     slices: int | None = 1
 
 
+class LinkState(NamedTuple):
+    """What links [K] are like for a time.
+
+    `share` is the part of its own capacity that each has, 0 where it has failed; `loss` the probability with which it
+    loses a packet.
+    """
+
+    share: NDArray[np.float64]
+    latency_s: NDArray[np.float64]
+    loss: NDArray[np.float64]
+
+
+def repeats(rounds: Sequence[Round]) -> list[tuple[Round, int]]:
+    """Return the different rounds of a plan, each with how often it occurs: long plans repeat a few of them."""
+    times = Counter(map(id, rounds))
+    return [(one, times[number]) for number, one in {id(one): one for one in rounds}.items()]
+
+
 class Execution(ABC):
     """A plan under way."""
 
     @abstractmethod
     def join(self, nodes: NDArray[np.int64]) -> None:
         """Let `nodes` begin the plan now. Every participant must join once."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Let the plan end here: nobody finishes it, and what it had under way is gone."""
 
 
 class Network(ABC):
@@ -72,8 +95,8 @@ class Network(ABC):
         """Get ready for links that change; called before the first plan. Raise InputError where that cannot be."""
         raise InputError("this network knows no links that change", "choose `network: flow`", "network")
 
-    def change(self, links: NDArray[np.int64], share: NDArray[np.float64], latency_s: NDArray[np.float64]) -> None:
-        """Give links [K] a share of their own capacity (0 stops what is on them), and latencies, from now on.
+    def change(self, links: NDArray[np.int64], state: LinkState) -> None:
+        """Put links [K] into a state from now on.
 
         What is under way goes on at its new rate; a latency counts for transfers that are still to start.
         """

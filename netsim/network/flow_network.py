@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import simpy
     from numpy.typing import NDArray
 
-    from netsim.network.base import Done
+    from netsim.network.base import Done, LinkState
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
 
@@ -44,6 +44,10 @@ class Plan(Execution):
     def join(self, nodes: NDArray[np.int64]) -> None:
         """Let `nodes` begin the plan now."""
         self.network.join(self, self.place[nodes])
+
+    def abandon(self) -> None:
+        """End the plan here."""
+        self.network.abandon(self)
 
     def tell(self, places: NDArray[np.int64]) -> None:
         """Report that participants have finished, those that have not been reported yet.
@@ -106,16 +110,16 @@ class FlowNetwork(Network):
         self.links.expect_changes()
         self.fluid = Fluid(self.links)
 
-    def change(self, links: NDArray[np.int64], share: NDArray[np.float64], latency_s: NDArray[np.float64]) -> None:
+    def change(self, links: NDArray[np.int64], state: LinkState) -> None:
         """Change links from now on; see Network.change. Plans in lanes that they touch leave these first."""
         now_s = self._env.now
-        moved = self.links.moved_by(links, latency_s)
+        moved = self.links.moved_by(links, state)
         if any((plan.owner[moved] != NOBODY).any() for plan in self._in_lanes if plan.owner is not None):
             self._leave_lanes()
         if now_s != self._changed_s:  # changes of one instant are one change: nothing happens between them
             self.fluid.run(now_s + SAME_INSTANT * now_s, now_s)
         self._changed_s = now_s
-        self.links.change(links, share, latency_s, now_s)
+        self.links.change(links, state, now_s)
         self.fluid.change(moved, now_s)
         for number, plan in self._in_fluid.items():
             self.fluid.retime(number, plan.rounds, plan.place)
@@ -137,6 +141,17 @@ class FlowNetwork(Network):
         else:
             self.fluid.join(plan.number, places, self._env.now)
             self._timer.set(self._env.now)
+
+    def abandon(self, plan: Plan) -> None:
+        """End a plan here, unless it has ended."""
+        if plan in self._in_lanes:
+            self._in_lanes.remove(plan)
+        elif self._in_fluid.get(plan.number) is plan:
+            self._owed += [(self._in_fluid[number], places) for number, places in self.fluid.finished()]
+            del self._in_fluid[plan.number]
+            self.fluid.abandon(plan.number, self._env.now)
+        plan.told[:] = True
+        self._timer.set(self._env.now)
 
     def _still_busy(self, plan: Plan, nodes: NDArray[np.int64]) -> bool:
         """Say whether a node has not finished another plan: then it could send two transfers at once."""

@@ -70,6 +70,11 @@ class Fluid:
         self._on_link -= table.on_link
         self._spare.append(plan)
 
+    def abandon(self, plan: int, now_s: float) -> None:
+        """Forget a plan that is under way, and all that it has on the links."""
+        kernel.abandon(self.core, plan, self._lent[plan].nodes, now_s)
+        self.close(plan)
+
     def join(self, plan: int, places: NDArray[np.int64], now_s: float) -> None:
         """Let participants begin now."""
         kernel.join(self.core, plan, places, now_s)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import simpy
     from numpy.typing import NDArray
 
-    from netsim.network.base import Round
+    from netsim.network.base import LinkState, Round
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
 
@@ -31,6 +31,16 @@ def no_time(rounds: Sequence[Round], links: Links, time_s: NDArray[np.float64]) 
     return 0.0
 
 
+class _Free(Bound):
+    """A network whose links may change as they like."""
+
+    def expect_changes(self) -> None:
+        """Get ready for nothing."""
+
+    def change(self, links: NDArray[np.int64], state: LinkState) -> None:
+        """Let nothing change: no transfer takes any time."""
+
+
 @fidelities.register("ideal")
 @dataclass(frozen=True, kw_only=True)
 class Ideal(Fidelity):
@@ -38,7 +48,7 @@ class Ideal(Fidelity):
 
     def build(self, env: simpy.Environment, topology: Topology, transport: Transport) -> Network:
         """Return an ideal network in `env`."""
-        return Bound(env, Links(topology, transport), no_time)
+        return _Free(env, Links(topology, transport), no_time)
 
     def transfer_times(
         self,

@@ -816,6 +816,41 @@ def change(core: Core, links: NDArray[np.int64], capacity: NDArray[np.float64], 
 
 
 @compiled
+def abandon(core: Core, plan: int, nodes: int, now_s: float) -> None:
+    """Take what a plan of so many nodes has under way off its links, and what it has in the heap and the records."""
+    counts, links = core.counts, core.links
+    core.clock[NOW] = max(core.clock[NOW], now_s)
+    if counts[DIRTY]:
+        solve(core)  # whatever has begun is held back by something then
+    place = counts[PENDING] - 1
+    while place >= 0:
+        slot = core.slots[BEGINS, place]
+        if core.what[slot, PLAN] == plan:
+            _take(core.begin_s, core.slots[BEGINS], core.place, 0, counts[PENDING], place)
+            counts[PENDING] -= 1
+            core.hops[slot] = 0
+            core.slots[FREE_LIST, counts[FREE]] = slot
+            counts[FREE] += 1
+            place = min(place, counts[PENDING] - 1)  # another one is in its place now
+        else:
+            place -= 1
+    for slot in range(len(core.hops)):
+        if core.hops[slot] and core.what[slot, PLAN] == plan:
+            neck = core.neck[slot]
+            _take(core.mark, core.held, core.place, links[neck, FROM], links[neck, HELD], core.place[slot])
+            links[neck, HELD] -= 1
+            _foresee(core, neck)
+            _end(core, slot)
+    core.clock[FREED] = 0.0
+    for node in range(core.plan[plan, NODES], core.plan[plan, NODES] + nodes):
+        while core.node[node, COME] != NONE:
+            record = core.node[node, COME]
+            core.node[node, COME] = core.early[record, AFTER]
+            core.early[record, AFTER] = counts[EARLY]
+            counts[EARLY] = record
+
+
+@compiled
 def queue(
     core: Core,
     begin_s: NDArray[np.float64],

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from netsim.errors import InputError
+from netsim.network.base import repeats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from netsim.network.base import Round
+    from netsim.network.base import LinkState, Round
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
 
@@ -55,44 +55,38 @@ class Links:
         self.share = np.ones(len(self.capacity))
         self._shared_s, self._since_s = np.zeros(len(self.capacity)), 0.0
         self._full = self.capacity
-        self._changing = False
+        self.loss = np.zeros(len(self.capacity))
+        self._met: NDArray[np.bool_] | None = None
         self._routed: dict[tuple[int, int, int], tuple[Round, Routed]] = {}
-        self._caps = self._may_cap()
-        if self._caps:
+        self._caps = False
+        if self._may_cap():
             self._hold_caps()
 
     def expect_changes(self) -> None:
-        """Get ready for links that change: from now on every cap is a link, as it may come to bind."""
-        self._changing = True
+        """Get ready for links that change: from now on every pair of hosts may be capped, as it may come to be."""
         self.capacity, self.propagation_s = self.capacity.copy(), self.propagation_s.copy()
-        speaks = bool(np.logical_not(self.topology.local).any())
-        if not self._caps and speaks and np.isfinite(self._cap(np.ones(1))).any():
-            self._caps = True
+        transport, nodes = self.transport, len(self.topology.names)
+        may_cap = not (transport.cap is transport.window is transport.segment is None)
+        if not self._caps and may_cap and not self.topology.local.all():
             self._hold_caps()
+        self._met = np.zeros(nodes**2 if self._caps else 0, dtype=bool)
 
-    def moved_by(self, links: NDArray[np.int64], latency_s: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return those whose capacity a change of links [K] may move: themselves, and caps that hang on latencies."""
-        if not self._caps or (latency_s == self.propagation_s[links]).all():
-            return links
-        return np.concatenate([links, self._known_caps()])
+    def moved_by(self, links: NDArray[np.int64], state: LinkState) -> NDArray[np.int64]:
+        """Return those whose capacity a change of links [K] may move: themselves, and the caps on pairs of hosts."""
+        same = (state.latency_s == self.propagation_s[links]).all() and (state.loss == self.loss[links]).all()
+        return links if same or not self._caps else np.concatenate([links, self._known_caps()])
 
-    def change(
-        self,
-        links: NDArray[np.int64],
-        share: NDArray[np.float64],
-        latency_s: NDArray[np.float64],
-        now_s: float,
-    ) -> None:
-        """Give links [K] a share of their capacity, and latencies, from now on."""
+    def change(self, links: NDArray[np.int64], state: LinkState, now_s: float) -> None:
+        """Put links [K] into a state from now on."""
         self._shared_s += self.share * (now_s - self._since_s)
         self._since_s = now_s
         self._routed.clear()
-        self.share[links], self.propagation_s[links] = share, latency_s
-        self.capacity[links] = self._full[links] * share
-        if self._caps:
-            known = self._known_caps()
+        self.share[links], self.propagation_s[links], self.loss[links] = state
+        self.capacity[links] = self._full[links] * state.share
+        known = self._known_caps()
+        if len(known):
             ends = np.divmod(known - len(self.nbytes), len(self.topology.names))
-            self.capacity[known] = self._cap(self._round_trip_s(*ends))
+            self.capacity[known] = self._cap(*self._both_ways(*ends))
 
     def mean_share(self, now_s: float) -> NDArray[np.float64]:
         """Return [L] which part of its capacity each link has had until now, in the mean."""
@@ -100,10 +94,10 @@ class Links:
         return np.where(shared_s < now_s, shared_s / max(now_s, 1e-300), 1.0)
 
     def _known_caps(self) -> NDArray[np.int64]:
-        return len(self.nbytes) + np.flatnonzero(np.isfinite(self.capacity[len(self.nbytes) :]))
+        return len(self.nbytes) + np.flatnonzero(False if self._met is None else self._met)
 
     def _hold_caps(self) -> None:
-        nodes = len(self.topology.names)
+        nodes, self._caps = len(self.topology.names), True
         if nodes > _MOST_NODES_WITH_CAPS:
             raise InputError(
                 f"caps on flows between {nodes} nodes",
@@ -136,28 +130,29 @@ class Links:
         delay_s = latency_s + self.overhead_s * spoken
         if not self._caps:
             return Routed(start, links, delay_s, rate)
-        cap = np.where(spoken, self._cap(self._round_trip_s(src, dst)), np.inf)
-        binds = np.isfinite(cap) if self._changing else cap < rate
+        cap = np.where(spoken, self._cap(*self._both_ways(src, dst)), np.inf)
+        binds = cap < rate if self._met is None else spoken
         capped = np.flatnonzero(binds)
-        private = len(self.nbytes) + src[capped] * len(self.topology.names) + dst[capped]
+        pair = src[capped] * len(self.topology.names) + dst[capped]
+        private = len(self.nbytes) + pair
         self.capacity[private] = cap[capped]
+        if self._met is not None:
+            self._met[pair] = True
         links = np.insert(links, start[1:][capped], private)
         start = start + np.concatenate([[0], np.cumsum(binds)])
         return Routed(start, links, delay_s, np.minimum(rate, cap))
 
     def account(self, rounds: Sequence[Round]) -> None:
         """Add the bytes of a plan to the links they cross."""
-        times = Counter(id(one) for one in rounds)
-        for one in {id(one): one for one in rounds}.values():
+        for one, times in repeats(rounds):
             routed = self.route(one)
-            carried = np.repeat(one.nbytes, np.diff(routed.start)) * times[id(one)]
+            carried = np.repeat(one.nbytes, np.diff(routed.start)) * times
             of_links = routed.links < len(self.nbytes)
             self.nbytes += np.bincount(routed.links[of_links], carried[of_links], len(self.nbytes))
 
     def latency_s(self, rounds: Sequence[Round]) -> float:
         """Return the seconds that a plan's longest delays add up to, round by round: its time if nothing had bytes."""
-        longest = {id(one): float(self.route(one).delay_s.max(initial=0.0)) for one in rounds}
-        return sum(longest[id(one)] for one in rounds)
+        return sum(times * float(self.route(one).delay_s.max(initial=0.0)) for one, times in repeats(rounds))
 
     def slow_start_s(
         self, src: NDArray[np.int64], dst: NDArray[np.int64], nbytes: NDArray[np.float64]
@@ -221,13 +216,23 @@ class Links:
             next_s = np.maximum(next_s, room_s)
         return np.asarray(np.maximum(next_s - chunk_s, 0.0))
 
-    def _cap(self, round_trip_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return bytes/s that pairs of hosts can move over their sockets, by their round-trip times."""
+    def _cap(self, round_trip_s: NDArray[np.float64], loss: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return bytes/s that pairs of hosts can move over their sockets, by round-trip time and loss on the way."""
         cap = np.full(len(round_trip_s), self.transport.cap or np.inf)
         if self.transport.window is not None:
             with np.errstate(divide="ignore"):
                 cap = np.minimum(cap, self.transport.window / round_trip_s)
+        if loss.any():
+            cap = np.minimum(cap, self.transport.lossy_rate(round_trip_s, loss))
         return cap * self.transport.sockets
+
+    def _both_ways(
+        self, src: NDArray[np.int64], dst: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return [F] round-trip times, and the probabilities with which a packet is lost on its way there."""
+        start, links = self.topology.routes(src, dst)
+        arrives = np.multiply.reduceat(1.0 - self.loss[links], start[:-1])
+        return self._round_trip_s(src, dst), 1.0 - arrives
 
     def _round_trip_s(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.float64]:
         forth, back = self.topology.routes(src, dst), self.topology.routes(dst, src)
@@ -241,5 +246,5 @@ class Links:
         # No route has more hops than twice the hops from any one node to the farthest.
         hops = 2 * self.topology.farthest_hops()
         longest_s = 2 * hops * self.topology.latency_s.max()
-        least = self._cap(np.array([longest_s]))[0]
+        least = self._cap(np.array([longest_s]), np.zeros(1))[0]
         return bool(least < self.capacity[spoken].max())

@@ -104,10 +104,15 @@ class _Plan(Execution):
     def __init__(self, network: PacketNetwork, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done) -> None:
         self.network, self.rounds, self.nodes, self.done = network, rounds, nodes, done
         self.progress = Progress(rounds, nodes)
+        self.abandoned = False
 
     def join(self, nodes: NDArray[np.int64]) -> None:
         """Let `nodes` begin the plan now."""
         self._go_on(*self.progress.join(self.progress.place[nodes]))
+
+    def abandon(self) -> None:
+        """End the plan here; packets that are on their way still arrive, and nobody hears of them."""
+        self.abandoned = True
 
     def _go_on(self, started: list[Started], over: NDArray[np.int64]) -> None:
         for number, transfers in started:
@@ -122,7 +127,8 @@ class _Plan(Execution):
             self.done(self.nodes[over])
 
     def _arrived(self, number: int, place: int) -> None:
-        self._go_on(*self.progress.complete(np.array([number]), np.array([place])))
+        if not self.abandoned:
+            self._go_on(*self.progress.complete(np.array([number]), np.array([place])))
 
 
 class PacketNetwork(Network):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from netsim.registry import Registry
 from netsim.units import Bandwidth, Bytes, Seconds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ETHERNET = (1500 - 52) / (1500 + 38)
 """Payload share of full 1,500-byte frames: 20 bytes of IP and 32 of TCP with timestamps (RFC 793, RFC 7323) inside,
@@ -21,6 +25,10 @@ tcp_adv_win_scale in kernel commit b49960a05e32). Since 2023 (commit dfa2f048336
 2025 the limit is 32 MiB (net/ipv4/tcp.c): on newer kernels measure the window, or set it to 16 MiB."""
 INITIAL_SEGMENTS = 10
 """Segments that a TCP connection sends before the first acknowledgement (RFC 6928)."""
+LEAST_TIMEOUT_S = 0.2
+"""What Linux adds to the round-trip time, at least, before it sends again (TCP_RTO_MIN; tcp_input.c)."""
+ACKNOWLEDGED = 2
+"""Segments that one acknowledgement answers (RFC 5681, 4.2)."""
 
 
 class Transport:
@@ -33,6 +41,7 @@ class Transport:
         cap, window, sockets: a pair of hosts moves at most sockets x min(cap, window / round-trip time) bytes/s.
         initial_window: bytes an idle connection sends in its first round trip; they double in each further one. It
             counts for independent transfers; the connections of a job are taken as warm.
+        segment: payload bytes of a packet, for those that slow down where packets are lost.
         slice: bytes of the largest piece in which a pipelined algorithm passes a chunk on, or None for whole chunks.
         slices_in_flight: pieces that may be on their way before the receiver has made room for the next.
         announced: a piece leaves only after its receiver's message that it waits for it, which queues with data.
@@ -47,9 +56,14 @@ class Transport:
     window: float | None = None
     sockets: int = 1
     initial_window: ClassVar[float | None] = None
+    segment: ClassVar[float | None] = None
     slice: float | None = None
     slices_in_flight: int = 1
     announced: ClassVar[bool] = False
+
+    def lossy_rate(self, round_trip_s: NDArray[np.float64], loss: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the bytes/s [F] of one socket where packets are lost; no limit for one that does not heed loss."""
+        return np.full(len(round_trip_s), np.inf)
 
 
 transports: Registry[Transport] = Registry("transport")
@@ -70,7 +84,25 @@ class OverTcp(Transport):
     cap: Bandwidth | None = None
     window: Annotated[Bytes, Gt(0)] | None = LINUX_WINDOW
     sockets: Annotated[int, Ge(1)] = 1
+    congestion: Literal["cubic", "reno"] = "cubic"
     initial_window: ClassVar[float | None] = INITIAL_SEGMENTS * 8948.0
+    segment: ClassVar[float | None] = 8948.0
+
+    def lossy_rate(self, round_trip_s: NDArray[np.float64], loss: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the bytes/s [F] that one connection reaches where packets are lost at random.
+
+        Reno by Padhye et al. 1998 (SIGCOMM, eq. 30) with an acknowledgement for every second segment: at small loss
+        this is Mathis et al. 1997 (0.87 segments / (round trip x sqrt(loss))), at large loss timeouts prevail. CUBIC
+        keeps 1.054 (round trip / loss)^(3/4) segments under way (RFC 9438, 5.2) where that is more than Reno's.
+        """
+        assert self.segment is not None
+        timeout_s = round_trip_s + LEAST_TIMEOUT_S
+        with np.errstate(divide="ignore"):
+            waits = np.minimum(1.0, 3 * np.sqrt(3 * ACKNOWLEDGED * loss / 8)) * loss * (1 + 32 * loss**2)
+            rate = 1 / (round_trip_s * np.sqrt(2 * ACKNOWLEDGED * loss / 3) + timeout_s * waits)
+            if self.congestion == "cubic":
+                rate = np.maximum(rate, 1.054 / (round_trip_s * loss**3) ** 0.25)
+        return np.asarray(self.segment * rate)
 
 
 @transports.register("tcp", paper="RFC 793, RFC 6928, RFC 7323, IEEE 802.3")
@@ -86,6 +118,7 @@ class Tcp(OverTcp):
 
     efficiency: Annotated[float, Gt(0), Le(1)] = ETHERNET
     initial_window: ClassVar[float | None] = None
+    segment: ClassVar[float | None] = 1448.0
 
 
 @transports.register("rdma", paper="InfiniBand Architecture Specification 1.3")

@@ -6,6 +6,7 @@ from netsim.optim.central_vr import CentralVR, CentralVRAsync, CentralVRSync
 from netsim.optim.easgd import EASGD
 from netsim.optim.local_sgd import LocalSGD
 from netsim.optim.onebit import OneBitAdam, OneBitLAMB
+from netsim.optim.pactrain import PacTrain
 from netsim.optim.ps_svrg import PSSVRG
 from netsim.optim.saga import DSAGA, SAGA
 from netsim.optim.sgd import LAMB, SGD, Adam, Momentum
@@ -34,6 +35,7 @@ __all__ = [
     "OneBitAdam",
     "OneBitLAMB",
     "Optimizer",
+    "PacTrain",
     "Signum",
     "Synchronous",
     "Task",

@@ -13,7 +13,7 @@ RUN_COLUMNS = (
     "bandwidth_bytes_per_s", "latency_s", "step_time_s", "speedup_x", "compute_s", "encode_s", "decode_s",
     "exposed_comm_s", "optimizer_s", "comm_s", "wire_bytes_per_worker", "dense_bytes", "compression_x", "rel_error",
     "cosine", "headroom_x", "bottleneck", "extrapolated", "seed", "vs_best_dense_x", "best_dense_sync", "collective",
-    "compute_device", "cost_source", "swept", "staleness_mean", "staleness_max", "server_imbalance_x",
+    "compute_device", "cost_source", "swept", "staleness_mean", "staleness_max", "server_imbalance_x", "lost_s",
 )  # fmt: skip
 """Columns of `runs`, one row a simulated point; the parts of a step add up to `step_time_s`.
 
@@ -34,8 +34,10 @@ compresses by itself is held against the one that it approximates.
 `status` is `target`, `until` or `max_epochs` (limits that ended it before the target), or `diverged`. What belongs to a
 step of replayed gradients alone is empty in such rows."""
 
-PARTS = ("compute_s", "encode_s", "exposed_comm_s", "decode_s", "optimizer_s")
-"""Columns that account for a step completely: they add up to `step_time_s`."""
+PARTS = ("compute_s", "encode_s", "exposed_comm_s", "decode_s", "optimizer_s", "lost_s")
+"""Columns that account for a step completely: they add up to `step_time_s`.
+
+`lost_s` are the seconds in which devices were down, in which a checkpoint was saved, or that failures undid."""
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ def breakdown(runs: pd.DataFrame) -> Figure:
     for row, sync in zip(grid, syncs, strict=True):
         for axes, (key, part) in zip(row, chosen, strict=True):
             axes.set_title(layout.wrapped(f"{sync} at {label(by, key)}", 42), fontsize=10, loc="left")
-            _stack(axes, part[part["sync"] == sync], order)
-    handles = [Patch(facecolor=colour, label=name) for name, colour in style.PARTS.values()]
+            _stack(axes, part[part["sync"] == sync], order, style.parts(runs))
+    handles = [Patch(facecolor=colour, label=name) for name, colour in style.parts(runs).values()]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8, frameon=False)
     notes = ["A bar is one step; its parts do not overlap and add up to it. Numbers: step time, and its bottleneck."]
     if style.extrapolated(runs).any():
@@ -46,11 +46,11 @@ def breakdown(runs: pd.DataFrame) -> Figure:
     return figure
 
 
-def _stack(axes: Axes, part: pd.DataFrame, order: list[Any]) -> None:
+def _stack(axes: Axes, part: pd.DataFrame, order: list[Any], parts: dict[str, tuple[str, str]]) -> None:
     rows = part.drop_duplicates("scheme").set_index("scheme")
     for place, scheme in enumerate(order):
-        if scheme in rows.index and rows.loc[scheme, list(style.PARTS)].notna().all():
-            _bar(axes, place, rows.loc[scheme])
+        if scheme in rows.index and rows.loc[scheme, list(parts)].notna().all():
+            _bar(axes, place, rows.loc[scheme], parts)
         else:
             axes.annotate("not simulated", (0, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
     axes.set_yticks(range(len(order)), [str(scheme) for scheme in order])
@@ -63,10 +63,10 @@ def _stack(axes: Axes, part: pd.DataFrame, order: list[Any]) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _bar(axes: Axes, place: int, row: pd.Series[Any]) -> None:
+def _bar(axes: Axes, place: int, row: pd.Series[Any], parts: dict[str, tuple[str, str]]) -> None:
     left = 0.0
     hatch = "////" if bool(row.get("extrapolated", False)) else None
-    for column, (_, colour) in style.PARTS.items():
+    for column, (_, colour) in parts.items():
         axes.barh(place, row[column], left=left, height=0.72, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
         left += float(row[column])
     axes.annotate(_text(row), (left, place), (3, 0), textcoords="offset points", va="center", fontsize=7)

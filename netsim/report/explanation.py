@@ -16,6 +16,7 @@ _PARTS = {
     "exposed_comm_s": "exposed communication",
     "decode_s": "decode",
     "optimizer_s": "optimizer",
+    "lost_s": "lost to failures",
 }
 _BAR = 40
 
@@ -46,7 +47,8 @@ def explained(number: int, run: Mapping[str, Any], changes: Iterable[Changed]) -
         f"  step {seconds(step_s)}; speedup {ratio(run['speedup_x'])} of a possible {ratio(run['headroom_x'])};"
         f" bottleneck: {run['bottleneck']}",
     ]
-    parts = [(name, float(run[column])) for column, name in _PARTS.items()]
+    told = [(name, float(run.get(column, 0.0))) for column, name in _PARTS.items()]
+    parts = [(name, part_s) for name, part_s in told if part_s or name != _PARTS["lost_s"]]
     shares = [part_s / step_s if step_s else 0.0 for _, part_s in parts]
     rows = [
         (name, seconds(part_s), f"{share:.1%}", "#" * round(_BAR * share))

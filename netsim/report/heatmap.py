@@ -96,7 +96,7 @@ def _cell(
 
 def _ticks(axes: Axes, x: str, columns: list[Any], y: str, rows: list[Any]) -> None:
     axes.set_xticks(range(len(columns)), [scales.tick(x, value) for value in columns])
-    axes.set_yticks(range(len(rows)), [scales.tick(y, value) for value in rows])
+    axes.set_yticks(range(len(rows)), [layout.wrapped(scales.tick(y, value), 28) for value in rows])
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-0.5, len(rows) - 0.5))
     axes.set_xlabel(scales.axis_name(x), fontsize=9)
     axes.set_ylabel("" if y == "sync" else scales.axis_name(y), fontsize=9)

@@ -13,20 +13,23 @@ from netsim.report.error import error
 from netsim.report.heatmap import heatmap
 from netsim.report.points import expanded
 from netsim.report.speedup import speedup
+from netsim.report.staleness import staleness
 from netsim.report.timeline import timeline
 from netsim.report.training import trains
 from netsim.report.training_figures import curves, time_to_target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from matplotlib.figure import Figure
 
-KINDS = ("speedup", "breakdown", "heatmap", "timeline", "error", "curves", "time_to_target")
+KINDS = ("speedup", "breakdown", "heatmap", "timeline", "error", "curves", "time_to_target", "staleness")
 STANDARD = ("speedup", "breakdown", "heatmap")
 """What every run draws."""
 TRAINING = ("curves", "time_to_target")
 """What every run that trains draws, and what is drawn of such runs alone."""
+ASYNCHRONOUS = ("staleness",)
+"""What every run with an asynchronous server draws besides."""
 
 
 def draw(folder: Path, kind: str, x: str = "", rows: Sequence[int] = (), step: int = 0) -> Figure:
@@ -46,15 +49,17 @@ def draw(folder: Path, kind: str, x: str = "", rows: Sequence[int] = (), step: i
         problem = f"no point of this result is for plot {kind!r}"
         others = set(KINDS) - set(TRAINING) if kind in TRAINING else TRAINING
         raise InputError(problem, f"choose one of {', '.join(sorted(others))}", path="--kind")
-    if kind == "curves":
-        return curves(read(folder, "curves"), runs)
-    if kind == "time_to_target":
-        return time_to_target(runs)
-    if kind == "timeline":
-        return timeline(read(folder, "spans"), runs, rows, step)
-    if kind == "speedup":
-        return speedup(runs, x)
-    return {"breakdown": breakdown, "heatmap": heatmap, "error": error}[kind](runs)
+    drawn: dict[str, Callable[[], Figure]] = {
+        "speedup": lambda: speedup(runs, x),
+        "breakdown": lambda: breakdown(runs),
+        "heatmap": lambda: heatmap(runs),
+        "timeline": lambda: timeline(read(folder, "spans"), runs, rows, step),
+        "error": lambda: error(runs),
+        "curves": lambda: curves(read(folder, "curves"), runs),
+        "time_to_target": lambda: time_to_target(runs),
+        "staleness": lambda: staleness(runs, read(folder, "steps")),
+    }
+    return drawn[kind]()
 
 
 def read(folder: Path, name: str) -> pd.DataFrame:

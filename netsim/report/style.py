@@ -34,11 +34,18 @@ PARTS = {
     "exposed_comm_s": ("exposed communication", "#0072B2"),
     "decode_s": ("decode", "#CC79A7"),
     "optimizer_s": ("optimizer", "#666666"),
+    "lost_s": ("lost to failures", "#D55E00"),
 }
 """The parts of a step, in the order they are stacked: column -> (name, colour)."""
 
 _FOOTER_INCHES = 0.17
 _MOST_PANELS = 9
+
+
+def parts(runs: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Return the parts of a step that a table has: nothing is lost where nothing fails."""
+    lost = "lost_s" in runs and bool((runs["lost_s"] > 0).any())
+    return {column: look for column, look in PARTS.items() if lost or column != "lost_s"}
 
 
 class Look(NamedTuple):

@@ -25,6 +25,7 @@ _WHAT = {
     "encode": ("coding", "encode", "#E69F00"),
     "decode": ("coding", "decode", "#CC79A7"),
     "communicate": ("network", "communicate", "#0072B2"),
+    "down": ("compute", "down", "#D55E00"),
 }
 """What a span does: (lane, name, colour)."""
 _KEYS = ("point", "scheme", "sync")

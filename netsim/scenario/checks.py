@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from netsim.errors import InputError, NetsimError
 from netsim.scenario.fields import reads_file
 from netsim.scenario.members import attached
-from netsim.scenario.rules import RULES
+from netsim.scenario.rules import RULES, misfits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from netsim.scenario.members import Builder
     from netsim.scenario.schema import Scenario
     from netsim.scenario.tree import Node
+    from netsim.topology.base import TopologyKind
+    from netsim.topology.graph import Topology
 
 _LOOKS: tuple[tuple[str, Callable[[Any], object]], ...] = (
     ("workload", lambda one: one.check()),
@@ -22,6 +25,12 @@ _LOOKS: tuple[tuple[str, Callable[[Any], object]], ...] = (
     ("cost", lambda one: (one.aggregate(), one.source())),
 )
 """What reads the files behind a section, so that a bad one is found before anything runs."""
+
+
+@lru_cache(maxsize=4)
+def built(topology: TopologyKind, servers: int) -> Topology:
+    """Return a topology, kept for the next condition that names its links."""
+    return topology.build(servers)
 
 
 class Checks:
@@ -54,6 +63,19 @@ class Checks:
                 topology.build(sync.dedicated_servers)
 
         self._once(look, (sync, topology), node, path)
+
+    def conditions(self, root: Node, scenarios: list[Scenario]) -> None:
+        """Check what befalls the cluster against its nodes and links, and against the network."""
+        listed = root.get("conditions")
+        for scenario in scenarios:
+            for place, problem in misfits(scenario):
+                node = listed.items()[place] if listed is not None else root
+                self.builder.note(attached(problem, node, f"conditions.{place}"))
+            servers = scenario.sync.dedicated_servers
+            for place, one in enumerate(scenario.conditions):
+                node = listed.items()[place] if listed is not None else root
+                subject = (one, scenario.topology, servers)
+                self._once(lambda it: it[0].check(built(*it[1:])), subject, node, f"conditions.{place}")
 
     def coding(self, cost: Any, scheme: Any, node: Node, path: str) -> None:
         """Check that a cost model knows a scheme and its wrappers."""

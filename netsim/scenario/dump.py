@@ -104,6 +104,7 @@ _Dumper.add_representer(str, _Dumper.represent_text)
 def _dump(scenario: Scenario, file: Callable[[str], str]) -> dict[str, Any]:
     network = _member(scenario.network, file)
     train = {} if scenario.train is None else {"train": _member(scenario.train, file)}
+    befalls = [_member(one, file) for one in scenario.conditions]
     return {
         "about": scenario.about,
         "seed": scenario.seed,
@@ -114,6 +115,7 @@ def _dump(scenario: Scenario, file: Callable[[str], str]) -> dict[str, Any]:
         "sync": _member(scenario.sync, file),
         "job": _member(scenario.job, file),
         "cost": _member(scenario.cost, file),
+        **({"conditions": befalls} if befalls else {}),
     } | train
 
 

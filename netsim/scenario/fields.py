@@ -15,6 +15,7 @@ import pydantic
 from pydantic_core import PydanticCustomError
 
 from netsim.compress import base as compress
+from netsim.conditions import base as conditions
 from netsim.errors import InputError
 from netsim.network import base as network
 from netsim.network import transport
@@ -37,6 +38,7 @@ REGISTRIES: dict[type, Registry[Any]] = {
     workload.Workload: workload.workloads,
     cost.CostModel: cost.costs,
     optim.Optimizer: optim.optimizers,
+    conditions.Condition: conditions.conditions,
     tasks.Task: tasks.tasks,
 }
 """The base class of every kind of plug-in and its registry."""

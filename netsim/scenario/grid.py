@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_POINTS = 100_000
-SECTIONS = ("about", "seed", "topology", "network", "workload", "schemes", "sync", "job", "cost", "train")
+SECTIONS = ("about", "seed", "topology", "network", "workload", "schemes", "sync", "job", "cost", "conditions", "train")
 """The keys of a scenario beside `sweep`."""
 
 Step = tuple[tuple[str, Node], ...]

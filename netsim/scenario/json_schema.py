@@ -43,6 +43,11 @@ def json_schema() -> dict[str, Any]:
         },
         "job": _dataclass(Job),
         "cost": _reference("cost model") | {"description": f"what coding costs; {DEFAULT_COST} unless given"},
+        "conditions": {
+            "type": "array",
+            "items": _reference("condition"),
+            "description": "what befalls the network and the workers while the job runs",
+        },
         "train": _dataclass(Train),
         "sweep": _SWEEP
         | {

@@ -9,12 +9,14 @@ from annotated_types import Ge
 
 # Importing the packages registers their members.
 import netsim.compress
+import netsim.conditions
 import netsim.network
 import netsim.optim
 import netsim.sync
 import netsim.topology
 import netsim.workload  # noqa: F401
 from netsim.compress.base import schemes
+from netsim.conditions.base import conditions
 from netsim.errors import closest
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
@@ -85,6 +87,7 @@ class PointReader:
             "job": builder.section(Job, entries.get("job") or Node("map", ()), "job"),
             "network": network,
             "transport": transport,
+            "conditions": self._conditions(entries.get("conditions")),
         }
         train = entries.get("train")
         sections |= {"train": builder.section(Train, train, "train")} if train is not None else {}
@@ -109,8 +112,20 @@ class PointReader:
             builder.note(
                 (root.get(problem.path.split(".")[0]) or root).error(problem.path, problem.problem, problem.remedy)
             )
+        self.checks.conditions(root, scenarios)
         self.checks.idle(root, scenarios)
         return scenarios
+
+    def _conditions(self, node: Node | None) -> tuple[Any, ...] | None:
+        """Return what befalls the cluster, or None where something is wrong with it."""
+        if node is None or node.kind == "null":
+            return ()
+        if node.kind != "list":
+            remedy = "write for example `conditions: [{kind: link_failure, links: [worker0], at: 1 s, duration: 2 s}]`"
+            self.builder.note(node.error("conditions", f"is {node.text()!r} where a list is expected", remedy))
+            return None
+        made = [self.builder.member(conditions, one, f"conditions.{i}") for i, one in enumerate(node.items())]
+        return None if any(one is None for one in made) else tuple(made)
 
     def _required(self, registry: Any, root: Node, key: str) -> Any:
         node = root.get(key)

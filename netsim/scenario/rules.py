@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from netsim.conditions.packet_loss import PacketLoss
 from netsim.errors import InputError
 from netsim.optim.base import Asynchronous, Synchronous, optimizers
 from netsim.scenario.schema import Job
@@ -69,11 +70,39 @@ RULES = (
         "add for example `spread: 0.2` beside it, or remove it",
     ),
     Rule(
+        "job.checkpoint.every",
+        lambda one: isinstance(one.sync, ParameterServer),
+        "has no effect with a parameter server, whose workers wait, or go on without the one that is down",
+        "remove it",
+        allowed=("0",),
+    ),
+    Rule(
+        "job.checkpoint.write",
+        lambda one: not one.job.checkpoint.every,
+        "has no effect without checkpoints",
+        "add for example `every: 100` beside it, or remove it",
+        allowed=("0", "0 s", "0 ns"),
+    ),
+    Rule(
+        "job.checkpoint.restart",
+        lambda one: not one.job.checkpoint.every or not any(it.touches_workers for it in one.conditions),
+        "has no effect without checkpoints, or where no node fails",
+        "add `every: 100` beside it and a `node_failure` to `conditions`, or remove it",
+        allowed=("0", "0 s", "0 ns"),
+    ),
+    Rule(
         "network.transport",
         lambda one: one.network.kind == "ideal",
         "has no effect on the `ideal` network, where every transfer takes no time",
         "remove it, or choose `kind: flow`",
         allowed=("ideal", "{kind: ideal}"),
+    ),
+    Rule(
+        "network.transport.congestion",
+        lambda one: not any(isinstance(it, PacketLoss) for it in one.conditions),
+        "has no effect where no packet is lost",
+        "add a `packet_loss` to `conditions`, or remove it",
+        allowed=("cubic",),
     ),
     Rule(
         "topology.server_bandwidth",
@@ -206,6 +235,17 @@ def learns(scenario: Scenario) -> bool:
     """Return whether a point's training does not depend on time, and so is measured once for all clusters."""
     train = scenario.train
     return train is not None and isinstance(train.optimizer, Synchronous) and not train.optimizer.linear
+
+
+def misfits(scenario: Scenario) -> Iterator[tuple[int, InputError]]:
+    """Yield the places of conditions that have no effect or no meaning on a network, and why."""
+    for place, one in enumerate(scenario.conditions):
+        if not scenario.network.changes:
+            problem = f"network {scenario.network.kind!r} knows nothing that changes with time"
+            yield place, InputError(problem, "choose `network: flow`, or remove the condition", "kind")
+        elif isinstance(one, PacketLoss) and scenario.network.kind == "flow" and scenario.transport.segment is None:
+            problem = f"transport {scenario.transport.kind!r} does not heed loss"
+            yield place, InputError(problem, "choose one over TCP, or `network: packet`", "kind")
 
 
 def _unused(optimizer: Optimizer, sync: Sync) -> Iterator[InputError]:

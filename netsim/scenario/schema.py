@@ -12,6 +12,7 @@ from netsim.units import Bytes, Seconds
 
 if TYPE_CHECKING:
     from netsim.compress.base import Scheme
+    from netsim.conditions.base import Condition
     from netsim.network.base import Fidelity
     from netsim.network.transport import Transport
     from netsim.sync.base import Sync
@@ -22,13 +23,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Straggler:
-    """How unequal the workers' compute times are, drawn anew for every worker and step.
+    """How unequal the workers' compute times are: for good, and drawn anew for every worker and step.
 
-    `lognormal`: factor exp(N(0, spread)), median 1. `uniform`: factor between 1 and 1 + spread. `none`: all equal.
+    `lognormal`: factor exp(N(0, spread)), median 1. `uniform`: factor between 1 and 1 + spread. `normal`: 1 + N(0,
+    spread), no less than 0. `exponential`: 1 and an exponential of mean `spread` on top (Dutta et al. 2018, AISTATS).
+    `none`: all equal. `factors` are multiplied with these, and belong to the workers in turn: [1, 1, 1, 2] makes every
+    fourth one half as fast.
     """
 
-    distribution: Literal["none", "lognormal", "uniform"] = "none"
+    distribution: Literal["none", "lognormal", "uniform", "normal", "exponential"] = "none"
     spread: Annotated[float, Ge(0)] = 0.0
+    factors: tuple[Annotated[float, Gt(0)], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """How much work a failure costs a synchronous job.
+
+    Every so many steps (`every`, 0 for never) all workers stop for `write` to save what they have. When a worker fails,
+    the job stops at once, waits until all are back, takes `restart` to load the last checkpoint and does the steps
+    since then again. Without checkpoints it waits, and goes on where it was: a machine that hung, or moved.
+    """
+
+    every: Annotated[int, Ge(0)] = 0
+    write: Seconds = 0.0
+    restart: Seconds = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +72,7 @@ class Job:
     scheduling: Literal["order", "priority"] = "order"
     credit: Annotated[Bytes, Gt(0)] | None = None
     straggler: Straggler = field(default_factory=Straggler)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,5 +116,6 @@ class Scenario:
     sync: Sync
     job: Job = field(default_factory=Job)
     cost: CostModel
+    conditions: tuple[Condition, ...] = ()
     train: Train | None = None
     swept: tuple[tuple[str, str], ...] = ()

@@ -8,6 +8,7 @@ from netsim.topology.file import File
 from netsim.topology.gpu_cluster import GpuCluster
 from netsim.topology.graph import Topology
 from netsim.topology.leaf_spine import LeafSpine
+from netsim.topology.part import Part
 from netsim.topology.star import Star
 from netsim.topology.torus import Torus
 from netsim.topology.wan import Wan
@@ -18,6 +19,7 @@ __all__ = [
     "File",
     "GpuCluster",
     "LeafSpine",
+    "Part",
     "Star",
     "Topology",
     "TopologyKind",

@@ -254,3 +254,8 @@ def test_points_that_differ_in_time_alone_share_their_training() -> None:
     slower = replace(one, train=replace(one.train, gradient_time=2e-3, speed_spread=2.0))
     assert measurement_key(one) == measurement_key(slower)
     assert simulate(slower).runs["total_s"][0] > simulate(one).runs["total_s"][0]
+
+
+def test_a_target_that_is_met_at_the_start_takes_no_time() -> None:
+    row = simulate(point(train=train("{kind: sgd, batch: 2}", ", target_of: loss, target: 50"))).runs.iloc[0]
+    assert (row["status"], row["time_to_target_s"], row["steps_to_target"], row["total_s"]) == ("target", 0, 0, 0)

@@ -16,11 +16,12 @@ import pytest
 import torch
 
 from netsim.compress.base import schemes
+from netsim.conditions import conditions
 from netsim.engine.simulate import simulate
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
 from netsim.optim import optimizers
-from netsim.scenario.schema import Job, Scenario, Straggler, Train
+from netsim.scenario.schema import Checkpoint, Job, Scenario, Straggler, Train
 from netsim.sync.base import syncs
 from netsim.topology.base import topologies
 from netsim.workload.base import Timing, workloads
@@ -82,6 +83,9 @@ def beside(small_trace: Path) -> None:
     for name, power in (("samples", 1), ("others", 3)):
         lines = [f"{int(index % 3 > 0)}," + ",".join(map(str, row**power)) for index, row in enumerate(samples)]
         (folder / f"{name}.csv").write_text("\n".join(lines))
+    for name, rates in (("falling", (2e6, 1e6)), ("rising", (1e6, 2e6))):
+        lines = [f"{at_s},{rate},0.001" for at_s, rate in zip((0.0, 0.2), rates, strict=True)]
+        (folder / f"{name}.csv").write_text("\n".join(["time_s,bandwidth_bit_per_s,latency_s", *lines]))
     live = scenario_of_network().workload.problem(1, 0)
     times = Timing(forward_s=0.1, backward_s=0.2, optimizer_s=0.0, ready_s=(0.1,) * len(live.tensors))
     one_step = {"tensors": live.tensors, "timing": times, "steps": (0,), "num_workers": 1, "losses": ((1.0,),)}
@@ -143,8 +147,9 @@ def test_straggler_and_transport_kinds(scenario: Callable[..., Scenario]) -> Non
 
 
 def test_every_field_has_a_case() -> None:
-    wanted = {f"job.{one.name}" for one in dataclasses.fields(Job)} - {"job.straggler"}
+    wanted = {f"job.{one.name}" for one in dataclasses.fields(Job)} - {"job.straggler", "job.checkpoint"}
     wanted |= {f"job.straggler.{one.name}" for one in dataclasses.fields(Straggler)}
+    wanted |= {f"job.checkpoint.{one.name}" for one in dataclasses.fields(Checkpoint)}
     registries = {
         "topology": topologies,
         "network": fidelities,
@@ -154,6 +159,7 @@ def test_every_field_has_a_case() -> None:
         "sync": syncs,
         "cost": costs,
         "optimizer": optimizers,
+        "condition": conditions,
     }
     wanted |= {f"train.{one.name}" for one in dataclasses.fields(Train)} - {"train.optimizer"}
     for section, registry in registries.items():

@@ -9,6 +9,7 @@ import simpy
 
 from netsim.errors import InputError
 from netsim.network import Flow, Round, fidelities, transports
+from netsim.network.base import LinkState
 from netsim.network.links import Links
 from netsim.network.transport import Tcp
 from netsim.sync import Payload, Ring
@@ -20,16 +21,17 @@ IDEAL = transports.get("ideal")()
 
 
 def changing(topology, changes, transport=IDEAL, fidelity=None):
-    """Return a network whose links change: (second, links, share, latency or None) each; and its environment."""
+    """Return a network whose links change: (second, links, share, latency, loss) each; and its environment."""
     env = simpy.Environment()
     network = (fidelity or Flow()).build(env, topology, transport)
     network.expect_changes()
-    for at_s, links, share, latency_s in changes:
+    for at_s, links, share, latency_s, *loss in changes:
         links = np.atleast_1d(links)
         share = np.broadcast_to(np.asarray(share, dtype=float), len(links))
         latency_s = topology.latency_s[links] if latency_s is None else np.full(len(links), latency_s)
+        state = LinkState(share, latency_s, np.full(len(links), loss[0] if loss else 0.0))
         event = env.timeout(at_s)
-        event.callbacks.append(lambda _, some=(links, share, latency_s): network.change(*some))
+        event.callbacks.append(lambda _, some=(links, state): network.change(*some))
     return network, env
 
 
@@ -192,7 +194,94 @@ def test_expecting_changes_that_do_not_come_changes_nothing():
         )
 
 
-@pytest.mark.parametrize("kind", ["ideal", "analytic"])
-def test_other_networks_refuse(kind):
+def test_a_closed_form_refuses():
     with pytest.raises(InputError, match="flow"):
-        changing(pair(), [], fidelity=fidelities.get(kind)())
+        changing(pair(), [], fidelity=fidelities.get("analytic")())
+
+
+def test_loss_caps_a_connection_by_the_square_root_law():
+    """Mathis et al. 1997: sqrt(3/2)/sqrt(b) = 0.87 segments a round trip over sqrt(loss), while timeouts are rare."""
+    transport = Tcp(efficiency=1.0, overhead=0.0, window=None, congestion="reno")
+    network, env = changing(pair(bandwidth=1e9, latency_s=0.05), [(0.0, [0, 1], 1.0, None, 1e-6)], transport)
+    (found,) = finish_times(network, env, [one_transfer(1e8)])
+    rate = 1448 / 0.1 * np.sqrt(3 / 4) / np.sqrt(1e-6)
+    assert found[1] - 0.05 == pytest.approx(1e8 / rate, rel=1e-3)
+
+
+def test_loss_of_links_in_a_row_adds_up_and_ends():
+    """Two links that each lose a hundredth lose 0.0199 together; for 10 s, then the rest goes at full rate."""
+    graph = nx.path_graph(["a", "b", "c"])
+    nx.set_edge_attributes(graph, 1e9, "bandwidth")
+    nx.set_edge_attributes(graph, 0.005, "latency")
+    topology = Topology.from_networkx(graph)
+    transport = Tcp(efficiency=1.0, overhead=0.0, window=None)
+    every = np.arange(4)
+    network, env = changing(topology, [(0.0, every, 1.0, None, 0.01), (10.01, every, 1.0, None)], transport)
+    rounds = [Round(np.array([0]), np.array([2]), np.array([1e9]))]
+    (found,) = finish_times(network, env, [(rounds, np.array([0, 2]), 0.0, False)])
+    rate = float(transport.lossy_rate(np.array([0.02]), np.array([0.0199]))[0])
+    assert found[2] == pytest.approx(10.01 + (1e9 - 10 * rate) / 1e9, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("loss", "round_trip_s", "segments"),
+    [
+        # 1 / (RTT sqrt(2bp/3) + T0 min(1, 3 sqrt(3bp/8)) p (1 + 32 p^2)), worked out by hand; b = 2, T0 = RTT + 0.2.
+        (0.01, 0.1, 1 / (0.1 * 0.1154700538 + 0.3 * 0.2598076211 * 0.01 * 1.0032)),
+        (0.25, 0.1, 1 / (0.1 * 0.5773502692 + 0.3 * 1.0 * 0.25 * 3.0)),
+    ],
+)
+def test_reno_under_loss_is_padhyes_formula(loss, round_trip_s, segments):
+    rate = Tcp(congestion="reno").lossy_rate(np.array([round_trip_s]), np.array([loss]))
+    assert rate[0] == pytest.approx(1448 * segments, rel=1e-9)
+
+
+def test_cubic_is_renos_equal_on_short_paths_and_ahead_on_long_ones():
+    """RFC 9438, 5: (C (3 + b) / (4 (1 - b)))^(1/4) (RTT / loss)^(3/4) segments are under way; C = 0.4, b = 0.7."""
+    cubic, reno = Tcp(), Tcp(congestion="reno")
+    short, long = np.array([0.01]), np.array([0.1])
+    assert cubic.lossy_rate(short, np.array([1e-2])) == reno.lossy_rate(short, np.array([1e-2]))
+    under_way = cubic.lossy_rate(long, np.array([1e-6]))[0] / 1448 * 0.1
+    assert under_way == pytest.approx((0.4 * 3.7 / (4 * 0.3)) ** 0.25 * (0.1 / 1e-6) ** 0.75, rel=1e-3)
+    assert cubic.lossy_rate(long, np.array([1e-6])) > 5 * reno.lossy_rate(long, np.array([1e-6]))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_abandoned_leaves_the_links_to_the_others(seed):
+    """In progressive filling, each that is abandoned has a link of its own, whose capacity is gone from then on."""
+    rng = np.random.default_rng(seed)
+    topology = random_graph(rng, most_links=10)
+    count, links = int(rng.integers(2, 30)), len(topology.latency_s)
+    src, dst = random_pairs(rng, np.arange(len(topology.names)), count)
+    nbytes, start_s = random_sizes(rng, count), rng.uniform(0, 0.1, count)
+    left_s, gone = float(rng.uniform(0.02, 0.15)), rng.random(count) < 0.5
+    env = simpy.Environment()
+    network, finish_s = Flow().build(env, topology, IDEAL), np.full(count, np.nan)
+
+    def begin(one):
+        ends = np.array([src[one], dst[one]])
+        done = lambda _: finish_s.__setitem__(one, env.now)  # noqa: E731
+        execution = network.begin([Round(src[[one]], dst[[one]], nbytes[[one]])], ends, done, collective=seed % 2 == 0)
+        execution.join(ends)
+        if gone[one]:
+            leave = env.timeout(max(left_s - env.now, 0.0))
+            leave.callbacks.append(lambda _: execution.abandon())
+
+    for one in range(count):
+        env.timeout(start_s[one]).callbacks.append(lambda _, one=one: begin(one))
+    env.run()
+    routed = Links(topology, IDEAL).routed(src, dst)
+    routes = np.insert(routed.links, routed.start[1:], links + np.arange(count))
+    capacity = np.concatenate([topology.capacity_bytes_per_s, np.full(count, np.inf)])
+    after = np.concatenate([topology.capacity_bytes_per_s, np.where(gone, 0.0, np.inf)])
+    expected = progressive.transfer_times(
+        capacity,
+        routed.start + np.arange(count + 1),
+        routes,
+        start_s + routed.delay_s,
+        nbytes,
+        [(left_s, after), (1e6, capacity)],
+    )
+    stays = ~gone | (expected < left_s)
+    np.testing.assert_allclose(finish_s[stays], expected[stays], rtol=1e-9)
+    assert np.isnan(finish_s[~stays & (start_s < left_s)]).all()

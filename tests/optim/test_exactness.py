@@ -237,5 +237,15 @@ def test_distributed_svrg_with_a_single_step_is_the_joined_batch() -> None:
     assert rounds(DSVRG(lr=LR, epochs=1 / problem.samples), problem, 3) == pytest.approx(x, rel=1e-12)
 
 
+def test_distributed_svrg_has_no_floor() -> None:
+    """It stays at the minimum, from where a step without correction leads away: there the exact gradient is zero."""
+    problem, optimizer = PROBLEMS["ridge"].problem(4, SEED), DSVRG(lr=LR)
+    a, b = problem.features.reshape(-1, problem.size), problem.targets.ravel()
+    least = np.linalg.solve(a.T @ a / len(b) + problem.penalty * np.eye(problem.size), a.T @ b / len(b))
+    running = optimizer.turn(problem, optimizer.init(problem, SEED)._replace(x=least))
+    assert np.abs(next(running).result + problem.penalty * least).max() < 1e-14
+    assert next(running).result == pytest.approx(least, rel=1e-11)
+
+
 def test_a_worker_visits_every_sample_once_an_epoch() -> None:
     assert sorted(visits(1, 2, 3, 40).tolist()) == list(range(40))

@@ -5,6 +5,7 @@ import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -13,7 +14,7 @@ from netsim.report import scales, style
 from netsim.report.breakdown import breakdown
 from netsim.report.error import error
 from netsim.report.heatmap import heatmap
-from netsim.report.plot import KINDS, STANDARD, TRAINING, draw, save
+from netsim.report.plot import ASYNCHRONOUS, KINDS, STANDARD, TRAINING, draw, save
 from netsim.report.speedup import speedup
 from netsim.report.timeline import timeline
 from tests.report.synthetic import GBIT, runs, spans
@@ -206,7 +207,7 @@ def test_figures_come_from_the_folder_alone(tmp_path):
     table = runs(FEW, gbits=(1, 10))
     table.to_parquet(tmp_path / "runs.parquet")
     spans(table[table["bandwidth_bytes_per_s"] == GBIT]).to_parquet(tmp_path / "spans.parquet")
-    replayed = [kind for kind in KINDS if kind not in TRAINING]
+    replayed = [kind for kind in KINDS if kind not in TRAINING + ASYNCHRONOUS]
     for kind in replayed:
         save(draw(tmp_path, kind), tmp_path / "plots" / f"{kind}.png")
     assert set(STANDARD) < set(KINDS)
@@ -214,6 +215,23 @@ def test_figures_come_from_the_folder_alone(tmp_path):
     for kind in TRAINING:
         with pytest.raises(InputError, match="no point of this result"):
             draw(tmp_path, kind)
+
+
+def test_staleness_is_drawn_from_runs_and_steps(tmp_path):
+    syncs = ("parameter_server", "parameter_server(staleness=1)", "parameter_server(staleness=unbounded)")
+    table = runs(("none", "fp16"), syncs=syncs, gbits=(1, 10)).assign(staleness_max=[0.0, 3.0, 5.0] * 4)
+    table["staleness_max"] = table["sync"].map(dict(zip(syncs, (0.0, 3.0, 5.0), strict=True)))
+    table.to_parquet(tmp_path / "runs.parquet")
+    steps = table[["point", "scheme", "sync"]].merge(pd.DataFrame({"staleness": [0, 1, 1, 3]}), how="cross")
+    steps.to_parquet(tmp_path / "steps.parquet")
+    figure = draw(tmp_path, "staleness")
+    assert png(figure).startswith(b"\x89PNG")
+    outlines = [patch for axes in figure.axes for patch in axes.patches if hasattr(patch, "get_data")]
+    assert len(outlines) == 2 * 2
+    assert [list(one.get_data().values) for one in outlines] == [[0.25, 0.5, 0.0, 0.25]] * 4
+    table.assign(staleness_max=0.0).to_parquet(tmp_path / "runs.parquet")
+    with pytest.raises(InputError, match="synchronous"):
+        draw(tmp_path, "staleness")
 
 
 def test_wrong_folders_kinds_and_formats_are_user_errors(tmp_path):

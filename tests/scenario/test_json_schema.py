@@ -17,7 +17,9 @@ def test_it_is_json():
 
 
 def test_its_top_keys_are_those_of_a_scenario():
-    keys = {"about", "seed", "topology", "network", "workload", "schemes", "sync", "job", "cost", "train", "sweep"}
+    keys = {"about", "seed", "topology", "network", "workload", "schemes", "sync", "job", "cost", "train", "sweep"} | {
+        "conditions"
+    }
     assert SCHEMA["properties"].keys() == keys
 
 

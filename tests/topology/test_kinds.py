@@ -35,7 +35,7 @@ def hops(topology, src, dst):
 
 
 def test_every_kind_is_here():
-    assert set(KINDS) | {"file"} == set(topologies)
+    assert set(KINDS) | {"file", "part"} == set(topologies)
 
 
 @pytest.mark.parametrize("servers", [0, 1, 5])

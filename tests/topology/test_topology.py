@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsim.errors import InputError
-from netsim.topology import File, GpuCluster, Star, Topology, topologies
+from netsim.topology import File, GpuCluster, Part, Star, Topology, topologies
 from tests.network.platforms import random_graph, random_topology
 
 SMALL = {
@@ -21,6 +21,7 @@ SMALL = {
         GpuCluster(machines=m, gpus_per_machine=g, cards_per_machine=c, bandwidth=1e9)
         for m, g, c in [(1, 1, 1), (1, 4, 2), (2, 3, 1), (3, 4, 2), (2, 4, 4), (2, 1, 3)]
     ],
+    "part": [Part(cluster=Star(workers=5, bandwidth=1e9), workers=w, placement="spread") for w in (1, 3, 5)],
 }
 
 

@@ -27,6 +27,10 @@ CASES: dict[str, Case] = {
         BASE | {"train": "{optimizer: {kind: momentum, batch: 4}, max_epochs: 1}"},
         {"workload": f"{{kind: live, task: {GPT}, samples: 32, held_out: 8, timing: network.trace}}"},
     ),
+    "optimizer.pactrain.score": (
+        BASE | {"train": TRAIN.replace("momentum", "pactrain") % ""},
+        {"train": TRAIN.replace("momentum, lr: 0.3", "pactrain, lr: 0.3, score: grasp") % ""},
+    ),
     "train.target_of": (BASE | {"train": TRAIN % ", target: 0.5"}, {"train": TRAIN % ", target: 0.5, target_of: loss"}),
     "optimizer.adam.bias_correction": (BASE | {"train": _adam("")}, {"train": _adam(", bias_correction: false")}),
 }  # fmt: skip
@@ -55,17 +59,19 @@ FIELDS = {
         MOMENTS | {"freeze": "7", "renewals": "1", "local_steps": "1", "most_local": "1"},
     ),
     "local_sgd": ("lr: 0.1", {"lr": "0.05", "steps": "2", "beta": "0.5"}),
+    "pactrain": ("lr: 0.1, pruned: 0.4", {"lr": "0.05", "beta": "0.5", "pruned": "0.9"}),
     "signum": ("lr: 0.1", {"lr": "0.05", "beta": "0.5"}),
 }
 for _kind, (_given, _changes) in FIELDS.items():
+    _base = BASE | {"sync": "ring"} if _kind == "pactrain" else RIDGE
     _others = {part.split(": ")[0]: part.split(": ")[1] for part in _given.split(", ")}
     for _name, _value in _changes.items():
         _changed = ", ".join(f"{key}: {value}" for key, value in (_others | {_name: _value}).items())
         CASES[f"optimizer.{_kind}.{_name}"] = (
-            RIDGE | {"train": STEPS.format(_kind, _given)},
+            _base | {"train": STEPS.format(_kind, _given)},
             {"train": STEPS.format(_kind, _changed)},
         )
     CASES[f"optimizer.{_kind}.batch"] = (
-        RIDGE | {"train": STEPS.format(_kind, _given)},
+        _base | {"train": STEPS.format(_kind, _given)},
         {"train": STEPS.format(_kind, _given).replace("batch: 2", "batch: 3")},
     )

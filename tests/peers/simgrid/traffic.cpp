@@ -2,6 +2,9 @@
 //
 //   traffic ring N BYTES RATE LATENCY FACTOR           a ring all-reduce; worker 0's links run at FACTOR of the rate
 //   traffic async N STEPS BYTES RATE LATENCY COMPUTE   each worker: compute, push to the one server, pull
+//   traffic laps N STEPS BYTES RATE LATENCY COMPUTE EXTRA   the same, EXTRA more a step; all go on until the slowest is
+//                                                           through its STEPS, which is the second that is printed
+//   traffic server N BYTES RATE LATENCY                one synchronous push to a server, then the pull
 //   traffic all_to_all N RACK BYTES RATE UPLINK LATENCY
 //
 // Rates in bytes/s, times in seconds. stdout: the simulated second at which everything is over.
@@ -75,6 +78,63 @@ void async(const std::vector<double>& a) {
   }
 }
 
+double laps(s4u::Engine& engine, const std::vector<double>& a) {
+  const int n = static_cast<int>(a[0]), steps = static_cast<int>(a[1]);
+  auto* zone = s4u::create_star_zone("switch");
+  auto* server = attach(zone, "server", a[3], a[4]);
+  std::vector<s4u::Host*> hosts;
+  for (int i = 0; i < n; ++i)
+    hosts.push_back(attach(zone, to_string(i), a[3], a[4]));
+  zone->seal();
+  static int unfinished;
+  static double end;
+  unfinished = n;
+  for (int i = 0; i < n; ++i) {
+    auto *push = box("push" + to_string(i)), *pull = box("pull" + to_string(i));
+    const double nbytes = a[2], compute = a[5] * (1 + double(i) / n) + a[6];
+    s4u::Actor::create("worker", hosts[i], [=] {
+      for (int step = 1; unfinished; ++step) {
+        s4u::this_actor::sleep_for(compute);
+        push->put(&token, nbytes);
+        pull->get<int>();
+        if (step == steps && !--unfinished) end = s4u::Engine::get_clock();
+      }
+    });
+    s4u::Actor::create("port", server, [=] {
+      for (;;) {
+        push->get<int>();
+        pull->put(&token, nbytes);
+      }
+    })->daemonize();
+  }
+  engine.run();
+  return end;
+}
+
+void server(const std::vector<double>& a) {
+  const int n = static_cast<int>(a[0]);
+  auto* zone = s4u::create_star_zone("switch");
+  auto* host = attach(zone, "server", a[2], a[3]);
+  std::vector<s4u::Host*> hosts;
+  for (int i = 0; i < n; ++i)
+    hosts.push_back(attach(zone, to_string(i), a[2], a[3]));
+  zone->seal();
+  const double nbytes = a[1];
+  s4u::Actor::create("server", host, [=] {
+    std::vector<s4u::CommPtr> coming, going;
+    std::vector<int*> got(n);
+    for (int i = 0; i < n; ++i) coming.push_back(box("server")->get_async<int>(&got[i]));
+    for (auto& one : coming) one->wait();
+    for (int i = 0; i < n; ++i) going.push_back(box(to_string(i))->put_async(&token, nbytes));
+    for (auto& one : going) one->wait();
+  });
+  for (int i = 0; i < n; ++i)
+    s4u::Actor::create("worker", hosts[i], [=] {
+      box("server")->put(&token, nbytes);
+      box(to_string(i))->get<int>();
+    });
+}
+
 // Sizes are spread by the golden ratio, so that no two transfers are over at the same time.
 void all_to_all(const std::vector<double>& a) {
   const int n = static_cast<int>(a[0]), rack = static_cast<int>(a[1]);
@@ -136,6 +196,11 @@ int main(int argc, char** argv) {
   for (int i = 2; i < argc; ++i) numbers.push_back(std::stod(argv[i]));
   if (what == "ring" && numbers.size() == 5) ring(numbers);
   else if (what == "async" && numbers.size() == 6) async(numbers);
+  else if (what == "server" && numbers.size() == 4) server(numbers);
+  else if (what == "laps" && numbers.size() == 7) {
+    std::printf("%.9f\n", laps(engine, numbers));
+    return 0;
+  }
   else if (what == "all_to_all" && numbers.size() == 6) all_to_all(numbers);
   else return 2;
   engine.run();

@@ -1,0 +1,127 @@
+"""What a condition is: something that befalls the network or the workers while a job runs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from netsim.conditions.devices import Devices
+from netsim.conditions.links import LinkStates
+from netsim.errors import InputError, closest
+from netsim.network.base import Round
+from netsim.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import simpy
+    from numpy.typing import NDArray
+
+    from netsim.network.base import Network
+    from netsim.topology.graph import Topology
+
+
+class Condition(ABC):
+    """A registered condition: its fields are its YAML keys; `begin` starts the processes that bring it about."""
+
+    kind: ClassVar[str]
+    paper: ClassVar[str]
+    changes_links: ClassVar[bool] = True
+    """Whether it changes links, which not every network knows."""
+    touches_workers: ClassVar[bool] = False
+    """Whether a job feels it even where the network takes no time."""
+
+    @abstractmethod
+    def check(self, topology: Topology) -> None:
+        """Raise InputError where it names nodes or links that the topology has not."""
+
+    @abstractmethod
+    def begin(self, cluster: Cluster, number: int) -> None:
+        """Start the processes; `number` is the condition's place in the scenario."""
+
+
+conditions: Registry[Condition] = Registry("condition")
+
+
+class Cluster:
+    """What conditions act upon: a network that runs, and the workers of a job on it."""
+
+    def __init__(self, env: simpy.Environment, network: Network, workers: NDArray[np.int64], seed: int) -> None:
+        self.env = env
+        self.network = network
+        self.workers = workers
+        self.topology: Topology = network.links.topology
+        self.devices = Devices(len(workers))
+        self.states = LinkStates(network)
+        self.crashed = env.event()
+        self._seed = seed
+
+    def begin(self, chosen: Sequence[Condition]) -> None:
+        """Start conditions."""
+        if any(one.changes_links for one in chosen):
+            self.network.expect_changes()
+        for number, one in enumerate(chosen):
+            one.begin(self, number)
+
+    def send(self, src: int, dst: int, nbytes: float) -> None:
+        """Send a message of nobody's job from one node to another."""
+        one = Round(np.array([src]), np.array([dst]), np.array([nbytes]))
+        self.all_of([one], np.array([src, dst]))
+
+    def all_of(self, rounds: Sequence[Round], nodes: NDArray[np.int64]) -> simpy.Event:
+        """Run a plan of nobody's job that all its nodes join now; return the event of the last one's finish."""
+        finished, left = self.env.event(), set(nodes.tolist())
+
+        def done(some: NDArray[np.int64]) -> None:
+            left.difference_update(some.tolist())
+            if not left:
+                finished.succeed()
+
+        self.network.begin(rounds, nodes, done).join(nodes)
+        return finished
+
+    def rng(self, *key: int) -> np.random.Generator:
+        """Return a generator of random numbers of a condition's own, by its number and more."""
+        return np.random.default_rng((self._seed, 0xC0, *key))
+
+    def crash(self, until_s: float) -> None:
+        """Say that a node has failed, and when it will be back: what it held is lost."""
+        event, self.crashed = self.crashed, self.env.event()
+        event.succeed(until_s)
+
+
+def nodes_named(topology: Topology, patterns: Sequence[str]) -> NDArray[np.int64]:
+    """Return the nodes whose names match a pattern such as `worker3` or `worker*`, in their order.
+
+    Raises:
+        InputError: a pattern that matches none.
+    """
+    found: set[int] = set()
+    for pattern in patterns:
+        places = [place for place, name in enumerate(topology.names) if fnmatchcase(name, pattern)]
+        if not places:
+            raise InputError(f"no node is called {pattern!r}", closest(pattern, topology.names[:50]))
+        found.update(places)
+    return np.array(sorted(found), dtype=np.int64)
+
+
+def links_named(topology: Topology, patterns: Sequence[str]) -> NDArray[np.int64]:
+    """Return the links that match a pattern: `a->b` for one direction, `a` for all from and to nodes so called.
+
+    Raises:
+        InputError: a pattern that matches none.
+    """
+    found: set[int] = set()
+    for pattern in patterns:
+        if "->" in pattern:
+            places = [place for place, name in enumerate(topology.link_names) if fnmatchcase(name, pattern)]
+            if not places:
+                raise InputError(f"no link is called {pattern!r}", closest(pattern, topology.link_names[:50]))
+            found.update(places)
+        else:
+            nodes = nodes_named(topology, [pattern])
+            found.update(np.flatnonzero(np.isin(topology.link_src, nodes) | np.isin(topology.link_dst, nodes)).tolist())
+    return np.array(sorted(found), dtype=np.int64)
