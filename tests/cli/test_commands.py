@@ -195,7 +195,19 @@ def test_explain_says_where_the_time_goes_and_what_matters(at_home, capsys):
     (point,) = json.loads(said.out)
     step_s = point["run"]["step_time_s"]
     change = {one["what"]: one["change"] for one in point["changes"]}
-    assert set(change) == {"bandwidth x2", "latency /2", "compute x2 faster", "free coding", "ideal transport"}
+    busiest = point["links"][0]["link"]
+    assert point["run"]["bottleneck"] == f"link {busiest}"
+    assert [one["utilisation"] for one in point["links"]] == sorted(
+        (one["utilisation"] for one in point["links"]), reverse=True
+    )
+    assert set(change) == {
+        f"{busiest} x2",
+        "bandwidth x2",
+        "latency /2",
+        "compute x2 faster",
+        "free coding",
+        "ideal transport",
+    }
     # 100 Mbit/s: the network is the bottleneck, so its bandwidth matters most; coding is free already.
     assert min(change, key=change.get) == "bandwidth x2"
     assert -0.5 < change["bandwidth x2"] < -0.3
