@@ -277,7 +277,7 @@ class Interrupted(Exception):
         ("{kind: pactrain, batch: 2}", "{kind: pactrain, pruned: 0, ternary: true}", "ring"),
         ("{kind: onebit_lamb, batch: 2, warm_up: 3}", "fp16", "all_to_all"),
         ("{kind: zero_one_adam, batch: 2, freeze: 2, renewals: 1, local_steps: 1}", "none", "all_to_all"),
-        ("{kind: local_sgd, batch: 2, steps: 2}", "[error_feedback, two_way, onebit]", "all_to_all"),
+        ("{kind: local_sgd, batch: 2, steps: 2}", "[error_feedback, two_way, rms_sign]", "all_to_all"),
         ("{kind: signum, batch: 2}", "none", "all_to_all"),
     ],
     ids=["topk", "powersgd", "dgc", "pactrain", "onebit_lamb", "zero_one_adam", "local_sgd", "signum"],

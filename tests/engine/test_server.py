@@ -425,7 +425,7 @@ SYNCS = [
 @pytest.mark.parametrize("scheduling", ["order", "priority"])
 @pytest.mark.parametrize("overlap", ["ddp", "per_tensor"])
 def test_the_parts_of_every_step_add_up(scenario: Make, keys: str, scheduling: str, overlap: str) -> None:
-    for scheme in ("[error_feedback, topk]", "[two_way, onebit]"):
+    for scheme in ("[error_feedback, topk]", "[two_way, rms_sign]"):
         job = f"overlap: {overlap}, scheduling: {scheduling}, straggler: {{distribution: uniform, spread: 0.3}}"
         result = simulate(scenario(schemes=f"[{scheme}]", sync=SERVER % keys, job=f"{{{job}}}"))
         for table in (result.runs, result.steps):
@@ -444,11 +444,11 @@ def test_a_server_encodes_anew_whatever_has_changed(scenario: Make) -> None:
     point = scenario(
         topology="{kind: star, workers: 1, bandwidth: 10 Mbit/s}",
         network="{kind: ideal}",
-        schemes="[[two_way, onebit]]",
+        schemes="[[two_way, rms_sign]]",
         sync=SERVER % ", staleness: unbounded",
         job="{overlap: none}",
     )
-    coding = point.cost.coding("onebit")
+    coding = point.cost.coding("rms_sign")
     result = simulate(point)
     server_s = sum(coding.encode(n) + coding.decode(n) + point.cost.aggregate()(n) for n in SIZES)
     two_way = point.cost.coding("two_way")
