@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import platform
@@ -10,7 +11,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,19 +40,23 @@ class Engine:
         measure: the measurement of a point; picklable. The file, where there is one, may keep what is half done.
         simulate: the result of a point, given the measurements it needs.
         needs: the points whose measurements a point needs, itself unless said otherwise.
+        baselines: what a point is compared with; points can share them.
+        baseline: the value of one of these; `simulate` takes them as `baselines`.
     """
 
     measurement_key: Callable[[Scenario], Hashable]
     measure: Callable[[Scenario, Path | None], Any]
     simulate: Callable[..., Result]
     needs: Callable[[Scenario], Sequence[Scenario]] = lambda scenario: (scenario,)
+    baselines: Callable[[Scenario], Sequence[Scenario]] = lambda _: ()
+    baseline: Callable[[Scenario], Any] = lambda _: None
 
 
 def simulation() -> Engine:
     """Return netsim's own engine; imported late, because a check or a plot needs none."""
-    from netsim.engine.simulate import measure_point, measurement_key, needs, simulate
+    from netsim.engine.simulate import baselines_of, dense_step_s, measure_point, measurement_key, needs, simulate
 
-    return Engine(measurement_key, measure_point, simulate, needs)
+    return Engine(measurement_key, measure_point, simulate, needs, baselines_of, dense_step_s)
 
 
 def sweep(
@@ -116,26 +121,27 @@ def _run(
     keys: Sequence[str],
     folder: ResultFolder | None,
 ) -> dict[int, Result]:
-    """Measure, then simulate the points in `waiting`; results stay in the folder where there is one."""
+    """Measure what points share, then simulate those in `waiting`; results stay in the folder where there is one."""
     needed = {index: engine.needs(scenarios[index]) for index in waiting}
     shared = {index: [engine.measurement_key(one) for one in needed[index]] for index in waiting}
-    distinct: dict[Hashable, Scenario] = {}
+    compared = {index: engine.baselines(scenarios[index]) for index in waiting}
+    distinct: dict[tuple[str, Hashable], tuple[Any, ...]] = {}
     for index in waiting:
         for key, one in zip(shared[index], needed[index], strict=True):
-            distinct.setdefault(key, one)
-    files = [None if folder is None else folder.half_done(point_key(one)) for one in distinct.values()]
-    measuring = [
-        (_measure, engine, one, place, file)
-        for place, (one, file) in enumerate(zip(distinct.values(), files, strict=True))
-    ]
+            file = None if folder is None else folder.half_done(point_key(one))
+            distinct.setdefault(("measure", key), (partial(_kept_in, engine.measure, file), one, one))
+        for one in compared[index]:
+            distinct.setdefault(("compare", one), (engine.baseline, one, scenarios[index]))
     places = {key: place for place, key in enumerate(distinct)}
-    measured = dict(_parallel(measuring, jobs, "measuring", show))
+    measuring = [(_measure, *call, place) for place, call in enumerate(distinct.values())]
+    known = dict(_parallel(measuring, jobs, "measuring", show))
     simulating = [
         (
             _simulate,
             engine,
             scenarios[index],
-            [measured[places[key]] for key in shared[index]],
+            [known[places["measure", key]] for key in shared[index]],
+            [known[places["compare", one]] for one in compared[index]],
             index,
             keys[index],
             folder,
@@ -143,19 +149,31 @@ def _run(
         for index in waiting
     ]
     done = dict(_parallel(simulating, jobs, "simulating", show))
-    for file in filter(None, files):
-        file.unlink(missing_ok=True)
+    if folder is not None:
+        for key in {point_key(one) for some in needed.values() for one in some}:
+            folder.half_done(key).unlink(missing_ok=True)
     return done
 
 
-def _measure(engine: Engine, scenario: Scenario, place: int, file: Path | None) -> tuple[int, Any]:
-    return place, _named(scenario, lambda: engine.measure(scenario, file))
+def _kept_in(measure: Callable[[Scenario, Path | None], Any], file: Path | None, one: Scenario) -> Any:
+    return measure(one, file)
+
+
+def _measure(function: Callable[[Scenario], Any], one: Scenario, of: Scenario, place: int) -> tuple[int, Any]:
+    return place, _named(of, lambda: function(one))
 
 
 def _simulate(
-    engine: Engine, scenario: Scenario, measured: Sequence[Any], index: int, key: str, folder: ResultFolder | None
+    engine: Engine,
+    scenario: Scenario,
+    measured: Sequence[Any],
+    baselines: Sequence[Any],
+    index: int,
+    key: str,
+    folder: ResultFolder | None,
 ) -> tuple[int, Result | None]:
-    result = _named(scenario, lambda: engine.simulate(scenario, *measured))
+    known = {"baselines": baselines} if baselines else {}
+    result = _named(scenario, lambda: engine.simulate(scenario, *measured, **known))
     if folder is None:
         return index, result
     folder.save(key, result)
@@ -191,8 +209,22 @@ def _results(calls: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Any]:
 
     pool = Parallel(n_jobs=jobs, backend="loky", batch_size=1, return_as="generator_unordered")
     with _interrupts_ignored():
-        results = pool(delayed(function)(*args) for function, *args in calls)
+        results = pool(delayed(_in_process)(function, *args) for function, *args in calls)
     yield from results
+
+
+def _in_process(function: Callable[..., Any], *args: Any) -> Any:
+    _settle_in()
+    return function(*args)
+
+
+@cache
+def _settle_in() -> None:
+    """Take what has been imported out of garbage collection, which a process of the pool runs in full each second."""
+    from netsim.engine import simulate as _imported  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager

@@ -22,7 +22,8 @@ class AsShipped(Wrapper):
     """Send the inner scheme's message as a framework does: whole bytes instead of bits. Results are the same.
 
     GRACE takes a byte a sign and a level, 16 bits for more than 256 levels, and indices of 32 bits in TensorFlow and 64
-    in PyTorch; DeepSpeed packs signs. Goes around schemes as they are, inside or outside other wrappers.
+    in PyTorch; DeepSpeed packs signs. `terngrad` sends a digit by itself, `natural` 7 bits of exponent, outside which
+    values are cut. Goes around schemes as they are, inside or outside other wrappers.
     """
 
     inner: Scheme
@@ -31,15 +32,15 @@ class AsShipped(Wrapper):
     @property
     def unbiased(self) -> bool:
         """Return whether the inner scheme is unbiased."""
-        return self.inner.unbiased
+        return self.inner.shipped().unbiased
 
     def init(self, shape: torch.Size, peer: Peer) -> Any:
         """Return the inner state."""
-        return self.inner.init(shape, peer)
+        return self.inner.shipped().init(shape, peer)
 
     def exchange(self, grad: torch.Tensor, state: Any) -> Exchange:
         """Exchange as the inner scheme does, with wider messages."""
-        running = self.inner.exchange(grad, state)
+        running = self.inner.shipped().exchange(grad, state)
         message = next(running)
         while True:
             reply = yield self._shipped(message)
@@ -54,7 +55,7 @@ class AsShipped(Wrapper):
         return Message.of(message.op, *zip(message.parts, layout, strict=True))
 
     def _wide(self, field: Field) -> Field:
-        """Return the field with elements of whole words; int64 parts are indices, or codes of several symbols."""
+        """Return the field with elements of whole words; int64 parts are indices."""
         if field.dtype == torch.bool:
             return replace(field, width=SIGN_BITS[self.framework])
         if field.dtype == torch.int64:

@@ -219,20 +219,25 @@ def unpack_trits(blocks: NDArray[np.int64], each: int, digits: NDArray[np.uint8]
 
 
 @njit(cache=True)
-def round_powers(bits: Bits, seed: np.uint64, codes: NDArray[np.int16]) -> None:
-    """Set twice the exponent of each float, rounded at random by its mantissa, and one more where it is negative."""
+def round_powers(bits: Bits, seed: np.uint64, zero: int, count: int, codes: NDArray[np.int16]) -> None:
+    """Set twice the exponent of each float, rounded at random by its mantissa, and one more where it is negative.
+
+    Exponents count from `zero`; there are `count` of them.
+    """
     for place in range(len(bits)):
         up = np.uint32(_noise(seed, place) * np.float32(2**23))
-        exponent = ((bits[place] & np.uint32(0x7FFFFFFF)) + up) >> np.uint32(23)
-        codes[place] = 2 * min(exponent, np.uint32(254)) + (bits[place] >> np.uint32(31))
+        exponent = np.int64(((bits[place] & np.uint32(0x7FFFFFFF)) + up) >> np.uint32(23)) - zero
+        number = 0 if exponent < 0 else (exponent if exponent < count else count - 1)
+        codes[place] = 2 * number + np.int64(bits[place] >> np.uint32(31))
 
 
 @njit(cache=True)
-def powers(codes: NDArray[np.int16], out: Bits) -> None:
-    """Set the bits of each float of a sign and an exponent."""
+def powers(codes: NDArray[np.int16], zero: int, out: Bits) -> None:
+    """Set the bits of each float of a sign and an exponent, counted from `zero`, which stands for no value."""
     for place in range(len(codes)):
-        code = np.uint32(codes[place])
-        out[place] = code >> np.uint32(1) << np.uint32(23) | (code & np.uint32(1)) << np.uint32(31)
+        code = np.int64(codes[place])
+        exponent = (code >> 1) + zero if code > 1 else 0
+        out[place] = exponent << 23 | (code & 1) << 31
 
 
 @njit(cache=True)

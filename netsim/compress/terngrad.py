@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from annotated_types import Gt
@@ -22,13 +22,18 @@ class TernGrad(Scheme):
     """Clip at `clip` standard deviations, then keep the sign with probability |x| / scale. Unbiased with `clip: null`.
 
     With `scale: own` a message is a float32, the worker's largest magnitude, and one of three digits an element,
-    log2 3 = 1.585 bits, as 29 digits in 46 bits; messages are gathered. With `scale: shared` workers first gather the
-    32 bits of their scales and take the largest; then signs add up to whole numbers from -n to n, which are summed in
-    flight in ceil(log2(2 n + 1)) bits for n workers.
+    log2 3 = 1.585 bits, as 29 digits in 46 bits, or 2 bits with `code: fixed`; messages are gathered. With
+    `scale: shared` workers first gather the 32 bits of their scales and take the largest; then signs add up to whole
+    numbers from -n to n, which are summed in flight in ceil(log2(2 n + 1)) bits for n workers.
     """
 
     scale: Literal["own", "shared"] = "own"
     clip: Annotated[float, Gt(0)] | None = 2.5
+    code: Literal["trits", "fixed"] = "trits"
+
+    def shipped(self) -> TernGrad:
+        """Return the scheme with a digit an element."""
+        return replace(self, code="fixed")
 
     @property
     def unbiased(self) -> bool:
@@ -50,8 +55,9 @@ class TernGrad(Scheme):
         clipped, scale = self._clip(grad.flatten())
         if self.scale == "own":
             digits = self._round(clipped, scale, key)
-            reply = yield Message.of("gather", (scale, 32), symbols(pack_trits(digits), 3**TRITS))
-            mean = reply.decoded_mean(lambda parts: _decode(parts, grad.shape))
+            coded = symbols(pack_trits(digits), 3**TRITS) if self.code == "trits" else symbols(digits, 3)
+            reply = yield Message.of("gather", (scale, 32), coded)
+            mean = reply.decoded_mean(lambda parts: self._decode(parts, grad.shape))
         else:
             scales = yield Message.of("gather", (scale, 32))
             scale = scales.once(lambda: torch.cat([part for (part,) in scales.parts]).amax(dim=0, keepdim=True))
@@ -60,6 +66,11 @@ class TernGrad(Scheme):
             mean = reply.once(lambda: reply.mean()[0].sub_(1).mul_(scale).reshape(grad.shape))
         own = _values(digits, scale).reshape(grad.shape)
         return mean, own, (key.next(), workers)
+
+    def _decode(self, parts: Parts, shape: torch.Size) -> torch.Tensor:
+        scale, coded = parts
+        digits = unpack_trits(coded, shape.numel()) if self.code == "trits" else coded
+        return _values(digits, scale).reshape(shape)
 
     def _clip(self, flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the clipped values and their largest magnitude [1]."""
@@ -78,11 +89,6 @@ class TernGrad(Scheme):
         noise = torch.rand(clipped.shape, generator=key.own(clipped.device), device=clipped.device)
         kept = noise.mul_(scale.clamp(min=tiny(clipped))) < clipped.abs()
         return (clipped.sign() * kept).add_(1).byte()
-
-
-def _decode(parts: Parts, shape: torch.Size) -> torch.Tensor:
-    scale, blocks = parts
-    return _values(unpack_trits(blocks, shape.numel()), scale).reshape(shape)
 
 
 def _values(digits: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ from netsim.engine.job import JobRecord, comes, compute_of
 from netsim.engine.push_pull import PushPull
 from netsim.engine.worker import Worker
 from netsim.errors import Deadlock, InputError
+from netsim.sync.base import Payload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from netsim.engine.coding import Exchange
     from netsim.engine.measure import Measurement
     from netsim.engine.step import Span
+    from netsim.network.base import Seen
     from netsim.scenario.schema import Scenario
-    from netsim.sync.parameter_server import ParameterServer
+    from netsim.sync.parameter_server import ParameterServer, Piece
     from netsim.workload.base import Timing
 
 _NOT_MEANS = {"step", "worker", "begin_s", "end_s", "staleness"}
@@ -48,13 +50,21 @@ class ServerJob:
         optimizer_s: by bucket, the seconds of its update by itself.
     """
 
-    def __init__(self, scenario: Scenario, sync: ParameterServer, measurement: Measurement, timing: Timing) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        sync: ParameterServer,
+        measurement: Measurement,
+        timing: Timing,
+        seen: Seen | None = None,
+    ) -> None:
         self.job, self.sync, self.measurement = scenario.job, sync, measurement
         self.env = simpy.Environment(initial_time=0.0)
         self.topology = scenario.topology.build(sync.dedicated_servers)
         self.network = scenario.network.build(self.env, self.topology, scenario.transport)
         nodes = self.topology.workers, self.topology.servers[: sync.dedicated_servers]
-        self.conditions = scenario.conditions
+        if seen is not None:
+            self.network.watch(seen)
         cluster = Cluster(self.env, self.network, self.topology.workers, scenario.seed)
         cluster.begin(scenario.conditions)
         self.devices = cluster.devices
@@ -63,13 +73,14 @@ class ServerJob:
         self.warm_up = self.job.steps if sync.staleness else int(self.by_priority)
         self._exchanges = _exchanges(scenario, measurement)
         self._refuse_conversations(scenario)
-        self.pieces = [sync.pieces(stages[0].payload) if stages else [] for stages in self._exchanges[0]]
+        self.pieces = _pieces(sync, measurement)
         self.compute = lru_cache(maxsize=64)(partial(compute_of, scenario, measurement, timing))
         self.forward_shares = _forward_shares(measurement, timing, self.job.grad_accumulation)
         elements = np.array([one.sum() for one in measurement.sizes])
         self.optimizer_s = timing.optimizer_s * elements / max(elements.sum(), 1)
         self.workers = [Worker(self, index) for index in range(len(self.topology.workers))]
         self._unfinished = len(self.workers)
+        self._over = self.env.event()
 
     def _refuse_conversations(self, scenario: Scenario) -> None:
         """Raise InputError where an asynchronous server would have to take part in an exchange of several messages."""
@@ -82,13 +93,15 @@ class ServerJob:
             )
 
     def exchanges(self, step: int) -> Sequence[Sequence[Exchange]]:
-        """Return the collectives of every bucket at a step; the measured steps are taken in turn."""
-        return self._exchanges[step % len(self._exchanges)]
+        """Return the collectives of every bucket at a step; the measured steps are told in turn, from the first."""
+        return self._exchanges[(step - self.warm_up) % len(self._exchanges)]
 
     def is_over(self, step: int) -> bool:
         """Note that a worker has done a step; return whether it has no more to do."""
         last = self.warm_up + self.job.steps - 1
         self._unfinished -= step == last
+        if not self._unfinished and not self._over.triggered:
+            self._over.succeed()
         return not self._unfinished or (step >= last and not self.sync.staleness)
 
     def run(self) -> JobRecord:
@@ -97,12 +110,9 @@ class ServerJob:
         Raises:
             Deadlock: nothing more can happen although workers still wait.
         """
-        processes = [self.env.process(worker.run()) for worker in self.workers]
-        if self.conditions:
-            comes(self.env, self.env.all_of(processes))
-        else:
-            self.env.run()
-        if self._unfinished:
+        for worker in self.workers:
+            self.env.process(worker.run())
+        if not comes(self.env, self._over):
             raise Deadlock("the simulation is stuck: " + "; ".join(self.ways.waiting()[:20]))
         stages = [one for step in self._exchanges for bucket in step for one in bucket]
         return JobRecord(
@@ -113,10 +123,12 @@ class ServerJob:
             self.topology.latency_s,
             self.network.links.nbytes,
             self.network.links.mean_share(float(self.env.now)),
+            self.network.held_s(),
             float(self.env.now),
             tuple(sorted({one.sync.describe(one.payload.op) for one in stages})),
             sum(len(worker.rows) for worker in self.workers) / len(self.workers),
             self._imbalance(),
+            self._begin_s(),
         )
 
     def _told(self) -> list[dict[str, Any]]:
@@ -137,9 +149,11 @@ class ServerJob:
 
     def _spans(self) -> list[Span]:
         """Return what each worker did in its first step that is told, counted from when the first of them began it."""
-        spans = [one for worker in self.workers for one in worker.spans]
-        begin_s = min((one.start_s for one in spans), default=0.0)
+        spans, begin_s = [one for worker in self.workers for one in worker.spans], self._begin_s()
         return [one._replace(start_s=one.start_s - begin_s, end_s=one.end_s - begin_s) for one in spans]
+
+    def _begin_s(self) -> float:
+        return min((one.start_s for worker in self.workers for one in worker.spans), default=0.0)
 
     def _imbalance(self) -> float:
         """Return the elements of the fullest server over the mean of all."""
@@ -148,6 +162,12 @@ class ServerJob:
             for piece in pieces:
                 held[piece.server] += piece.share * float(sizes.sum())
         return float(held.max() / held.mean()) if held.any() else 1.0
+
+
+def _pieces(sync: ParameterServer, measurement: Measurement) -> list[list[Piece]]:
+    """Return the pieces of each bucket, which are the same at every step."""
+    buckets = zip(measurement.buckets, measurement.sizes, strict=True)
+    return [sync.pieces(Payload("sum", np.zeros(0), 0.0, sizes, bucket.first)) for bucket, sizes in buckets]
 
 
 def _exchanges(scenario: Scenario, measurement: Measurement) -> list[list[list[Exchange]]]:

@@ -14,7 +14,7 @@ from netsim.engine.learn import Learned, learn, learned_key
 from netsim.engine.learned import dense_of
 from netsim.engine.measure import Measurement, dense, measure
 from netsim.engine.measure import measurement_key as replayed_key
-from netsim.engine.trained import link_table, placed, point_name, simulate_learned, simulate_training
+from netsim.engine.trained import conditions_name, link_table, placed, point_name, simulate_learned, simulate_training
 from netsim.errors import InputError
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
@@ -25,7 +25,7 @@ from netsim.sync.base import syncs
 from netsim.workload.cost import costs
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -37,14 +37,16 @@ SPAN_WORKERS = 64
 """Workers whose spans are kept: a timeline of more cannot be read."""
 
 
-def simulate(scenario: Scenario, *measured: Any) -> Result:
+def simulate(scenario: Scenario, *measured: Any, baselines: Sequence[float] = ()) -> Result:
     """Return the result of one point; the same scenario gives the same result in any process.
 
-    `measured` are the measurements of `needs(scenario)`, where they are at hand.
+    `measured` are the measurements of `needs(scenario)`, `baselines` the seconds of the steps of
+    `baselines_of(scenario)`, where they are at hand.
     """
     at_hand = measured or tuple(measure_point(one) for one in needs(scenario))
     if scenario.train is None:
-        return _simulate_replay(scenario, *at_hand)
+        known = baselines or [dense_step_s(one) for one in baselines_of(scenario)]
+        return _simulate_replay(scenario, known, *at_hand)
     if at_hand:
         return simulate_learned(scenario, scenario.train, *at_hand)
     return simulate_training(scenario, scenario.train)
@@ -70,7 +72,7 @@ def measure_point(scenario: Scenario, file: Path | None = None) -> Measurement |
     return measure(scenario) if scenario.train is None else learn(scenario, scenario.train, file)
 
 
-def _simulate_replay(scenario: Scenario, measured: Measurement) -> Result:
+def _simulate_replay(scenario: Scenario, baselines: Sequence[float], measured: Measurement) -> Result:
     import pandas as pd
 
     gradients = open_workload(scenario.workload)
@@ -78,7 +80,7 @@ def _simulate_replay(scenario: Scenario, measured: Measurement) -> Result:
     place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
     steps = _steps(record, measured)
     spans = pd.DataFrame([span._asdict() for span in record.spans if span.worker < SPAN_WORKERS]).assign(step=0)
-    run = _run(scenario, measured, gradients, record) | place
+    run = _run(scenario, measured, gradients, record) | _compared(scenario, record, baselines) | place
     return Result(
         runs=pd.DataFrame([run])[list(RUN_COLUMNS)],
         steps=placed(steps, place),
@@ -117,7 +119,6 @@ def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record
     # The mean of each part is taken before they are added, so that they add up to the step in this row too.
     mean["step_time_s"] = sum(mean[part] for part in PARTS)
     bandwidth, latency_s = scenario.topology.access
-    none_s, best_s, best_sync, ideal_s = _baselines(_without_scheme(scenario))
     elements = sum(one.numel for one in gradients.tensors)
     return mean | {
         "scenario": scenario.name,
@@ -128,59 +129,71 @@ def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record
         "workers": scenario.topology.num_workers,
         "bandwidth_bytes_per_s": bandwidth,
         "latency_s": latency_s,
-        "speedup_x": none_s / mean["step_time_s"],
         "dense_bytes": 4 * elements,
         "compression_x": 4 * elements / _payload_bytes(measured),
         "rel_error": measured.update_error,
         "cosine": measured.update_cosine,
-        "headroom_x": none_s / ideal_s,
         "bottleneck": _bottleneck(mean, record),
         "extrapolated": bool(gradients.synthetic or scenario.topology.num_workers > measured.workers),
         "seed": scenario.seed,
-        "vs_best_dense_x": best_s / mean["step_time_s"],
-        "best_dense_sync": best_sync,
         "collective": " + ".join(record.collectives),
         "compute_device": gradients.device,
         "cost_source": scenario.cost.source(),
         "swept": point_name(scenario),
+        "conditions": conditions_name(scenario),
         "staleness_mean": float(np.mean(stale)),
         "staleness_max": float(max(stale)),
         "server_imbalance_x": record.imbalance,
     }
 
 
-def _without_scheme(scenario: Scenario) -> Scenario:
-    """Return the point with scheme `none`, stripped of what names it, so that all its schemes share the baselines."""
-    return replace(scenario, scheme=schemes.get("none")(), name="", about="", swept=())
+def _compared(scenario: Scenario, record: JobRecord, baselines: Sequence[float]) -> dict[str, Any]:
+    """Return how a point does against its baselines."""
+    step_s = _step_s(record)
+    by_sync = dict(zip((label(scenario.sync), *_other_syncs(scenario)), baselines[:-1], strict=True))
+    none_s, ideal_s, best = baselines[0], baselines[-1], min(by_sync, key=lambda name: by_sync[name])
+    return {
+        "speedup_x": none_s / step_s,
+        "headroom_x": none_s / ideal_s,
+        "vs_best_dense_x": by_sync[best] / step_s,
+        "best_dense_sync": best,
+    }
 
 
-@lru_cache(maxsize=256)
-def _baselines(scenario: Scenario) -> tuple[float, float, str, float]:
-    """Return seconds of a step without compression, with the best architecture and its name, and with no network."""
-    none_s = _dense_s(scenario)
-    by_sync = {label(scenario.sync): none_s}
-    for name in syncs:
-        try:
-            if name != scenario.sync.kind:
-                by_sync[name] = _dense_s(replace(scenario, sync=syncs.get(name)()))
-        except InputError:
-            continue  # the topology has no host for it
-    best = min(by_sync, key=lambda name: by_sync[name])
+def baselines_of(scenario: Scenario) -> tuple[Scenario, ...]:
+    """Return what a point is compared with: no compression over its own architecture and all others, and no network.
+
+    They are stripped of what names the point, so that points can share them.
+    """
+    if scenario.train is not None:
+        return ()
+    dense = replace(scenario, scheme=schemes.get("none")(), name="", about="", swept=())
     free = replace(
-        scenario,
+        dense,
         network=fidelities.get("ideal")(),
         transport=transports.get("ideal")(),
         cost=costs.get("free")(),
         conditions=tuple(one for one in scenario.conditions if one.touches_workers),
     )
-    return none_s, by_sync[best], best, _dense_s(free)
+    return (dense, *(replace(dense, sync=syncs.get(name)()) for name in _other_syncs(scenario)), free)
+
+
+def _other_syncs(scenario: Scenario) -> list[str]:
+    return [name for name in syncs if name != scenario.sync.kind]
 
 
 @lru_cache(maxsize=1024)
-def _dense_s(scenario: Scenario) -> float:
+def dense_step_s(scenario: Scenario) -> float:
+    """Return the seconds of a step of a baseline; infinity where its topology has no host for its architecture."""
     gradients = open_workload(scenario.workload)
-    record = run_job(scenario, dense(scenario, gradients), gradients.timing)
-    # Rounded like a row of the result: the mean of each part, then their sum.
+    try:
+        return _step_s(run_job(scenario, dense(scenario, gradients), gradients.timing))
+    except InputError:
+        return float("inf")
+
+
+def _step_s(record: JobRecord) -> float:
+    """Return the seconds of a step, rounded like a row of the result: the mean of each part, then their sum."""
     return sum(float(np.mean([row[part] for row in record.steps])) for part in PARTS)
 
 
@@ -197,11 +210,16 @@ def _bottleneck(mean: dict[str, float], record: JobRecord) -> str:
         return largest.removesuffix("_s")
     if mean["comm_latency_s"] > 0.5 * mean["comm_s"]:
         return "latency"
-    return f"link {record.link_names[int(np.argmax(record.link_bytes / record.capacity_bytes_per_s))]}"
+    used_s = record.link_bytes / record.capacity_bytes_per_s / np.maximum(record.link_share, 1e-9)
+    return f"link {record.link_names[int(np.argmax(used_s))]}"
 
 
 def _links(record: JobRecord) -> pd.DataFrame:
     links = link_table(record.link_names, record.capacity_bytes_per_s, record.latency_s)
     used_s, had_s = record.link_bytes / record.capacity_bytes_per_s, record.link_share * record.total_s
     steps = record.link_steps or len(record.steps)
-    return links.assign(bytes_per_step=record.link_bytes / steps, utilisation=used_s / had_s)
+    return links.assign(
+        bytes_per_step=record.link_bytes / steps,
+        utilisation=used_s / np.maximum(had_s, 1e-300),
+        transfers=record.link_held_s / record.total_s,
+    )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import simpy
 
+from netsim.network.base import repeats
 from netsim.network.timer import Timer
 
 if TYPE_CHECKING:
@@ -140,9 +141,9 @@ class Step:
         machines = self.network.links.topology.machines[self.workers]
         payload = replace(exchange.payload, machines=machines)
         rounds = exchange.sync.rounds(payload, self.workers, self.servers)
-        for one in rounds:
+        for one, times in repeats(rounds):
             row = self._row[one.src]
-            self.sent_bytes += np.bincount(row[row >= 0], one.nbytes[row >= 0], len(self.workers))
+            self.sent_bytes += times * np.bincount(row[row >= 0], one.nbytes[row >= 0], len(self.workers))
         self.latency_s += self.network.links.latency_s(rounds)
         nodes = np.concatenate([self.workers, self.servers])
         execution = self._executions[number] = self.network.begin(rounds, nodes, lambda done: self._over(number, done))

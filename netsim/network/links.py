@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from netsim.errors import InputError
+from netsim.network.base import repeats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,17 +144,15 @@ class Links:
 
     def account(self, rounds: Sequence[Round]) -> None:
         """Add the bytes of a plan to the links they cross."""
-        times = Counter(id(one) for one in rounds)
-        for one in {id(one): one for one in rounds}.values():
+        for one, times in repeats(rounds):
             routed = self.route(one)
-            carried = np.repeat(one.nbytes, np.diff(routed.start)) * times[id(one)]
+            carried = np.repeat(one.nbytes, np.diff(routed.start)) * times
             of_links = routed.links < len(self.nbytes)
             self.nbytes += np.bincount(routed.links[of_links], carried[of_links], len(self.nbytes))
 
     def latency_s(self, rounds: Sequence[Round]) -> float:
         """Return the seconds that a plan's longest delays add up to, round by round: its time if nothing had bytes."""
-        longest = {id(one): float(self.route(one).delay_s.max(initial=0.0)) for one in rounds}
-        return sum(longest[id(one)] for one in rounds)
+        return sum(times * float(self.route(one).delay_s.max(initial=0.0)) for one, times in repeats(rounds))
 
     def slow_start_s(
         self, src: NDArray[np.int64], dst: NDArray[np.int64], nbytes: NDArray[np.float64]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from netsim.network.base import repeats
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -65,7 +67,7 @@ def make_table(rounds: Sequence[Round], place: NDArray[np.int64], count: int, li
     rows: dict[int, tuple[int, ...]] = {}
     order: dict[int, NDArray[np.int64]] = {}
     sends, on_link, most_hops = np.zeros(count, dtype=np.int64), np.zeros(len(links.capacity), dtype=np.int64), 1
-    for one in {id(one): one for one in rounds}.values():
+    for one, _ in repeats(rounds):
         routed, key = links.route(one), (id(one.src), id(one.dst))
         if key not in shapes:
             src, dst, hops = place[one.src], place[one.dst], np.diff(routed.start)

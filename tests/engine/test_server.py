@@ -292,6 +292,14 @@ class TestPriority:
         assert ends["priority"] <= ends["order"] * (1 + 1e-9)
 
 
+def test_the_steps_that_are_told_are_the_measured_ones_in_order(scenario: Make) -> None:
+    """Warm-up steps of a scheme are sent whole; steps that are run but not told do not move them."""
+    for keys in ("{}", "{scheduling: priority}"):
+        steps = simulate(scenario(schemes="[[{kind: warm_up, steps: 1}, fp16]]", sync=SERVER % "", job=keys)).steps
+        assert steps.wire_bytes_per_worker.tolist() == [DENSE_BYTES, DENSE_BYTES / 2, DENSE_BYTES / 2]
+        assert steps.captured_step.tolist() == [0, 1, 2]
+
+
 def test_a_credit_keeps_one_message_under_way(scenario: Make) -> None:
     """Two servers with a piece each: side by side they share the worker's link, one after the other they do not."""
     both, one = (
@@ -395,6 +403,15 @@ def test_a_device_codes_as_it_does_for_collectives(
     ]
     for part in (*PARTS, "step_time_s"):
         assert rows[0][part] == pytest.approx(rows[1][part], rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.timeout(60)
+def test_a_job_is_over_when_its_slowest_worker_is_whoever_waits_and_whatever_goes_on(scenario: Make) -> None:
+    """Fast workers are left waiting for pushes that never come, beside traffic that never ends."""
+    traffic = "[{kind: background, src: [worker0], dst: [worker1], rate: 1 kbit/s, size: 100 B}]"
+    given = {"sync": SERVER % ", staleness: 1", "job": UNEQUAL % 6, **FREE}
+    quiet, busy = (np.mean(steps_s(scenario(**given, conditions=one))) for one in ("[]", traffic))
+    assert busy == pytest.approx(quiet, rel=0.1)
 
 
 SYNCS = [

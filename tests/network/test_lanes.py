@@ -9,7 +9,7 @@ import simpy
 
 from netsim.network import Flow, Round, fidelities, transports
 from netsim.network.fluid import Fluid
-from netsim.network.lanes import owners
+from netsim.network.lanes import _go_round, owners
 from netsim.network.links import Links
 from netsim.network.run import plan_times
 from netsim.sync import AllGather, Payload, Ring, Tree
@@ -108,6 +108,23 @@ def test_plans_whose_transfers_may_meet_are_not_recurrences():
     assert owners([one, other], links) is None  # the rule of time does not keep these two apart
     assert owners([one, Round(np.array([0]), np.array([2]), np.ones(1))], links) is not None
     assert owners(Tree().rounds(payload("sum", np.ones(4)), topology.workers, topology.servers), links) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rounds_that_are_repeated_are_those_gone_through_one_by_one(seed):
+    """Unequal links, joins and missing ones: at some round everybody keeps pace with the slowest, or never."""
+    rng = np.random.default_rng(seed)
+    count, times = int(rng.integers(2, 40)), int(rng.integers(1, 2000))
+    src = rng.permutation(count)
+    wait_s, move_s = rng.choice([0.0, 1e-5, 1e-3], count), rng.choice([1e-3, 1e-3, rng.uniform(1e-4, 1e-2)], count)
+    joined_s = joins(rng, count)
+    if seed % 5 == 0:
+        joined_s[0] = np.inf
+    at_once, expected = joined_s.copy(), joined_s.copy()
+    _go_round(at_once, src, np.roll(src, -1), wait_s, move_s, times)
+    for _ in range(times):
+        _go_round(expected, src, np.roll(src, -1), wait_s, move_s, 1)
+    np.testing.assert_allclose(at_once, expected, rtol=1e-11)
 
 
 class Run:
