@@ -74,7 +74,7 @@ def _axis(axes: Axes, x: str) -> None:
         return
     axes.set_xscale("log")
     ticks = scales.nice_ticks(*axes.get_xlim())
-    wide = ticks[-1] > 1e3 * ticks[0]
+    wide = len(ticks) > 5
     axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if not wide or log10(tick) % 1 == 0]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: nbytes(value)))

@@ -58,7 +58,7 @@ def test_central_vr_is_first_and_elastic_averaging_stays_above_a_floor() -> None
 
 @pytest.mark.slow
 def test_one_slow_node_of_960_hurts_sync_and_hardly_async() -> None:
-    assert seconds("central_vr_sync", 960, 1) > 4.5 * seconds("central_vr_sync", 960)
+    assert seconds("central_vr_sync", 960, 1) > 4 * seconds("central_vr_sync", 960)
     assert seconds("central_vr_async", 960, 1) < 1.5 * seconds("central_vr_async", 960)
 
 
