@@ -28,7 +28,9 @@ def test_as_many_transfers_are_on_a_link_as_queueing_theory_says(load):
     assert cluster.network.held_s()[0] / 60 == pytest.approx(load / (1 - load), rel=0.15)
     # Little's law holds exactly: the mean number is the arrival rate times the time spent.
     over = len(cluster.took_s)
-    assert cluster.network.held_s()[0] == pytest.approx(sum(cluster.took_s), abs=(len(cluster.sent_s) - over) * 1.0 + 1e-6)
+    assert cluster.network.held_s()[0] == pytest.approx(
+        sum(cluster.took_s), abs=(len(cluster.sent_s) - over) * 1.0 + 1e-6
+    )
 
 
 @pytest.mark.parametrize("collective", [True, False], ids=["recurrence", "fluid"])
