@@ -275,10 +275,12 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
+    from netsim.engine.sparsity import sparsity_table
     from netsim.report.inspection import inspected
     from netsim.workload.describe import describe
+    from netsim.workload.trace import open_trace
 
-    held = describe(arguments.trace)
+    held = describe(arguments.trace) | {"sparsity": sparsity_table(open_trace(arguments.trace))}
     if arguments.json:
         _print_json(held)
     else:
@@ -377,11 +379,11 @@ def _probe(arguments: argparse.Namespace) -> int:
     cluster = cluster_as_asked(arguments.bandwidth, arguments.latency, arguments.algorithm)
     transport = transport_as_asked(arguments.transport or "gloo")
     sizes = [max(4, int(size) // 4 * 4) for size in parse_sizes(arguments.sizes)]
-    samples, backend = probe.probe(sizes, arguments.repeats, arguments.backend)
+    samples, backend = probe.probe(sizes, arguments.repeats, arguments.backend, arguments.statistic)
     if rank:
         return DONE
     if arguments.log:
-        write_text(arguments.log, table.written(samples, probe.about(backend)))
+        write_text(arguments.log, table.written(samples, probe.about(backend, arguments.statistic)))
     if not arguments.transport:
         transport = transport_as_asked(backend)
     return _fit(arguments, samples, transport, cluster, ["netsim probe"])

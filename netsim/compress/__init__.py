@@ -17,7 +17,7 @@ from netsim.compress.bf16 import Bf16
 from netsim.compress.fp8 import Fp8
 from netsim.compress.int8 import Int8
 from netsim.compress.scaled_sign import ScaledSign
-from netsim.compress.onebit import OneBit
+from netsim.compress.rms_sign import RmsSign
 from netsim.compress.onebit_columns import OneBitColumns
 from netsim.compress.compressed_all_reduce import CompressedAllReduce
 from netsim.compress.sign_majority import SignMajority
@@ -85,7 +85,6 @@ __all__ = [
     "NonFiniteGradient",
     "OkTopK",
     "OmniReduce",
-    "OneBit",
     "OneBitColumns",
     "OneShot",
     "PacTrain",
@@ -93,6 +92,7 @@ __all__ = [
     "PowerSGD",
     "RandomK",
     "Reply",
+    "RmsSign",
     "ScaledSign",
     "Scheme",
     "SignMajority",

@@ -39,7 +39,7 @@ class CompressedAllReduce(Scheme):
     The flat tensor is padded with zeros so that each of n owners has a chunk of whole bytes, and the padding takes part
     in everything. A worker adds its error, sends signs (of zero: plus) and the root mean square of the whole buffer,
     and keeps what is missing. An owner averages its chunk, adds its own error, sends signs and the chunk's root mean
-    square, and keeps what is missing. As [error_feedback, two_way, onebit] but for the padding. Wire: d + 32 bits up,
+    square, and keeps what is missing. As [error_feedback, two_way, rms_sign] but for the padding. Wire: d + 32 bits up,
     d + 32 n bits down.
     """
 

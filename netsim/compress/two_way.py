@@ -42,8 +42,8 @@ class TwoWay(Wrapper):
         if not isinstance(self.inner, OneShot):
             raise InputError(
                 f"two_way cannot wrap {self.inner.kind!r}",
-                "put a scheme of one message such as onebit or topk inside it and other wrappers around it, "
-                "as in [error_feedback, two_way, onebit]",
+                "put a scheme of one message such as rms_sign or topk inside it and other wrappers around it, "
+                "as in [error_feedback, two_way, rms_sign]",
             )
 
     @property

@@ -65,7 +65,6 @@ class ServerJob:
         nodes = self.topology.workers, self.topology.servers[: sync.dedicated_servers]
         if seen is not None:
             self.network.watch(seen)
-        self.conditions = scenario.conditions
         cluster = Cluster(self.env, self.network, self.topology.workers, scenario.seed)
         cluster.begin(scenario.conditions)
         self.devices = cluster.devices
@@ -81,6 +80,7 @@ class ServerJob:
         self.optimizer_s = timing.optimizer_s * elements / max(elements.sum(), 1)
         self.workers = [Worker(self, index) for index in range(len(self.topology.workers))]
         self._unfinished = len(self.workers)
+        self._over = self.env.event()
 
     def _refuse_conversations(self, scenario: Scenario) -> None:
         """Raise InputError where an asynchronous server would have to take part in an exchange of several messages."""
@@ -100,6 +100,8 @@ class ServerJob:
         """Note that a worker has done a step; return whether it has no more to do."""
         last = self.warm_up + self.job.steps - 1
         self._unfinished -= step == last
+        if not self._unfinished and not self._over.triggered:
+            self._over.succeed()
         return not self._unfinished or (step >= last and not self.sync.staleness)
 
     def run(self) -> JobRecord:
@@ -108,12 +110,9 @@ class ServerJob:
         Raises:
             Deadlock: nothing more can happen although workers still wait.
         """
-        processes = [self.env.process(worker.run()) for worker in self.workers]
-        if self.conditions:
-            comes(self.env, self.env.all_of(processes))
-        else:
-            self.env.run()
-        if self._unfinished:
+        for worker in self.workers:
+            self.env.process(worker.run())
+        if not comes(self.env, self._over):
             raise Deadlock("the simulation is stuck: " + "; ".join(self.ways.waiting()[:20]))
         stages = [one for step in self._exchanges for bucket in step for one in bucket]
         return JobRecord(

@@ -26,6 +26,7 @@ from netsim.workload.cost import costs
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -66,9 +67,9 @@ def measurement_key(scenario: Scenario) -> Hashable:
     return replayed_key(scenario) if scenario.train is None else learned_key(scenario, scenario.train)
 
 
-def measure_point(scenario: Scenario) -> Measurement | Learned:
-    """Return the measurement of a point: of replayed gradients, or of a training."""
-    return measure(scenario) if scenario.train is None else learn(scenario, scenario.train)
+def measure_point(scenario: Scenario, file: Path | None = None) -> Measurement | Learned:
+    """Return the measurement of a point: of replayed gradients, or of a training, which is kept in `file`."""
+    return measure(scenario) if scenario.train is None else learn(scenario, scenario.train, file)
 
 
 def _simulate_replay(scenario: Scenario, baselines: Sequence[float], measured: Measurement) -> Result:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 GAUSSIAN = "Gaussian"
 FAMILIES = {
     "scaled_sign": ("scaled sign", "#0072B2", "o"),
-    "onebit": ("RMS sign (onebit)", "#56B4E9", "s"),
+    "rms_sign": ("RMS sign", "#56B4E9", "s"),
     "topk": ("top-k, entropy-coded indices", "#D55E00", "^"),
     "topk_quantized": ("top-k, quantized values", "#882255", "v"),
     "vector_quantizer": ("vector quantizers (LBG)", "#009E73", "D"),

@@ -92,7 +92,7 @@ class Free(CostModel):
 class Documented(CostModel):
     """Published coding times of a V100; estimates from memory traffic where nothing is published.
 
-    `scaled_sign` takes the figures of EF-SignSGD, `onebit` of One-bit, `topk` of DGC and `randomk` of Random-K. All
+    `scaled_sign` takes the figures of EF-SignSGD, `rms_sign` of One-bit, `topk` of DGC and `randomk` of Random-K. All
     others and a server's sum are estimated. Every figure is in `netsim.workload.documented`, with its source.
     """
 

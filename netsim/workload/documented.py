@@ -54,8 +54,8 @@ NOTHING = Figures((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), "nothing to compute")
 FIGURES: dict[str, Figures] = {
     "none": NOTHING,
     "scaled_sign": _published("EF-SignSGD", 0.25, 270, 140),
-    # One-bit there is the code with two means; the root mean square of onebit takes one pass less.
-    "onebit": _published("One-bit", 0.25, 620, 170),
+    # One-bit there is the code with two means; the root mean square of rms_sign takes one pass less.
+    "rms_sign": _published("One-bit", 0.25, 620, 170),
     # DGC finds its threshold on a sample where topk sorts out all elements.
     "topk": _published("DGC", 0.4, 390, 34),
     "randomk": _published("Random-K", 0.0, 88, 34),

@@ -84,7 +84,7 @@ def scaled_sign(g):
     return (signs.float() * 2 - 1) * scale
 
 
-def onebit(g):
+def rms_sign(g):
     flat = g.flatten()
     scale, signs = flat.norm() / math.sqrt(NUMEL), flat >= 0
     return (signs.float() * 2 - 1) * scale
@@ -332,7 +332,7 @@ def powersgd(g):
 
 
 RENDERED = {
-    "fp16": half, "bf16": brain, "fp8": fp8, "int8": int8, "scaled_sign": scaled_sign, "onebit": onebit,
+    "fp16": half, "bf16": brain, "fp8": fp8, "int8": int8, "scaled_sign": scaled_sign, "rms_sign": rms_sign,
     "onebit_columns": onebit_columns, "sign_majority": sign_majority, "terngrad": terngrad, "natural": natural,
     "natural_dithering": natural_dithering, "lloyd_max": lloyd_max, "vector_quantizer": vector_quantizer,
     "drive": drive, "eden": eden, "thc": thc, "count_sketch": count_sketch, "topk": topk,

@@ -120,10 +120,21 @@ def test_rd_measures_traces_and_draws_them(at_home, tmp_path, capsys):
 def test_inspect_shows_what_a_trace_holds(at_home, capsys):
     assert run("inspect", "traces/small.trace") == 0
     text = capsys.readouterr().out
-    for word in ("made up", "36,500 parameters in 3 tensors", "body.weight", "300x100", "Gaussian", "4, each with 8"):
+    for word in (
+        "made up",
+        "36,500 parameters in 3 tensors",
+        "body.weight",
+        "300x100",
+        "Gaussian",
+        "4, each with 8",
+        "top 0.01",
+    ):
         assert word in text
     assert run("inspect", "traces/small.trace", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["parameters"] == 36_500
+    held = json.loads(capsys.readouterr().out)
+    assert held["parameters"] == 36_500
+    assert {row["elements"] for row in held["sparsity"]} == {"not zero", "top 0.01"}
+    assert all(row["hash_imbalance"] >= 1 and row["shard_skew"] >= 1 for row in held["sparsity"])
 
 
 def test_collective_prints_the_columns_of_nccl_tests(capsys):

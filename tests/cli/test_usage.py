@@ -37,7 +37,7 @@ ADDED = {
     "trace": {"SCENARIO", "--set", "--network", "--point", "--out"},
     "export": {"TOPOLOGY", "--out", "--servers"},
     "calibrate": {"LOG", "--operation", "--workers", "--column"} | FITTING,
-    "probe": {"--backend", "--sizes", "--repeats", "--log"} | FITTING,
+    "probe": {"--backend", "--sizes", "--repeats", "--statistic", "--log"} | FITTING,
 }
 EVERYWHERE = {"-h", "--help", "--json", "--debug"}
 

@@ -15,10 +15,10 @@ from netsim.compress import (
     Bf16,
     ErrorFeedback,
     Fp16,
-    OneBit,
     Peer,
     PowerSGD,
     RandomK,
+    RmsSign,
     ScaledSign,
     Scheme,
     TopK,
@@ -40,8 +40,8 @@ BITS: list[tuple[Scheme, float]] = [
     (Fp16(), 16 * NUMEL),
     (Bf16(), 16 * NUMEL),
     (ScaledSign(), NUMEL + 32),
-    (OneBit(), NUMEL + 32),
-    (TwoWay(OneBit()), 2 * (NUMEL + 32)),
+    (RmsSign(), NUMEL + 32),
+    (TwoWay(RmsSign()), 2 * (NUMEL + 32)),
     (TopK(ratio=0.001), 1049 * (32 + 20)),
     (TopK(ratio=1.0), NUMEL * (32 + 20)),
     (RandomK(ratio=0.01), 10486 * 32),
@@ -66,7 +66,7 @@ def _relative_energy_of_error(scheme: Scheme) -> float:
 # Distortion over variance of a Gaussian source. t is the quantile that keeps the ratio, phi the density there.
 DISTORTION: list[tuple[Scheme, float]] = [
     (ScaledSign(), 1 - 2 / math.pi),
-    (OneBit(), 2 - 2 * math.sqrt(2 / math.pi)),
+    (RmsSign(), 2 - 2 * math.sqrt(2 / math.pi)),
     (TopK(ratio=0.01), 0.91551),
     (TopK(ratio=0.1), 0.56071),
     (TopK(ratio=0.5), 0.07133),
@@ -82,7 +82,7 @@ def test_distortion_on_a_gaussian_source(scheme: Scheme, expected: float) -> Non
 
 
 def test_rescaled_one_bit_scales_are_the_published_ones() -> None:
-    assert _relative_energy_of_error(OneBit()) == pytest.approx(0.40423, abs=1e-3)
+    assert _relative_energy_of_error(RmsSign()) == pytest.approx(0.40423, abs=1e-3)
     assert _relative_energy_of_error(ScaledSign()) == pytest.approx(0.36338, abs=1e-3)
 
 
@@ -107,7 +107,7 @@ def test_topk_keeps_the_largest_magnitudes() -> None:
 
 
 def test_sign_of_zero_is_plus() -> None:
-    assert compress(OneBit(), torch.tensor([[0.0, -2.0, 2.0, 0.0]])).mean.tolist() == pytest.approx(
+    assert compress(RmsSign(), torch.tensor([[0.0, -2.0, 2.0, 0.0]])).mean.tolist() == pytest.approx(
         [math.sqrt(2), -math.sqrt(2), math.sqrt(2), math.sqrt(2)]
     )
     assert compress(ScaledSign(), torch.tensor([[0.0, -2.0, 2.0, 0.0]])).mean.tolist() == [1.0, -1.0, 1.0, 1.0]
@@ -171,8 +171,8 @@ def test_what_cannot_be_compressed_is_refused_with_the_remedy(grads: torch.Tenso
 def test_labels_show_what_is_not_default() -> None:
     assert Uncompressed().label == "none"
     assert ErrorFeedback(TopK(ratio=0.001)).label == "topk(ratio=0.001)+error_feedback"
-    assert ErrorFeedback(TwoWay(OneBit())).label == "onebit+two_way+error_feedback"
-    assert ErrorFeedback(TwoWay(OneBit())).chain() == ["error_feedback", "two_way", "onebit"]
+    assert ErrorFeedback(TwoWay(RmsSign())).label == "rms_sign+two_way+error_feedback"
+    assert ErrorFeedback(TwoWay(RmsSign())).chain() == ["error_feedback", "two_way", "rms_sign"]
     assert WarmUp(RandomK(rescale=True), 5).label == "randomk(rescale=true)+warm_up(steps=5)"
     assert QSGD(levels=127, norm="l2").label == "qsgd(levels=127, norm=l2)"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from netsim.compress import ErrorFeedback, OneBit, Peer, PowerSGD, RandomK, ScaledSign, Scheme, TopK, TwoWay, WarmUp
+from netsim.compress import ErrorFeedback, Peer, PowerSGD, RandomK, RmsSign, ScaledSign, Scheme, TopK, TwoWay, WarmUp
 from netsim.compress.drive import Outcome, exchange
 
 WORKERS = 3
@@ -26,7 +26,7 @@ def _grads(seed: int = 0) -> list[torch.Tensor]:
     return [torch.randn(30, 20, generator=draw) for _ in range(WORKERS)]
 
 
-INNER = [TopK(ratio=0.05), ScaledSign(), OneBit(), TwoWay(OneBit()), RandomK(ratio=0.1), PowerSGD(rank=2)]
+INNER = [TopK(ratio=0.05), ScaledSign(), RmsSign(), TwoWay(RmsSign()), RandomK(ratio=0.1), PowerSGD(rank=2)]
 
 
 @pytest.mark.parametrize("inner", INNER, ids=lambda one: one.label)

@@ -95,7 +95,7 @@ SETTINGS: dict[str, dict[str, object]] = {
 ALONE = {"dgc", "pactrain", "omnireduce", "sparcml", "zen", "none", "fp16", "bf16"}
 """Converge by themselves: exact, nearly so, or with a memory of their own."""
 
-BIASED = ("topk", "topk_quantized", "adaptive_threshold", "block_topk", "threshold", "scaled_sign", "onebit")
+BIASED = ("topk", "topk_quantized", "adaptive_threshold", "block_topk", "threshold", "scaled_sign", "rms_sign")
 """Known not to converge by themselves where workers' gradients do not vanish at the optimum."""
 
 

@@ -46,10 +46,10 @@ def test_documented_figures_are_those_of_the_papers() -> None:
     assert Documented().coding("scaled_sign").encode(MEBI) == pytest.approx(296e-6)
     assert Documented().coding("topk").encode(4 * MEBI) == pytest.approx((26 + 4 * 390) * 1e-6)
     assert Documented().coding("randomk").encode(MEBI) == pytest.approx(114e-6)
-    assert Documented().coding("onebit").decode(MEBI) == pytest.approx(192e-6)
+    assert Documented().coding("rms_sign").decode(MEBI) == pytest.approx(192e-6)
 
 
-@pytest.mark.parametrize(("kind", "floor_s"), [("scaled_sign", 0.25e-3), ("onebit", 0.25e-3), ("topk", 0.4e-3)])
+@pytest.mark.parametrize(("kind", "floor_s"), [("scaled_sign", 0.25e-3), ("rms_sign", 0.25e-3), ("topk", 0.4e-3)])
 def test_documented_floor_holds_up_to_about_4_mb(kind: str, floor_s: float) -> None:
     # Cupcake: a tensor of 128 KB takes DGC 0.4 ms; time is flat below about 4 MB, which is 2^20 elements.
     encode = Documented().coding(kind).encode

@@ -1,4 +1,4 @@
-"""The compressed all-reduce of 1-bit Adam: two_way(onebit) under error feedback, against a plain rendering."""
+"""The compressed all-reduce of 1-bit Adam: two_way(rms_sign) under error feedback, against a plain rendering."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from netsim.compress import ErrorFeedback, OneBit, Peer, PowerSGD, TopK, TwoWay, Uncompressed
+from netsim.compress import ErrorFeedback, Peer, PowerSGD, RmsSign, TopK, TwoWay, Uncompressed
 from netsim.compress.drive import exchange
 from netsim.errors import InputError
 
@@ -44,7 +44,7 @@ class PlainCompressedAllReduce:
 @pytest.mark.parametrize("owners", [1, 2, 4, 7], ids="{} owners".format)
 @pytest.mark.parametrize("numel", [3, 250])
 def test_two_sided_error_recursion(owners: int, numel: int) -> None:
-    workers, scheme = 4, ErrorFeedback(TwoWay(OneBit()))
+    workers, scheme = 4, ErrorFeedback(TwoWay(RmsSign()))
     plain = PlainCompressedAllReduce(workers, owners, numel)
     peers = [Peer(rank, workers, owners, seed=0) for rank in range(workers)]
     states = [scheme.init(torch.Size([numel]), peer) for peer in peers]
@@ -67,7 +67,7 @@ def test_two_sided_error_recursion(owners: int, numel: int) -> None:
 
 @pytest.mark.parametrize(("workers", "owners", "numel"), [(4, 4, 100), (4, 1, 100), (2, 5, 100), (4, 4, 3), (3, 2, 0)])
 def test_owners_send_their_shards_and_nothing_else(workers: int, owners: int, numel: int) -> None:
-    scheme = TwoWay(OneBit())
+    scheme = TwoWay(RmsSign())
     states = [scheme.init(torch.Size([numel]), Peer(rank, workers, owners, seed=0)) for rank in range(workers)]
     up, down = exchange(scheme, [torch.randn(numel) for _ in range(workers)], states).messages
     assert {message.op for message in up} == {"owner"}
@@ -86,7 +86,7 @@ def test_exact_inner_scheme_gives_the_mean(inner: object) -> None:
     assert torch.allclose(exchange(scheme, grads, states).mean, torch.stack(grads).mean(0), atol=1e-6)
 
 
-@pytest.mark.parametrize("inner", [PowerSGD(), ErrorFeedback(OneBit())], ids=lambda one: one.label)
+@pytest.mark.parametrize("inner", [PowerSGD(), ErrorFeedback(RmsSign())], ids=lambda one: one.label)
 def test_inner_scheme_of_several_messages_or_wrapper_is_refused(inner: object) -> None:
     with pytest.raises(InputError, match=r"two_way cannot wrap '\w+'; put a scheme of one message"):
         TwoWay(inner)

@@ -12,7 +12,7 @@ SCHEMES = {
     "fp16": (2.0, 3e-4, 0.4e-3, 0.2e-3, True),
     "bf16": (2.0, 2e-3, 0.4e-3, 0.2e-3, True),
     "scaled_sign+error_feedback": (32.0, 0.62, 1.2e-3, 0.1e-3, False),
-    "onebit+error_feedback": (32.0, 0.6, 1.4e-3, 0.1e-3, False),
+    "rms_sign+error_feedback": (32.0, 0.6, 1.4e-3, 0.1e-3, False),
     "topk(ratio=0.1)": (5.0, 0.35, 9e-3, 0.3e-3, False),
     "topk(ratio=0.01)+error_feedback": (50.0, 0.78, 9e-3, 0.05e-3, False),
     "topk(ratio=0.001)+error_feedback": (500.0, 0.93, 9e-3, 0.02e-3, False),

@@ -27,7 +27,7 @@ def test_a_check_loads_nothing_heavy(folder):
     path.write_text("""\
 topology: {kind: star, workers: 16, bandwidth: 10 Gbit/s}
 workload: {kind: recorded, trace: tiny}
-schemes: [none, fp16, bf16, onebit, scaled_sign, topk, randomk, qsgd]
+schemes: [none, fp16, bf16, rms_sign, scaled_sign, topk, randomk, qsgd]
 sync: [ring, parameter_server]
 sweep: {topology.bandwidth: [1 Gbit/s, 2 Gbit/s, 5 Gbit/s, 10 Gbit/s, 100 Gbit/s]}
 """)

@@ -112,10 +112,19 @@ def _rounded(x: np.ndarray, points: np.ndarray) -> float:
 
 def test_a_million_samples_meet_every_closed_form() -> None:
     # Quantiles drawn one from each of a million equal cells: Gaussian samples whose tails have their exact share.
-    size = 1_000_000
+    # Plain samples scatter too much: as many have standard errors of 0.15 to 0.6 %, most for what top-k cuts off.
+    size, draw = 1_000_000, np.random.default_rng(7)
+    _meets_closed_forms(ndtri((np.arange(size) + draw.random(size)) / size), draw)
+
+
+@pytest.mark.slow
+def test_ten_million_plain_samples_meet_every_closed_form() -> None:
     draw = np.random.default_rng(7)
-    x = ndtri((np.arange(size) + draw.random(size)) / size)
-    within = {"rel": 5e-3}
+    _meets_closed_forms(draw.standard_normal(10_000_000), draw)
+
+
+def _meets_closed_forms(x: np.ndarray, draw: np.random.Generator) -> None:
+    size, within = len(x), {"rel": 5e-3}
     assert np.mean((x - np.abs(x).mean() * np.sign(x)) ** 2) == pytest.approx(rd.SCALED_SIGN_DISTORTION, **within)
     assert np.mean((x - np.sqrt(np.mean(x**2)) * np.sign(x)) ** 2) == pytest.approx(rd.RMS_SIGN_DISTORTION, **within)
     rising = np.sort(np.abs(x))

@@ -91,7 +91,7 @@ CASES: dict[str, Case] = {
     "scheme.powersgd.rank": ({"schemes": "[powersgd]"}, {"schemes": "[{kind: powersgd, rank: 1}]"}),
     "scheme.error_feedback.inner": ({"schemes": "[[error_feedback, topk]]"}, {"schemes": "[[error_feedback, qsgd]]"}),
     "scheme.two_way.inner": (
-        {"schemes": "[[two_way, onebit]]", "sync": "all_to_all"},
+        {"schemes": "[[two_way, rms_sign]]", "sync": "all_to_all"},
         {"schemes": "[[two_way, scaled_sign]]"},
     ),
     "scheme.warm_up.inner": (

@@ -9,9 +9,9 @@ from netsim.compress.base import schemes
 from netsim.compress.scaled_sign import Signs
 
 
-@schemes.register("onebit", paper="Tang et al., ICML 2021 (arXiv:2102.02888); Li et al. 2021 (arXiv:2104.06069)")
+@schemes.register("rms_sign", paper="Tang et al., ICML 2021 (arXiv:2102.02888); Li et al. 2021 (arXiv:2104.06069)")
 @dataclass(frozen=True, kw_only=True)
-class OneBit(Signs):
+class RmsSign(Signs):
     """Sign times the root mean square: keeps the norm. Wire: d + 32 bits. Biased: wrap in error_feedback.
 
     Inside `two_way` it is the compressed all-reduce of 1-bit Adam. On a Gaussian source the distortion is
