@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 BACKENDS = ("auto", "gloo", "nccl")
+STATISTICS = {"median": 0.5, "least": 0.0}
+"""What is taken of several calls, as a quantile: the least is what a busy machine would do if it were idle."""
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun tells every process."""
+PASSES = 3
+"""Times that all sizes take their turn: what else a machine does may disturb one for seconds."""
 WARM_UP = 2
 """Calls that do not count: the first opens connections, and their windows grow."""
 _COMMAND = (
@@ -42,15 +46,18 @@ def rank_and_size(environment: Mapping[str, str]) -> tuple[int, int]:
     return rank, size
 
 
-def probe(sizes_bytes: Sequence[int], repeats: int, backend: str = "auto") -> tuple[list[Sample], str]:
+def probe(
+    sizes_bytes: Sequence[int], repeats: int, backend: str = "auto", statistic: str = "median"
+) -> tuple[list[Sample], str]:
     """Return a sample for each size of a message between ranks 0 and 1 and of an all-reduce, and the backend used.
 
-    Every process calls it and gets the same samples. A time is the median of `repeats` calls: of a message half of its
-    way there and back, of an all-reduce the slowest rank's time from a barrier on. Tensors hold float32.
+    Every process calls it and gets the same samples. A time is of a message half of its way there and back, of an
+    all-reduce the slowest rank's from a barrier on. Tensors hold float32.
 
     Args:
         sizes_bytes: bytes, each a multiple of 4.
-        repeats: calls that count.
+        repeats: calls that count in each of PASSES.
+        statistic: which of them is taken, `median` or `least`.
         backend: `gloo` (on the CPU), `nccl` (on the GPU LOCAL_RANK), or `auto`: nccl where there is a GPU.
 
     Raises:
@@ -69,19 +76,22 @@ def probe(sizes_bytes: Sequence[int], repeats: int, backend: str = "auto") -> tu
             "check MASTER_ADDR and MASTER_PORT; GLOO_SOCKET_IFNAME or NCCL_SOCKET_IFNAME names the interface",
         ) from error
     try:
-        samples = []
-        for size_bytes in sizes_bytes:
-            tensor = torch.zeros(size_bytes // 4, device=device)
-            there_and_back_s = _median_s(partial(_there_and_back, tensor, rank), device, repeats)
-            samples.append(Sample(POINT_TO_POINT, 2, size_bytes, there_and_back_s / 2))
-            all_reduce_s = _median_s(partial(distributed.all_reduce, tensor), device, repeats, together=True)
-            samples.append(Sample("all_reduce", size, size_bytes, all_reduce_s))
+        taken: dict[tuple[str, int, int], list[torch.Tensor]] = {}
+        for _ in range(PASSES):
+            for size_bytes in sizes_bytes:
+                tensor = torch.zeros(size_bytes // 4, device=device)
+                there_and_back_s = _taken_s(partial(_there_and_back, tensor, rank), device, repeats)
+                taken.setdefault((POINT_TO_POINT, 2, size_bytes), []).append(there_and_back_s / 2)
+                all_reduce_s = _taken_s(partial(distributed.all_reduce, tensor), device, repeats, together=True)
+                taken.setdefault(("all_reduce", size, size_bytes), []).append(all_reduce_s)
+        part = STATISTICS[statistic]
+        samples = [Sample(*key, float(torch.cat(parts).quantile(part))) for key, parts in taken.items()]
         return sorted(samples, key=lambda one: one.operation != POINT_TO_POINT), chosen
     finally:
         distributed.destroy_process_group()
 
 
-def about(backend: str) -> list[str]:
+def about(backend: str, statistic: str) -> list[str]:
     """Return where and with what a probe was measured."""
     when = datetime.now(UTC).date().isoformat()
     host = f"{platform.system()} {platform.release()}"
@@ -115,8 +125,8 @@ def _there_and_back(tensor: torch.Tensor, rank: int) -> None:
         torch.distributed.send(tensor, 0)
 
 
-def _median_s(call: Callable[[], object], device: torch.device, repeats: int, *, together: bool = False) -> float:
-    """Return the median over calls of the seconds of the slowest rank, or of rank 0.
+def _taken_s(call: Callable[[], object], device: torch.device, repeats: int, *, together: bool = False) -> torch.Tensor:
+    """Return [repeats] the seconds that calls took the slowest rank, or rank 0.
 
     `together` lets all ranks begin behind a barrier. Without it calls follow one another, as messages there
     and back do.
@@ -137,4 +147,4 @@ def _median_s(call: Callable[[], object], device: torch.device, repeats: int, *,
         torch.distributed.all_reduce(seconds, torch.distributed.ReduceOp.MAX)
     else:
         torch.distributed.broadcast(seconds, 0)
-    return float(seconds.quantile(0.5))
+    return seconds.cpu()

@@ -230,7 +230,13 @@ def _probe(one: argparse.ArgumentParser) -> None:
         "--backend", choices=("auto", "gloo", "nccl"), default="auto", help="default: nccl where there is a GPU"
     )
     one.add_argument("--sizes", metavar="LIST", default=PROBE_SIZES, help="bytes (default: %(default)s)")
-    one.add_argument("--repeats", metavar="N", type=_positive, default=11, help="calls a median (default: %(default)s)")
+    one.add_argument(
+        "--repeats", metavar="N", type=_positive, default=5, help="calls in each of three passes (default: %(default)s)"
+    )
+    one.add_argument(
+        "--statistic", choices=("median", "least"), default="median",
+        help="what is taken of the calls; the least, where machines do other work meanwhile (default: %(default)s)",
+    )  # fmt: skip
     one.add_argument("--log", metavar="FILE", type=Path, help="write the measured times (CSV), for netsim calibrate")
     _fitting(one, None, "the backend's")
 

@@ -379,11 +379,11 @@ def _probe(arguments: argparse.Namespace) -> int:
     cluster = cluster_as_asked(arguments.bandwidth, arguments.latency, arguments.algorithm)
     transport = transport_as_asked(arguments.transport or "gloo")
     sizes = [max(4, int(size) // 4 * 4) for size in parse_sizes(arguments.sizes)]
-    samples, backend = probe.probe(sizes, arguments.repeats, arguments.backend)
+    samples, backend = probe.probe(sizes, arguments.repeats, arguments.backend, arguments.statistic)
     if rank:
         return DONE
     if arguments.log:
-        write_text(arguments.log, table.written(samples, probe.about(backend)))
+        write_text(arguments.log, table.written(samples, probe.about(backend, arguments.statistic)))
     if not arguments.transport:
         transport = transport_as_asked(backend)
     return _fit(arguments, samples, transport, cluster, ["netsim probe"])

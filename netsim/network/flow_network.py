@@ -209,15 +209,20 @@ class FlowNetwork(Network):
                 finished.append((plan, np.flatnonzero(over)))
         for plan, places in finished:
             plan.tell(places)
-        for plan in self._in_lanes:
-            if not plan.unfinished and plan.lanes is not None:
-                self._held_s += plan.lanes.held_s()
-        self._in_lanes = [plan for plan in self._in_lanes if plan.unfinished]
-        for number in [number for number, plan in self._in_fluid.items() if not plan.unfinished]:
-            del self._in_fluid[number]
-            self.fluid.close(number)
+        self._close([plan for plan, _ in finished])
         horizon_s = self._env.peek() if self._seen is None else now_s
         next_s = self.fluid.run(now_s, horizon_s) if self._in_fluid else np.inf
         if self._seen is not None:
             self._seen(now_s, *self.fluid.used())
         self._timer.set(min(next_s, self._next_in_lanes_s()))
+
+    def _close(self, told: list[Plan]) -> None:
+        """Forget the plans that are over; in the fluid these are among those just told."""
+        for plan in self._in_lanes:
+            if not plan.unfinished and plan.lanes is not None:
+                self._held_s += plan.lanes.held_s()
+        self._in_lanes = [plan for plan in self._in_lanes if plan.unfinished]
+        for plan in told:
+            if not plan.unfinished and self._in_fluid.get(plan.number) is plan:
+                del self._in_fluid[plan.number]
+                self.fluid.close(plan.number)

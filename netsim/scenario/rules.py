@@ -198,6 +198,10 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
         problem = f"optimizer {train.optimizer.kind!r} is for linear models, and workload {scenario.workload.kind!r} is"
         able = ", ".join(name for name in optimizers if not optimizers.get(name).linear)
         yield InputError(f"{problem} none", f"use one of {able}", "train.optimizer")
+    if scenario.conditions and learns(scenario):
+        problem = f"conditions would come anew at every turn of optimizer {train.optimizer.kind!r}"
+        remedy = "remove them, or use an asynchronous optimizer, whose events all lie on one clock"
+        yield InputError(f"{problem}, whose turns are timed one by one", remedy, "conditions")
     if scenario.scheme.kind != "none" and not train.optimizer.coded:
         problem = f"scheme {scenario.scheme.kind!r} has no effect with optimizer {train.optimizer.kind!r}"
         yield InputError(problem, "remove `schemes:`", "schemes")

@@ -37,7 +37,7 @@ ADDED = {
     "trace": {"SCENARIO", "--set", "--network", "--point", "--out"},
     "export": {"TOPOLOGY", "--out", "--servers"},
     "calibrate": {"LOG", "--operation", "--workers", "--column"} | FITTING,
-    "probe": {"--backend", "--sizes", "--repeats", "--log"} | FITTING,
+    "probe": {"--backend", "--sizes", "--repeats", "--statistic", "--log"} | FITTING,
 }
 EVERYWHERE = {"-h", "--help", "--json", "--debug"}
 
@@ -62,6 +62,7 @@ def test_the_options_are_those_promised():
 def test_registries_and_plots_that_can_be_named_exist():
     assert REGISTRIES == (
         "schemes", "sync", "topologies", "networks", "transports", "tasks", "traces", "optimizers",
+        "conditions",
     )  # fmt: skip
     assert PLOTS == KINDS
     assert list(_COMMANDS) == [command.name for command in COMMANDS]

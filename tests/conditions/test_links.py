@@ -24,11 +24,13 @@ IDEAL = transports.get("ideal")()
 @pytest.mark.parametrize("load", [0.3, 0.7])
 def test_as_many_transfers_are_on_a_link_as_queueing_theory_says(load):
     """M/G/1 with processor sharing: load / (1 - load) in the mean, of which load is one being served."""
-    cluster = watch(100.0, rate=load * 1e6, size=1e4)
-    assert cluster.network.held_s()[0] / 100 == pytest.approx(load / (1 - load), rel=0.12)
+    cluster = watch(60.0, rate=load * 1e6, size=1e4)
+    assert cluster.network.held_s()[0] / 60 == pytest.approx(load / (1 - load), rel=0.15)
     # Little's law holds exactly: the mean number is the arrival rate times the time spent.
     over = len(cluster.took_s)
-    assert cluster.network.held_s()[0] == pytest.approx(sum(cluster.took_s), abs=(len(cluster.sent_s) - over) * 1.0)
+    assert cluster.network.held_s()[0] == pytest.approx(
+        sum(cluster.took_s), abs=(len(cluster.sent_s) - over) * 1.0 + 1e-6
+    )
 
 
 @pytest.mark.parametrize("collective", [True, False], ids=["recurrence", "fluid"])

@@ -60,8 +60,8 @@ def test_poisson_messages_take_as_long_as_processor_sharing_says(load):
 
 
 def test_traffic_that_is_off_half_the_time_is_half_the_traffic():
-    cluster = watch(200.0, rate=1e5, size=1e3, arrivals="constant", on=0.05, off=0.15)
-    assert len(cluster.sent_s) == pytest.approx(200 * 100 / 4, rel=0.1)
+    cluster = watch(60.0, rate=1e5, size=1e3, arrivals="constant", on=0.05, off=0.15)
+    assert len(cluster.sent_s) == pytest.approx(60 * 100 / 4, rel=0.2)
     gaps_s = np.diff(cluster.sent_s)
     assert np.median(gaps_s) == pytest.approx(0.01)
     assert gaps_s.max() > 0.3

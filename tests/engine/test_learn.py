@@ -223,6 +223,7 @@ def test_seconds_of_a_pass_are_those_of_a_trace(times: Path) -> None:
         ({"train": train("central_vr_sync")}, "for linear models"),
         ({"workload": "{kind: live, task: gpt-stdlibb}"}, "unknown task"),
         ({"job": "{steps: 3}"}, "goes on until its target"),
+        ({"conditions": "[{kind: node_failure, at: 1 s, duration: 1 s, nodes: [worker0]}]"}, "anew at every turn"),
         ({"sync": "{kind: parameter_server}", "train": train("asgd"), "schemes": "[topk]"}, "no effect with optimizer"),
     ],
 )

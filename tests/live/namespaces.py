@@ -14,15 +14,13 @@ BURST = "20kb"
 QUEUE = "400ms"
 """Enough for an incast of all hosts without a loss."""
 CONGESTION_CONTROL = "reno"
-PRIORITY = ("nice", "-n", "-15")
-"""Ranks go before what else the machine does: many small messages would measure its other work."""
 
 
 def why_not() -> str:
     """Return why hosts cannot be built here, or nothing."""
     if os.geteuid():
         return "network namespaces need root"
-    missing = [tool for tool in ("ip", "tc") if not shutil.which(tool)]
+    missing = [tool for tool in ("ip", "tc", "chrt") if not shutil.which(tool)]
     if missing:
         return f"{' and '.join(missing)} not installed"
     try:
@@ -52,7 +50,7 @@ def shaped(hosts, rate):
             _do(f"tc qdisc add dev {tag}v{host} {shaper}")
             _do(f"ip netns exec {name} tc qdisc add dev eth0 {shaper}")
         _do(f"ip link set {tag}b mtu {MTU} up")
-        yield [[*PRIORITY, "ip", "netns", "exec", name] for name in names]
+        yield [["ip", "netns", "exec", name] for name in names]
     finally:
         for host, name in enumerate(names):
             _do(f"ip link del {tag}v{host}", check=False)

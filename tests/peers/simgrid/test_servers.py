@@ -61,8 +61,9 @@ def test_a_synchronous_step(ask, workers):
     assert row["exposed_comm_s"] == pytest.approx(expected_s, rel=1e-4)
 
 
-@pytest.mark.parametrize(("workers", "steps"), [(3, 20), (16, 10), (32, 5)])
+@pytest.mark.parametrize(("workers", "steps"), [(5, 3), (8, 2), (32, 2)])
 def test_asynchronous_workers_of_unequal_speed(ask, monkeypatch, workers, steps):
+    """Few steps: who meets whom at the server multiplies differences, in 20 steps by more than the peer's clock has."""
     factors = 1 + np.arange(workers) / workers
     monkeypatch.setattr("netsim.engine.job.slowness", lambda straggler, count, rng: factors)
     point, measured, timing, nbytes = job_of(workers, "unbounded", steps)
@@ -72,5 +73,5 @@ def test_asynchronous_workers_of_unequal_speed(ask, monkeypatch, workers, steps)
     compute_s = timing.forward_s + timing.backward_s
     expected_s = ask("laps", workers, 2 * steps, nbytes, RATE, LATENCY_S, compute_s, timing.optimizer_s)
     assert end_s == pytest.approx(expected_s, rel=1e-4)
-    together_s = 2 * steps * (2 * compute_s + timing.optimizer_s)
-    assert expected_s > 1.005 * together_s or workers == 3, "no contention: the comparison would say little"
+    alone_s = compute_s * factors.max() + timing.optimizer_s + 2 * (LATENCY_S + nbytes / RATE)
+    assert expected_s > 1.005 * 2 * steps * alone_s, "nobody meets anybody: the comparison would say little"

@@ -84,6 +84,24 @@ def test_random_platforms_and_transfers(simgrid, seed):
     compare(simgrid, topology, src, dst, sizes(rng, count), starts)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(10))
+def test_500_random_platforms_of_200_links_and_2000_transfers(simgrid, block):
+    worst = 0.0
+    for seed in range(50 * block, 50 * block + 50):
+        rng = np.random.default_rng(30_000 + seed)
+        topology, count = random_graph(rng, most_links=100), int(10 ** rng.uniform(0.4, np.log10(2000)))
+        src, dst = random_pairs(rng, np.arange(len(topology.names)), count)
+        start_s = np.round(rng.uniform(0, 0.2, count), int(rng.choice([0, 1, 9])))
+        nbytes = sizes(rng, count)
+        expected = simgrid(topology, src, dst, nbytes, start_s)
+        found = transfer_times(topology, src, dst, nbytes, start_s)
+        np.testing.assert_allclose(found, expected, **TOLERANCE, err_msg=f"seed {seed}")
+        beyond_clock = np.maximum(np.abs(found - expected) - TOLERANCE["atol"], 0.0)
+        worst = max(worst, float((beyond_clock / expected).max()))
+    print(f"\nseeds from {50 * block}: beyond the peer's clock, at most {worst:.1e} apart")
+
+
 @pytest.mark.parametrize("workers", [2, 8, 64])
 def test_incast(simgrid, workers):
     topology = Star(workers=workers + 1, bandwidth=1.25e9, latency=25e-6).build()
