@@ -28,7 +28,8 @@ class CountSketch(Scheme):
 
     Wire: 32 bits a counter; there are `counters` times as many as elements. Every value is estimated by the median of
     its counters over the rows, of which the `recovered` share with the largest magnitudes are kept. Biased: wrap in
-    error_feedback. As in PowerSGD, what a worker has contributed is the common estimate.
+    error_feedback, which converges only where few elements hold most of the energy; elsewhere estimates are noise. As
+    in PowerSGD, what a worker has contributed is the common estimate.
     """
 
     counters: Annotated[float, Gt(0), Le(1)] = 0.1

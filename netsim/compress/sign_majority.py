@@ -18,7 +18,7 @@ class SignMajority(Scheme):
     """Each worker sends the signs of its momentum, an owner returns what most of them say. Wire: d bits up, d down.
 
     The estimate is +1 or -1, whatever the gradient's size: the learning rate sets the length of a step. A tie and zero
-    count as plus. `momentum: 0` is signSGD, more is Signum.
+    count as plus. `momentum: 0` is signSGD, more is Signum. At a constant rate it ends near the minimum, not in it.
     """
 
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
