@@ -58,7 +58,10 @@ def test_central_vr_is_first_and_elastic_averaging_stays_above_a_floor() -> None
 
 @pytest.mark.slow
 def test_one_slow_node_of_960_hurts_sync_and_hardly_async() -> None:
-    assert seconds("central_vr_sync", 960, 1) > 4 * seconds("central_vr_sync", 960)
+    """Sync's rounds take five epochs of computing and the same exchange: 4.2 times as long with 960 workers."""
+    epoch_s, rounds = 5000 * 10e-6, trained("central_vr_sync", 960)["epochs_to_target"]
+    exchange_s = seconds("central_vr_sync", 960) / rounds - epoch_s
+    assert seconds("central_vr_sync", 960, 1) == pytest.approx(rounds * (5 * epoch_s + exchange_s), rel=0.03)
     assert seconds("central_vr_async", 960, 1) < 1.5 * seconds("central_vr_async", 960)
 
 
