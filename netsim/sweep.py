@@ -37,7 +37,7 @@ class Engine:
 
     Attributes:
         measurement_key: what a measurement depends on; points with equal keys share one.
-        measure: the measurement of a point; picklable.
+        measure: the measurement of a point; picklable. The file, where there is one, may keep what is half done.
         simulate: the result of a point, given the measurements it needs.
         needs: the points whose measurements a point needs, itself unless said otherwise.
         baselines: what a point is compared with; points can share them.
@@ -45,7 +45,7 @@ class Engine:
     """
 
     measurement_key: Callable[[Scenario], Hashable]
-    measure: Callable[[Scenario], Any]
+    measure: Callable[[Scenario, Path | None], Any]
     simulate: Callable[..., Result]
     needs: Callable[[Scenario], Sequence[Scenario]] = lambda scenario: (scenario,)
     baselines: Callable[[Scenario], Sequence[Scenario]] = lambda _: ()
@@ -126,11 +126,14 @@ def _run(
     shared = {index: [engine.measurement_key(one) for one in needed[index]] for index in waiting}
     compared = {index: engine.baselines(scenarios[index]) for index in waiting}
     distinct: dict[tuple[str, Hashable], tuple[Any, ...]] = {}
+    files: list[Path] = []
     for index in waiting:
         for key, one in zip(shared[index], needed[index], strict=True):
-            distinct.setdefault(("measure", key), (engine.measure, one, one))
+            if ("measure", key) not in distinct:
+                files += [] if folder is None else [folder.half_done(point_key(one))]
+                distinct["measure", key] = engine.measure, (one, files[-1] if files else None), one
         for one in compared[index]:
-            distinct.setdefault(("compare", one), (engine.baseline, one, scenarios[index]))
+            distinct.setdefault(("compare", one), (engine.baseline, (one,), scenarios[index]))
     places = {key: place for place, key in enumerate(distinct)}
     measuring = [(_measure, *call, place) for place, call in enumerate(distinct.values())]
     known = dict(_parallel(measuring, jobs, "measuring", show))
@@ -147,11 +150,14 @@ def _run(
         )
         for index in waiting
     ]
-    return dict(_parallel(simulating, jobs, "simulating", show))
+    done = dict(_parallel(simulating, jobs, "simulating", show))
+    for file in files:
+        file.unlink(missing_ok=True)
+    return done
 
 
-def _measure(function: Callable[[Scenario], Any], one: Scenario, of: Scenario, place: int) -> tuple[int, Any]:
-    return place, _named(of, lambda: function(one))
+def _measure(function: Callable[..., Any], args: tuple[Any, ...], of: Scenario, place: int) -> tuple[int, Any]:
+    return place, _named(of, lambda: function(*args))
 
 
 def _simulate(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Fill = Callable[[argparse.ArgumentParser], None]
 
-REGISTRIES = ("schemes", "sync", "topologies", "networks", "transports", "tasks", "traces", "optimizers")
+REGISTRIES = ("schemes", "sync", "topologies", "networks", "transports", "tasks", "traces", "optimizers", "conditions")
 PLOTS = ("speedup", "breakdown", "heatmap", "timeline", "error", "curves", "time_to_target", "staleness")
 DEFAULT_SIZES = "1kB,10kB,100kB,1MB,10MB,100MB,1GB"
 PROBE_SIZES = "64kB,256kB,1MB,4MB,16MB"
@@ -66,6 +66,12 @@ def _setting(text: str) -> tuple[str, str]:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
 
 
@@ -158,6 +164,25 @@ def _explain(one: argparse.ArgumentParser) -> None:
         "--point", metavar="N", type=_positive, action="append", default=[],
         help="explain the Nth point only, in the order of runs.csv; may be repeated (default: all points)",
     )  # fmt: skip
+
+
+def _trace(one: argparse.ArgumentParser) -> None:
+    one.add_argument("scenario", metavar="SCENARIO", type=Path, help="a scenario file (YAML)")
+    _overrides(one)
+    one.add_argument(
+        "--point", metavar="N", type=_positive, default=1,
+        help="the Nth point, in the order of runs.csv (default: %(default)s)",
+    )  # fmt: skip
+    one.add_argument("--out", metavar="FILE", type=Path, default=Path("step.json"), help="default: %(default)s")
+
+
+def _export(one: argparse.ArgumentParser) -> None:
+    one.add_argument("topology", metavar="TOPOLOGY", help="a scenario file, or a map as in a scenario")
+    one.add_argument(
+        "--out", metavar="FILE", type=Path, required=True,
+        help=".graphml, .json (node-link) or .xml (SimGrid platform)",
+    )  # fmt: skip
+    one.add_argument("--servers", metavar="N", type=_whole, default=0, help="hosts for dedicated servers (default: 0)")
 
 
 def _rd(one: argparse.ArgumentParser) -> None:
@@ -259,6 +284,18 @@ COMMANDS = (
         "say where one step's time goes, what bounds it, and how much each input matters",
         "netsim explain scenarios/quickstart.yaml --set topology.bandwidth='1 Gbit/s' --point 2",
         _explain,
+    ),
+    Command(
+        "trace",
+        "write one step as a trace for Perfetto or chrome://tracing: who does what, and what every link carries",
+        "netsim trace scenarios/failing-link.yaml --point 2 --out step.json",
+        _trace,
+    ),
+    Command(
+        "export",
+        "write a topology for other tools: GraphML, node-link JSON, or a SimGrid platform",
+        "netsim export scenarios/gpu-cluster.yaml --out cluster.graphml",
+        _export,
     ),
     Command(
         "schema", "print the JSON Schema of a scenario, for editors", "netsim schema > scenario.schema.json", _nothing

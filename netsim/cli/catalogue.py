@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import netsim
 from netsim.compress import schemes
+from netsim.conditions import conditions
 from netsim.errors import TraceError
 from netsim.network import fidelities, transports
 from netsim.optim import optimizers
@@ -28,6 +29,7 @@ _REGISTRIES: dict[str, Registry[Any] | None] = {
     "tasks": tasks,
     "traces": None,
     "optimizers": optimizers,
+    "conditions": conditions,
 }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from netsim.topology import Topology
+    from netsim.topology import Topology, TopologyKind
 
 _FLOAT32_BYTES = 4
 
@@ -97,12 +97,16 @@ def parse_workers(text: str, topology: Topology) -> NDArray[np.int64]:
 
 
 def parse_topology(text: str, algorithm: str) -> Topology:
-    """Return the topology of a file (a scenario's `topology` where it is one) or of a YAML map, with servers if needed.
+    """Return the topology of a file or of a YAML map, with the servers that an algorithm needs."""
+    return read_topology(text).build(syncs.get(algorithm)().dedicated_servers)
+
+
+def read_topology(text: str) -> TopologyKind:
+    """Return the topology of a file (a scenario's `topology` where it is one) or of a YAML map.
 
     Raises:
         InputError, ScenarioErrors: what is wrong with it.
     """
-    servers = syncs.get(algorithm)().dedicated_servers
     is_file = os.path.isfile(text)
     if not is_file and text.endswith((".yaml", ".yml")):
         raise InputError(f"there is no file {text!r}", "give a file, or a map such as {kind: star, ...}", "--topology")
@@ -111,4 +115,4 @@ def parse_topology(text: str, algorithm: str) -> Topology:
     kind = builder.member(topologies, node.get("topology") or node, "")
     if kind is None or builder.problems:
         raise ScenarioErrors(builder.problems)
-    return kind.build(servers)
+    return kind

@@ -266,18 +266,21 @@ def _explain(arguments: argparse.Namespace) -> int:
             continue
         explanation = explain(scenario)
         changes = [change._asdict() for change in explanation.changes]
-        found.append({"point": number, "run": explanation.run, "changes": changes})
-        _say(arguments, f"{explained(number, explanation.run, explanation.changes)}\n")
+        links = list(explanation.links)
+        found.append({"point": number, "run": explanation.run, "links": links, "changes": changes})
+        _say(arguments, f"{explained(number, explanation.run, links, explanation.changes)}\n")
     if arguments.json:
         _print_json(found)
     return DONE
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
+    from netsim.engine.sparsity import sparsity_table
     from netsim.report.inspection import inspected
     from netsim.workload.describe import describe
+    from netsim.workload.trace import open_trace
 
-    held = describe(arguments.trace)
+    held = describe(arguments.trace) | {"sparsity": sparsity_table(open_trace(arguments.trace))}
     if arguments.json:
         _print_json(held)
     else:
@@ -302,6 +305,38 @@ def _rd(arguments: argparse.Namespace) -> int:
     _say(arguments, "\n".join(["", *map(str, files)]))
     if arguments.json:
         _print_json({"out": str(out), "points": _records(points), "sources": _records(sources)})
+    return DONE
+
+
+def _trace(arguments: argparse.Namespace) -> int:
+    from netsim.cli.trace import traced
+    from netsim.record.folder import write_atomically
+
+    scenarios = _load(arguments, [arguments.scenario])
+    if arguments.point > len(scenarios):
+        raise InputError(f"there is no point {arguments.point}", f"the scenario has {len(scenarios)}", path="--point")
+    trace = traced(scenarios[arguments.point - 1])
+    text = json.dumps(trace, allow_nan=False).encode()
+    try:
+        write_atomically(arguments.out, lambda stream: stream.write(text))
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", "check the path", file=str(arguments.out)) from error
+    _say(arguments, f"{arguments.out}: {len(trace['traceEvents']):,} events; open it at https://ui.perfetto.dev")
+    if arguments.json:
+        _print_json({"trace": str(arguments.out), "events": len(trace["traceEvents"])})
+    return DONE
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from netsim.cli.collective import read_topology
+    from netsim.topology.export import export
+
+    topology = read_topology(arguments.topology).build(arguments.servers)
+    export(topology, arguments.out)
+    counts = {"workers": len(topology.workers), "nodes": len(topology.names), "links": len(topology.link_src)}
+    _say(arguments, f"{arguments.out}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
+    if arguments.json:
+        _print_json({"file": str(arguments.out), **counts})
     return DONE
 
 
@@ -390,6 +425,8 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "collective": _collective,
     "rd": _rd,
     "explain": _explain,
+    "trace": _trace,
+    "export": _export,
     "schema": _schema,
     "calibrate-schemes": _calibrate_schemes,
     "calibrate": _calibrate,

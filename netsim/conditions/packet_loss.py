@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class PacketLoss(Condition):
     """Links that lose packets at random: each connection slows down to what its congestion control makes of that.
 
-    On the `flow` network, loss caps the goodput of every pair of hosts by the round-trip time and the loss on the way
-    (`Transport.lossy_rate`); `packet` drops packets. `links` are names or patterns, `*` for all; loss begins `at` a
-    second and lasts for `duration`, or to the end.
+    Loss caps the goodput of every pair of hosts by the round-trip time and the loss on the way, for transports over
+    TCP (`OverTcp.lossy_rate`); single messages are not delayed by a retransmission. `links` are names or patterns, `*`
+    for all; loss begins `at` a second and lasts for `duration`, or to the end.
     """
 
     links: tuple[str, ...]

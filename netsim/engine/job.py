@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from netsim.conditions import Devices
     from netsim.engine.measure import Measurement
+    from netsim.network.base import Seen
     from netsim.scenario.schema import Scenario, Straggler, Train
     from netsim.workload.base import Timing
 
@@ -37,9 +38,11 @@ class JobRecord:
         capacity_bytes_per_s, latency_s: [L] of the links, before any transport.
         link_bytes: [L] bytes each link has carried.
         link_share: [L] the part of its capacity that each link has had, in the mean.
+        link_held_s: [L] seconds that transfers have held each link, added up over transfers; NaN where not known.
         total_s: seconds of all steps.
         collectives: the names of the collectives that carried the messages.
         link_steps: how many steps of all workers the bytes of the links are of; 0 stands for all in `steps`.
+        spans_begin_s: the second that the spans are counted from.
         imbalance: the elements of the fullest server over those of all servers' mean.
     """
 
@@ -50,14 +53,16 @@ class JobRecord:
     latency_s: NDArray[np.float64]
     link_bytes: NDArray[np.float64]
     link_share: NDArray[np.float64]
+    link_held_s: NDArray[np.float64]
     total_s: float
     collectives: tuple[str, ...]
     link_steps: float = 0.0
     imbalance: float = 1.0
+    spans_begin_s: float = 0.0
 
 
-def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> JobRecord:
-    """Simulate all steps of a scenario.
+def run_job(scenario: Scenario, measurement: Measurement, timing: Timing, seen: Seen | None = None) -> JobRecord:
+    """Simulate all steps of a scenario; `seen` is told at every instant what each link carries.
 
     Raises:
         Deadlock: nothing more can happen although workers still wait.
@@ -65,10 +70,12 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
     if isinstance(scenario.sync, ParameterServer):
         from netsim.engine.server_job import ServerJob  # which makes records too
 
-        return ServerJob(scenario, scenario.sync, measurement, timing).run()
+        return ServerJob(scenario, scenario.sync, measurement, timing, seen).run()
     env = simpy.Environment(initial_time=0.0)
     topology = scenario.topology.build(scenario.sync.dedicated_servers)
     network = scenario.network.build(env, topology, scenario.transport)
+    if seen is not None:
+        network.watch(seen)
     nodes = topology.workers, topology.servers[: scenario.sync.dedicated_servers]
     coding = Coding(scenario, measurement)
     cluster = Cluster(env, network, topology.workers, scenario.seed)
@@ -103,6 +110,7 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing) -> Job
         topology.latency_s,
         network.links.nbytes,
         network.links.mean_share(env.now),
+        network.held_s(),
         float(env.now),
         tuple(sorted(names)),
     )

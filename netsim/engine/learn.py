@@ -6,6 +6,7 @@ architectures of a sweep; `engine.pace` says afterwards how long each turn took.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from netsim.compress.base import NonFiniteGradient, schemes
 from netsim.engine.buckets import Bucket, make_buckets
+from netsim.engine.checkpoint import load, save
 from netsim.engine.measure import Coder, Measurement, Score, Stage, measurement, one_thread, owners
 from netsim.engine.progress import Progress
 from netsim.lazy import torch
@@ -21,6 +23,7 @@ from netsim.workload.live import Live
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -31,7 +34,11 @@ if TYPE_CHECKING:
     from netsim.workload.live import Objective
 
 Stages: TypeAlias = "tuple[tuple[Stage, ...], ...]"
-PartKey: TypeAlias = "tuple[_Channel, int, float, int, bool, bool]"
+ChannelKey: TypeAlias = "tuple[Scheme, bool, bool, str]"
+PartKey: TypeAlias = "tuple[ChannelKey, int, float, int, bool, bool]"
+
+SAVED_EVERY_S = 30.0
+"""Seconds between two times that a training is kept in its file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,18 +116,30 @@ def learned_key(scenario: Scenario, train: Train) -> Hashable:
     )
 
 
-def learn(scenario: Scenario, train: Train) -> Learned:
+def learn(scenario: Scenario, train: Train, file: Path | None = None, every_s: float | None = None) -> Learned:
     """Train to the target, to the last epoch, or until it diverges.
 
-    Arithmetic runs on one thread so that results are the same whatever the number of processes.
+    Arithmetic runs on one thread so that results are the same whatever the number of processes. In `file`, where given,
+    the training is kept at its end and now and then before, and goes on from there another time.
+
+    Raises:
+        InputError: `file` holds something that is no training.
     """
     assert isinstance(scenario.workload, Live)
     # Numbers that overflow are what divergence looks like; it is found and reported.
     with one_thread(), np.errstate(over="ignore", invalid="ignore"):
         problem = scenario.workload.problem(scenario.topology.num_workers, scenario.seed)
         learner = Learner(scenario, train, problem)
+        if file is not None and file.exists():
+            learner.restore(load(file))
+        saved_s, every_s = time.monotonic(), SAVED_EVERY_S if every_s is None else every_s
         while not learner.over:
             learner.turn()
+            if file is not None and (
+                learner.over or time.monotonic() - saved_s >= (SAVED_EVERY_S if every_s is None else every_s)
+            ):
+                save(file, learner.kept())
+                saved_s = time.monotonic()
         return learner.learned()
 
 
@@ -133,7 +152,7 @@ class Learner:
         self.optimizer = train.optimizer.accumulating(scenario.job.grad_accumulation)
         self.progress = Progress(train, problem)
         self.state = self.optimizer.init(problem, scenario.seed)
-        self.channels: dict[Hashable, _Channel] = {}
+        self.channels: dict[ChannelKey, _Channel] = {}
         self.parts: dict[PartKey, _PartUnderWay] = {}
         self.turns: list[tuple[tuple[int, int], ...]] = []
         self.scores: list[Score] = []
@@ -162,25 +181,55 @@ class Learner:
 
     def _exchange(self, exchange: Exchange, score: Score) -> tuple[NDArray[Any] | None, tuple[int, int]]:
         """Return what all know afterwards, and the part and step of the exchange."""
-        channel = self._channel(exchange)
+        name, channel = self._channel(exchange)
         result, stages = channel.exchange(exchange, score)
         kinds = tuple(channel.coder.scheme.chain_at(channel.count - 1)) if stages else ()
         passes = exchange.passes * self.scenario.job.grad_accumulation
-        key = (channel, passes, exchange.evaluations / passes, exchange.updates, exchange.overlaps, bool(stages))
+        key = (name, passes, exchange.evaluations / passes, exchange.updates, exchange.overlaps, bool(stages))
         part = self.parts.setdefault(key, _PartUnderWay(len(self.parts)))
         part.stages.append(stages)
         part.kinds.append(kinds)
         return result, (part.number, len(part.stages) - 1)
 
-    def _channel(self, exchange: Exchange) -> _Channel:
-        """Return what carries an exchange, with its states."""
+    def _channel(self, exchange: Exchange) -> tuple[ChannelKey, _Channel]:
+        """Return what carries an exchange, with its states, and the key of it."""
         scheme, own = exchange.code, True
         if isinstance(scheme, str):
             own, scheme = False, self.scenario.scheme if scheme == "scenario" else schemes.get("none")()
         key = (scheme, own, exchange.fused, exchange.buffers)
         if key not in self.channels:
-            self.channels[key] = _Channel(self.scenario, scheme, self.problem, own=own, fused=exchange.fused)
-        return self.channels[key]
+            self.channels[key] = self._opened(key)
+        return key, self.channels[key]
+
+    def _opened(self, key: ChannelKey) -> _Channel:
+        scheme, own, fused, _ = key
+        return _Channel(self.scenario, scheme, self.problem, own=own, fused=fused)
+
+    def kept(self) -> dict[str, Any]:
+        """Return all that changes while it trains, for `checkpoint.save`."""
+        return {
+            "state": self.state,
+            "channels": {
+                key: (one.count, one.coder.states, one.coder.update.sums) for key, one in self.channels.items()
+            },
+            "parts": {key: (one.stages, one.kinds) for key, one in self.parts.items()},
+            "turns": self.turns,
+            "scores": [(one.error2, one.mean2, one.estimate2, one.dot) for one in self.scores],
+            "progress": self.progress.kept(),
+        }
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Go on where `kept` was taken."""
+        self.state, self.turns = kept["state"], kept["turns"]
+        for key, (count, states, sums) in kept["channels"].items():
+            channel = self.channels[key] = self._opened(key)
+            channel.count, channel.coder.states, channel.coder.update.sums = count, states, sums
+        for key, (stages, kinds) in kept["parts"].items():
+            part = self.parts[key] = _PartUnderWay(len(self.parts))
+            part.stages, part.kinds = stages, kinds
+        self.scores = [Score(*one) for one in kept["scores"]]
+        self.progress.restore(kept["progress"])
+        self.over = bool(self.progress.status)
 
     def learned(self) -> Learned:
         """Return what the training has come to so far."""
@@ -193,7 +242,7 @@ class Learner:
             self.problem.tensors,
             tuple(self.progress.curve),
             self.progress.status,
-            tuple(part.finished(key) for key, part in self.parts.items()),
+            tuple(part.finished(key, self.channels[key[0]]) for key, part in self.parts.items()),
             tuple(self.turns),
             tuple(one.rel_error for one in self.scores),
             tuple(one.cosine for one in self.scores),
@@ -244,9 +293,9 @@ class _PartUnderWay:
         self.stages: list[Stages] = []
         self.kinds: list[tuple[str, ...]] = []
 
-    def finished(self, key: PartKey) -> Part:
+    def finished(self, key: PartKey, channel: _Channel) -> Part:
         """Return the part."""
-        channel, passes, samples, updates, overlaps, sends = key
+        _, passes, samples, updates, overlaps, sends = key
         count = len(self.stages)
         made = measurement(
             channel.buckets if sends else (),

@@ -169,8 +169,8 @@ def _sizes(tensors: Sequence[Tensor], buckets: Sequence[Bucket]) -> tuple[NDArra
 class Score:
     """Sums, over tensors, what relative error and cosine are made of, in float64."""
 
-    def __init__(self) -> None:
-        self.error2 = self.mean2 = self.estimate2 = self.dot = 0.0
+    def __init__(self, error2: float = 0.0, mean2: float = 0.0, estimate2: float = 0.0, dot: float = 0.0) -> None:
+        self.error2, self.mean2, self.estimate2, self.dot = error2, mean2, estimate2, dot
 
     def add(self, estimate: torch.Tensor, mean: torch.Tensor) -> None:
         """Add a tensor."""
@@ -202,19 +202,19 @@ class _Update:
     """Estimates and mean gradients added up over the steps, for each coded unit."""
 
     def __init__(self) -> None:
-        self._sums: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.sums: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def add(self, key: int, estimate: torch.Tensor, mean: torch.Tensor) -> None:
-        if key in self._sums:
-            before = self._sums[key]
+        if key in self.sums:
+            before = self.sums[key]
             before[0].add_(estimate)
             before[1].add_(mean)
         else:
-            self._sums[key] = estimate.clone(), mean
+            self.sums[key] = estimate.clone(), mean
 
     def score(self) -> Score:
         score = Score()
-        for estimate, mean in self._sums.values():
+        for estimate, mean in self.sums.values():
             score.add(estimate, mean)
         return score
 

@@ -77,6 +77,21 @@ class Progress:
             return bool(point["metric"] >= self.train.target)
         return bool(point[GOALS[self.train.target_of]] <= self.train.target)
 
+    def kept(self) -> dict[str, Any]:
+        """Return how far it is."""
+        return {
+            "evaluations": self.evaluations,
+            "status": self.status,
+            "curve": self.curve,
+            "first_norm": self._first_norm,
+            "due": self._due,
+        }
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Go on where `kept` was taken."""
+        self.evaluations, self.status, self.curve = kept["evaluations"], kept["status"], kept["curve"]
+        self._first_norm, self._due = kept["first_norm"], kept["due"]
+
     def stop(self, status: str) -> None:
         """End the training."""
         self.status = self.status or status

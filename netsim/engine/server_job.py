@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from netsim.engine.coding import Exchange
     from netsim.engine.measure import Measurement
     from netsim.engine.step import Span
+    from netsim.network.base import Seen
     from netsim.scenario.schema import Scenario
     from netsim.sync.parameter_server import ParameterServer, Piece
     from netsim.workload.base import Timing
@@ -49,13 +50,21 @@ class ServerJob:
         optimizer_s: by bucket, the seconds of its update by itself.
     """
 
-    def __init__(self, scenario: Scenario, sync: ParameterServer, measurement: Measurement, timing: Timing) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        sync: ParameterServer,
+        measurement: Measurement,
+        timing: Timing,
+        seen: Seen | None = None,
+    ) -> None:
         self.job, self.sync, self.measurement = scenario.job, sync, measurement
         self.env = simpy.Environment(initial_time=0.0)
         self.topology = scenario.topology.build(sync.dedicated_servers)
         self.network = scenario.network.build(self.env, self.topology, scenario.transport)
         nodes = self.topology.workers, self.topology.servers[: sync.dedicated_servers]
-        self.conditions = scenario.conditions
+        if seen is not None:
+            self.network.watch(seen)
         cluster = Cluster(self.env, self.network, self.topology.workers, scenario.seed)
         cluster.begin(scenario.conditions)
         self.devices = cluster.devices
@@ -71,6 +80,7 @@ class ServerJob:
         self.optimizer_s = timing.optimizer_s * elements / max(elements.sum(), 1)
         self.workers = [Worker(self, index) for index in range(len(self.topology.workers))]
         self._unfinished = len(self.workers)
+        self._over = self.env.event()
 
     def _refuse_conversations(self, scenario: Scenario) -> None:
         """Raise InputError where an asynchronous server would have to take part in an exchange of several messages."""
@@ -90,6 +100,8 @@ class ServerJob:
         """Note that a worker has done a step; return whether it has no more to do."""
         last = self.warm_up + self.job.steps - 1
         self._unfinished -= step == last
+        if not self._unfinished and not self._over.triggered:
+            self._over.succeed()
         return not self._unfinished or (step >= last and not self.sync.staleness)
 
     def run(self) -> JobRecord:
@@ -98,12 +110,9 @@ class ServerJob:
         Raises:
             Deadlock: nothing more can happen although workers still wait.
         """
-        processes = [self.env.process(worker.run()) for worker in self.workers]
-        if self.conditions:
-            comes(self.env, self.env.all_of(processes))
-        else:
-            self.env.run()
-        if self._unfinished:
+        for worker in self.workers:
+            self.env.process(worker.run())
+        if not comes(self.env, self._over):
             raise Deadlock("the simulation is stuck: " + "; ".join(self.ways.waiting()[:20]))
         stages = [one for step in self._exchanges for bucket in step for one in bucket]
         return JobRecord(
@@ -114,10 +123,12 @@ class ServerJob:
             self.topology.latency_s,
             self.network.links.nbytes,
             self.network.links.mean_share(float(self.env.now)),
+            self.network.held_s(),
             float(self.env.now),
             tuple(sorted({one.sync.describe(one.payload.op) for one in stages})),
             sum(len(worker.rows) for worker in self.workers) / len(self.workers),
             self._imbalance(),
+            self._begin_s(),
         )
 
     def _told(self) -> list[dict[str, Any]]:
@@ -138,9 +149,11 @@ class ServerJob:
 
     def _spans(self) -> list[Span]:
         """Return what each worker did in its first step that is told, counted from when the first of them began it."""
-        spans = [one for worker in self.workers for one in worker.spans]
-        begin_s = min((one.start_s for one in spans), default=0.0)
+        spans, begin_s = [one for worker in self.workers for one in worker.spans], self._begin_s()
         return [one._replace(start_s=one.start_s - begin_s, end_s=one.end_s - begin_s) for one in spans]
+
+    def _begin_s(self) -> float:
+        return min((one.start_s for worker in self.workers for one in worker.spans), default=0.0)
 
     def _imbalance(self) -> float:
         """Return the elements of the fullest server over the mean of all."""

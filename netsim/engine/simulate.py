@@ -14,7 +14,7 @@ from netsim.engine.learn import Learned, learn, learned_key
 from netsim.engine.learned import dense_of
 from netsim.engine.measure import Measurement, dense, measure
 from netsim.engine.measure import measurement_key as replayed_key
-from netsim.engine.trained import link_table, placed, point_name, simulate_learned, simulate_training
+from netsim.engine.trained import conditions_name, link_table, placed, point_name, simulate_learned, simulate_training
 from netsim.errors import InputError
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
@@ -26,6 +26,7 @@ from netsim.workload.cost import costs
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -66,9 +67,9 @@ def measurement_key(scenario: Scenario) -> Hashable:
     return replayed_key(scenario) if scenario.train is None else learned_key(scenario, scenario.train)
 
 
-def measure_point(scenario: Scenario) -> Measurement | Learned:
-    """Return the measurement of a point: of replayed gradients, or of a training."""
-    return measure(scenario) if scenario.train is None else learn(scenario, scenario.train)
+def measure_point(scenario: Scenario, file: Path | None = None) -> Measurement | Learned:
+    """Return the measurement of a point: of replayed gradients, or of a training, which is kept in `file`."""
+    return measure(scenario) if scenario.train is None else learn(scenario, scenario.train, file)
 
 
 def _simulate_replay(scenario: Scenario, baselines: Sequence[float], measured: Measurement) -> Result:
@@ -139,6 +140,7 @@ def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record
         "compute_device": gradients.device,
         "cost_source": scenario.cost.source(),
         "swept": point_name(scenario),
+        "conditions": conditions_name(scenario),
         "staleness_mean": float(np.mean(stale)),
         "staleness_max": float(max(stale)),
         "server_imbalance_x": record.imbalance,
@@ -208,11 +210,16 @@ def _bottleneck(mean: dict[str, float], record: JobRecord) -> str:
         return largest.removesuffix("_s")
     if mean["comm_latency_s"] > 0.5 * mean["comm_s"]:
         return "latency"
-    return f"link {record.link_names[int(np.argmax(record.link_bytes / record.capacity_bytes_per_s))]}"
+    used_s = record.link_bytes / record.capacity_bytes_per_s / np.maximum(record.link_share, 1e-9)
+    return f"link {record.link_names[int(np.argmax(used_s))]}"
 
 
 def _links(record: JobRecord) -> pd.DataFrame:
     links = link_table(record.link_names, record.capacity_bytes_per_s, record.latency_s)
     used_s, had_s = record.link_bytes / record.capacity_bytes_per_s, record.link_share * record.total_s
     steps = record.link_steps or len(record.steps)
-    return links.assign(bytes_per_step=record.link_bytes / steps, utilisation=used_s / had_s)
+    return links.assign(
+        bytes_per_step=record.link_bytes / steps,
+        utilisation=used_s / np.maximum(had_s, 1e-300),
+        transfers=record.link_held_s / record.total_s,
+    )

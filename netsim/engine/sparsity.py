@@ -1,19 +1,20 @@
 """How sparse gradients of several workers overlap: measured on captured ones, extrapolated by a fitted curve.
 
 Where `held` elements are non-zero at exactly c of m workers, the mean union of any k workers is known exactly, over all
-choices of k at once (rarefaction: Hurlbert, Ecology 1971). Beyond m workers each element is taken to be non-zero with a
-probability of its own, beta-distributed over the elements: independent supports and equal supports are its two ends.
+choices of k at once (rarefaction: Hurlbert, Ecology 1971). Beyond m workers some elements are taken to be non-zero at
+all of them, and each other one with a probability of its own, beta-distributed over the elements: independent supports
+and equal supports are its two ends.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
 
+from netsim.compress.sparse import kept, largest
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
@@ -21,8 +22,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from netsim.workload.base import Gradients
+
+BLOCK = 256
+"""Elements of a block of OmniReduce."""
+
 _LEAST, _MOST = -14.0, 25.0
 """Logarithms of the concentrations that are tried: from equal supports to independent ones."""
+_SHARES = 1001
 
 
 def count_holders(supports: Sequence[torch.Tensor]) -> NDArray[np.int64]:
@@ -51,37 +58,54 @@ def _log_choose(n: NDArray[np.int64], k: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Growth:
-    """The union's density as workers join: 1 - product over i < k of (b + i) / (a + b + i), with a + b = concentration.
+    """The union's density as workers join: shared + (1 - shared) (1 - product over i < k of (b + i) / (a + b + i)).
 
     Attributes:
         density: of one worker.
-        concentration: small where workers agree on their supports, large where these are independent.
+        concentration: a + b, small where workers agree on what is not shared, large where they do not.
+        shared: density of what every worker holds.
     """
 
     density: float
     concentration: float
+    shared: float = 0.0
 
     def __call__(self, workers: float) -> float:
         """Return the density of the union of so many workers."""
         if not 0 < self.density < 1:
             return self.density
-        empty, whole = (1 - self.density) * self.concentration, self.concentration
-        log_missed = gammaln(empty + workers) - gammaln(empty) - gammaln(whole + workers) + gammaln(whole)
-        return float(-np.expm1(log_missed))
+        return float(_union(self.density, np.array(self.shared), np.array(self.concentration), workers))
+
+
+def _union(
+    density: float, shared: NDArray[np.float64], whole: NDArray[np.float64], workers: float
+) -> NDArray[np.float64]:
+    empty = (1 - density) / (1 - shared) * whole
+    log_missed = gammaln(empty + workers) - gammaln(empty) - gammaln(whole + workers) + gammaln(whole)
+    return np.asarray(1 - (1 - shared) * np.exp(log_missed))
 
 
 def fit_growth(densities: NDArray[np.float64]) -> Growth:
-    """Return the curve through the first of the densities [m] of 1..m workers, and nearest to the others."""
-    first = float(densities[0])
+    """Return the curve through the densities of one and two workers, and nearest to the others of [m].
 
-    def error(log_concentration: float) -> float:
-        curve = Growth(first, float(np.exp(log_concentration)))
-        return float(sum((curve(k + 1) - one) ** 2 for k, one in enumerate(densities.tolist())))
-
+    What is shared settles the concentration with which the curve passes through both; of a thousand shares that leave
+    the rest no more apart than independent supports, the one with the least squared relative error is taken. Nothing
+    is shared where there are two workers only.
+    """
+    first, second = float(densities[0]), float(densities[min(1, len(densities) - 1)])
     if len(densities) < 2 or not 0 < first < 1:
         return Growth(first, float(np.exp(_MOST)))
-    found = minimize_scalar(error, bounds=(_LEAST, _MOST), method="bounded", options={"xatol": 1e-4})
-    return Growth(first, float(np.exp(found.x)))
+    most = 1 - (1 - first) ** 2 / (1 - second) if second < 1 and len(densities) > 2 else 0.0
+    shared = np.linspace(0.0, max(most, 0.0), _SHARES)
+    one, both = (1 - first) / (1 - shared), (1 - second) / (1 - shared)
+    apart = np.maximum(both - one**2, np.finfo(float).tiny)
+    whole = np.clip((one - both) / apart, np.exp(_LEAST), np.exp(_MOST))
+    error = sum(
+        ((_union(first, shared, whole, k) / density - 1) ** 2 for k, density in enumerate(densities.tolist(), start=1)),
+        start=np.zeros(_SHARES),
+    )
+    best = int(np.argmin(error))
+    return Growth(first, float(whole[best]), float(shared[best]))
 
 
 @dataclass(frozen=True)
@@ -136,6 +160,45 @@ def measure_sparsity(gradients: Sequence[torch.Tensor], blocks: Sequence[int] = 
         max(_imbalance(row.nonzero().flatten() * workers // max(numel, 1), workers) for row in supports),
         {size: (float(np.mean([_filled(row, size) for row in supports])), _filled(everyone, size)) for size in blocks},
     )
+
+
+def supports(gradients: Gradients, step: int, ratio: float | None = None) -> list[torch.Tensor]:
+    """Return for each captured worker which elements [d] of the model are not zero.
+
+    Args:
+        gradients: an open workload.
+        step: a captured step, counted from 0.
+        ratio: take the largest so many of each tensor instead, as top-k does.
+    """
+    return [
+        torch.cat([_support(one.flatten(), ratio) for one in gradients.read(step, worker, 0, len(gradients.tensors))])
+        for worker in range(gradients.num_workers)
+    ]
+
+
+def _support(flat: torch.Tensor, ratio: float | None) -> torch.Tensor:
+    if ratio is None:
+        return flat != 0
+    chosen = largest(flat, kept(flat.numel(), ratio)) if flat.numel() else flat.long()
+    return torch.zeros(flat.shape, dtype=torch.bool).index_fill_(0, chosen, True)
+
+
+def sparsity_table(gradients: Gradients, ratio: float = 0.01) -> list[dict[str, Any]]:
+    """Return rows of each captured step: the non-zeros of the whole model, and the `ratio` largest of each tensor.
+
+    A row holds `step`, `elements` (which of the two), `density`, `union` of all workers, `overlap`, `hash_imbalance`,
+    `shard_skew` and `blocks_256`, as in `Sparsity`.
+    """
+    rows = []
+    for step in range(gradients.num_steps):
+        for elements, share in (("not zero", None), (f"top {ratio:.3g}", ratio)):
+            found = measure_sparsity(supports(gradients, step, share), blocks=(BLOCK,))
+            facts = {"overlap": found.overlap, "hash_imbalance": found.hash_imbalance, "shard_skew": found.shard_skew}
+            densities = {"density": float(np.mean(found.density)), "union": found.union[-1]}
+            rows.append(
+                {"step": step, "elements": elements} | densities | facts | {"blocks_256": found.blocks[BLOCK][0]}
+            )
+    return rows
 
 
 def _ring_densities(supports: torch.Tensor) -> tuple[float, ...]:

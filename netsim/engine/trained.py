@@ -95,6 +95,7 @@ def _result(
         "compute_device": device,
         "cost_source": scenario.cost.source(),
         "swept": point_name(scenario),
+        "conditions": conditions_name(scenario),
         "target": train.target,
         "target_of": train.target_of,
         "bottleneck": "",
@@ -135,6 +136,11 @@ def _turns(record: TrainRecord) -> float:
     """Return how often a worker took part in an update: in every synchronous one, in a share of the others."""
     together = all(one["worker"] < 0 for one in record.updates)
     return len(record.updates) / (1 if together else len(record.sent_bytes))
+
+
+def conditions_name(scenario: Scenario) -> str:
+    """Return what befalls the cluster, by kind; `none` where nothing does."""
+    return " + ".join(one.kind for one in scenario.conditions) or "none"
 
 
 def point_name(scenario: Scenario) -> str:

@@ -11,13 +11,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
+import numpy as np
+
 from netsim.errors import InputError
 from netsim.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     import simpy
     from numpy.typing import NDArray
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 Done: TypeAlias = "Callable[[NDArray[np.int64]], None]"
 """Called with the nodes that have finished, at the instant they finish."""
+
+
+Seen: TypeAlias = "Callable[[float, NDArray[np.float64], NDArray[np.int64]], None]"
+"""Called with a second, and from then on the bytes/s [L] that each link carries and the transfers [L] that hold it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +95,14 @@ class Network(ABC):
 
         `collective` says that nobody can finish before everybody has joined, as in every all-reduce and all-gather.
         """
+
+    def held_s(self) -> NDArray[np.float64]:
+        """Return [L] the seconds that transfers have held each link, added up over transfers; NaN if not known."""
+        return np.full(len(self.links.nbytes), np.nan)
+
+    def watch(self, seen: Seen) -> None:
+        """Tell at every instant what each link carries; called before the first plan. Raise InputError if unknown."""
+        raise InputError("this network does not know what its links carry at an instant", "choose `network: flow`")
 
     def expect_changes(self) -> None:
         """Get ready for links that change; called before the first plan. Raise InputError where that cannot be."""

@@ -14,12 +14,12 @@ from netsim.network.links import Links
 from netsim.network.timer import Timer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import simpy
     from numpy.typing import NDArray
 
-    from netsim.network.base import Done, LinkState
+    from netsim.network.base import Done, LinkState, Seen
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
 
@@ -74,6 +74,8 @@ class FlowNetwork(Network):
         self._timer = Timer(env, self._settle)
         self._env = env
         self._changing, self._changed_s = False, -1.0
+        self._seen: Seen | None = None
+        self._held_s = np.zeros(len(self.links.nbytes))
         self._in_lanes: list[Plan] = []
         self._in_fluid: dict[int, Plan] = {}
         self._owed: list[tuple[Plan, NDArray[np.int64]]] = []
@@ -85,7 +87,8 @@ class FlowNetwork(Network):
         plan = Plan(self, rounds, nodes, done)
         self.links.account(rounds)
         plan.owner = owners(rounds, self.links) if collective and not self._in_fluid else None
-        if plan.owner is not None and self._keeps_apart(plan.owner) and self._are_up(plan.owner):
+        apart = plan.owner is not None and self._keeps_apart(plan.owner) and self._are_up(plan.owner)
+        if apart and self._seen is None:
             plan.lanes = Lanes(rounds, nodes, self.links)
             self._in_lanes.append(plan)
         else:
@@ -103,6 +106,14 @@ class FlowNetwork(Network):
     def _are_up(self, owner: NDArray[np.int64]) -> bool:
         """Say whether no link of a plan has failed: a recurrence would never end."""
         return not self._changing or bool((self.links.capacity[owner != NOBODY] > 0).all())
+
+    def held_s(self) -> NDArray[np.float64]:
+        """Return [L] the seconds that transfers have held each link, added up over transfers that are over."""
+        return self._held_s + self.fluid.held_s(self._env.now)
+
+    def watch(self, seen: Seen) -> None:
+        """Tell at every instant what each link carries; nothing then runs as a recurrence, nor ahead of time."""
+        self._seen = seen
 
     def expect_changes(self) -> None:
         """Get ready for links that change."""
@@ -171,6 +182,7 @@ class FlowNetwork(Network):
             assert plan.lanes is not None
             self._open(plan)
             standing = plan.lanes.standing(now_s + SAME_INSTANT * now_s)
+            self._held_s += plan.lanes.held_s(standing)
             self._owed.append((plan, np.flatnonzero((standing.at == len(plan.rounds)) & ~plan.told)))
             self.fluid.resume(plan.number, standing, now_s)
             plan.lanes, plan.finish_s = None, None
@@ -185,6 +197,17 @@ class FlowNetwork(Network):
                 next_s = min(next_s, float(plan.finish_s[~plan.told].min(initial=np.inf)))
         return next_s
 
+    def _forget(self, plans: Iterable[Plan]) -> None:
+        """Let go of plans that are over."""
+        for plan in self._in_lanes:
+            if not plan.unfinished and plan.lanes is not None:
+                self._held_s += plan.lanes.held_s()
+        self._in_lanes = [plan for plan in self._in_lanes if plan.unfinished]
+        for plan in plans:
+            if not plan.unfinished and self._in_fluid.get(plan.number) is plan:
+                del self._in_fluid[plan.number]
+                self.fluid.close(plan.number)
+
     def _settle(self) -> None:
         """Tell who has finished by now; then find out when the next will."""
         now_s = self._env.now
@@ -197,10 +220,9 @@ class FlowNetwork(Network):
                 finished.append((plan, np.flatnonzero(over)))
         for plan, places in finished:
             plan.tell(places)
-        self._in_lanes = [plan for plan in self._in_lanes if plan.unfinished]
-        for plan, _ in finished:
-            if not plan.unfinished and self._in_fluid.get(plan.number) is plan:
-                del self._in_fluid[plan.number]
-                self.fluid.close(plan.number)
-        next_s = self.fluid.run(now_s, self._env.peek()) if self._in_fluid else np.inf
+        self._forget(plan for plan, _ in finished)
+        horizon_s = self._env.peek() if self._seen is None else now_s
+        next_s = self.fluid.run(now_s, horizon_s) if self._in_fluid else np.inf
+        if self._seen is not None:
+            self._seen(now_s, *self.fluid.used())
         self._timer.set(min(next_s, self._next_in_lanes_s()))

@@ -94,6 +94,26 @@ class Fluid:
         """Take the capacities over that `links` [K] have from now on; all that was due must have happened."""
         kernel.change(self.core, links, self.links.capacity[links], now_s)
 
+    def held_s(self, now_s: float) -> NDArray[np.float64]:
+        """Return [L] the seconds that transfers have held each link until now, added up over transfers."""
+        links = slice(len(self.links.nbytes))
+        on_link: NDArray[np.int64] = self.core.links[links, kernel.NUMBER]
+        return np.asarray(self.core.rate[links, kernel.CROWD] + on_link * now_s)
+
+    def used(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return [L] the bytes/s that each link carries now, and the number of transfers that hold it."""
+        core, links = self.core, len(self.links.nbytes)
+        slots = np.flatnonzero(core.hops)
+        waiting = core.slots[kernel.BEGINS, : core.counts[kernel.PENDING]]
+        slots = slots[~np.isin(slots, waiting)]
+        hops = core.hops[slots].astype(np.int64)
+        offset = np.arange(int(hops.sum())) - np.repeat(np.cumsum(hops) - hops, hops)
+        link = core.link[np.repeat(slots << core.counts[kernel.SHIFT], hops) + offset]
+        rate = np.repeat(core.rate[core.neck[slots], kernel.LEVEL], hops)
+        carried = np.zeros(links)
+        np.add.at(carried, link[link < links], rate[link < links])
+        return carried, core.links[:links, kernel.NUMBER].copy()
+
     def retime(self, plan: int, rounds: Sequence[Round], place: NDArray[np.int64]) -> None:
         """Let transfers of a plan that are still to start wait as long as its links make them wait now."""
         lent, begin = self._lent[plan], int(self.core.plan[plan, kernel.FLOATS])

@@ -32,7 +32,7 @@ NOW, FREED = range(2)
 FREE, PENDING, NECKS, DIRTY, NEW, OVER, SOLVES, FINISHED, EARLY, PAIR, SHIFT, EPOCH, STAMP, COUNTS = range(14)
 PLAN, ROUND, TRANSFER = range(3)
 FREE_LIST, BEGINS, NEW_LIST, FLOWS = range(4)
-CAPACITY, REMAINS, LEVEL, NEXT, SERVED, SINCE, NARROWEST, RATES = range(8)
+CAPACITY, REMAINS, LEVEL, NEXT, SERVED, SINCE, NARROWEST, CROWD, RATES = range(9)
 FROM, NUMBER, HELD, ROW, COLUMN, GROWING, MET, STATUS, STAMPED, AT_PAIR, IS_DIRTY, MARKS = range(12)
 RELEASED, SATURATED, FIXED, STATES = range(4)
 DIRTY_LIST, INVOLVED, FULL, CHANGING, SHARE_LINK, SHARE_PLACE, OVER_LINK, OVER_PLACE, LISTS = range(9)
@@ -64,8 +64,9 @@ class Core(NamedTuple):
         hops: [S] links of its route, 0 for a free slot.
         link, position, pair_of: [S << SHIFT] links of each slot, where in each link's list it is, and its pair there.
         slots: [4, S] stack of free slots, heap of those that have not begun (its keys are `begin_s`), two lists.
-        rate: [L, 7] capacity; what of it remains in a solve; level, and next level; bytes given to each transfer held
-            back, until a second; a bound from below on `most` of those, where it is less than the capacity.
+        rate: [L, 8] capacity; what of it remains in a solve; level, and next level; bytes given to each transfer held
+            back, until a second; a bound from below on `most` of those, where it is less than the capacity; seconds
+            that transfers have held it, added up, those on it counted from second 0 with a minus.
         links: [L, 11] where a link's lists begin, how many transfers are on it, how many of them it holds back, its row
             and column, how many grow in a solve, marks of solves.
         entry: [E] who is on each link, the latest last.
@@ -607,6 +608,7 @@ def _begin(core: Core, slot: int) -> None:
         core.position[hop] = number
         core.pair_of[hop] = NONE
         links[link, NUMBER] += 1
+        core.rate[link, CROWD] -= core.clock[NOW]
         _touch(core, link)
 
 
@@ -618,6 +620,7 @@ def _end(core: Core, slot: int) -> None:
         link = core.link[hop]
         _leave_pair(core, hop)
         links[link, NUMBER] -= 1
+        core.rate[link, CROWD] += core.clock[NOW]
         moved = core.entry[links[link, FROM] + links[link, NUMBER]]
         core.entry[links[link, FROM] + core.position[hop]] = moved
         core.position[moved] = core.position[hop]

@@ -7,6 +7,7 @@ compiled loop runs over its rounds.
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -109,6 +110,26 @@ class Lanes:
                 break
         return flying
 
+    def held_s(self, standing: Flying | None = None) -> NDArray[np.float64]:
+        """Return [L] the seconds that transfers hold each link, added up, in the whole plan or until it so stood."""
+        held_s = np.zeros(len(self.links.nbytes))
+        if standing is None:
+            times = Counter(id(one) for one in self.rounds)
+            some = [(one, one.nbytes * times[id(one)]) for one in {id(one): one for one in self.rounds}.values()]
+        else:
+            some = []
+            for number, transfers in standing.done:
+                some.append((self.rounds[number], _at(transfers, self.rounds[number].nbytes)))
+            for number, transfers, left_bytes in standing.moving:
+                one = self.rounds[number]
+                some.append((one, _at(transfers, one.nbytes) - _at(transfers, one.nbytes, left_bytes)))
+        for one, nbytes in some:
+            routed = self.links.route(one)
+            real = routed.links < len(held_s)
+            lasts_s = np.repeat(nbytes / routed.rate, np.diff(routed.start))
+            held_s += np.bincount(routed.links[real], lasts_s[real], len(held_s))
+        return held_s
+
     @staticmethod
     def _note(
         flying: Flying,
@@ -126,6 +147,15 @@ class Lanes:
         if len(moving):
             left = np.minimum((arrive_s[moving] - now_s) * rate[moving], one.nbytes[moving])
             flying.moving.append((number, moving, left))
+
+
+def _at(
+    transfers: NDArray[np.int64], nbytes: NDArray[np.float64], some: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return [F] the bytes of some transfers, those of `nbytes` unless others are given, and 0 of the rest."""
+    found = np.zeros(len(nbytes))
+    found[transfers] = nbytes[transfers] if some is None else some
+    return found
 
 
 @njit(cache=True, error_model="numpy")

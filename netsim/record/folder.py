@@ -84,6 +84,10 @@ class ResultFolder:
         """Return the file of the point called `key`."""
         return self.path / _POINTS / f"{key}.zip"
 
+    def half_done(self, key: str) -> Path:
+        """Return the file in which the measurement of the point called `key` may be kept until its sweep is over."""
+        return self.path / _POINTS / f"{key}.half"
+
     def has(self, key: str) -> bool:
         """Return whether a point is finished and its file is whole."""
         try:

@@ -14,6 +14,7 @@ RUN_COLUMNS = (
     "exposed_comm_s", "optimizer_s", "comm_s", "wire_bytes_per_worker", "dense_bytes", "compression_x", "rel_error",
     "cosine", "headroom_x", "bottleneck", "extrapolated", "seed", "vs_best_dense_x", "best_dense_sync", "collective",
     "compute_device", "cost_source", "swept", "staleness_mean", "staleness_max", "server_imbalance_x", "lost_s",
+    "conditions",
 )  # fmt: skip
 """Columns of `runs`, one row a simulated point; the parts of a step add up to `step_time_s`.
 

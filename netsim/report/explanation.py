@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from netsim.report.text import Column, ratio, seconds, table
+from netsim.report.text import UNKNOWN, Column, nbytes, ratio, seconds, table
 from netsim.units import format_bandwidth
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ _PARTS = {
     "exposed_comm_s": "exposed communication",
     "decode_s": "decode",
     "optimizer_s": "optimizer",
-    "lost_s": "lost to failures",
+    "lost_s": "failures, checkpoints",
 }
 _BAR = 40
 
@@ -37,8 +37,10 @@ class Changed(Protocol):
         """Return the relative change of the step's time."""
 
 
-def explained(number: int, run: Mapping[str, Any], changes: Iterable[Changed]) -> str:
-    """Return the explanation of the `number`th point."""
+def explained(
+    number: int, run: Mapping[str, Any], links: Iterable[Mapping[str, Any]], changes: Iterable[Changed]
+) -> str:
+    """Return the explanation of the `number`th point, with its busiest links."""
     step_s = float(run["step_time_s"])
     where = f"{run['workers']} workers, {format_bandwidth(float(run['bandwidth_bytes_per_s']))}"
     swept = str(run.get("point", "") or "")
@@ -56,10 +58,17 @@ def explained(number: int, run: Mapping[str, Any], changes: Iterable[Changed]) -
     ]
     columns = [Column("where the time goes", words=True), Column("time"), Column("share"), Column("", words=True)]
     lines += table(columns, rows)
+    columns = [Column("busiest links", words=True), Column("in use"), Column("a step"), Column("transfers")]
+    lines += table(columns, [_link(one) for one in links])
     columns = [Column("what if", words=True), Column("step time"), Column("change")]
     return "\n".join(
         [*lines, *table(columns, [(one.what, seconds(one.step_time_s), _percent(one.change)) for one in changes])]
     )
+
+
+def _link(link: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    held = UNKNOWN if link["transfers"] is None else f"{float(link['transfers']):.2f}"
+    return str(link["link"]), f"{float(link['utilisation']):.1%}", nbytes(float(link["bytes_per_step"])), held
 
 
 def _percent(change: float) -> str:

@@ -27,7 +27,12 @@ def inspected(held: Mapping[str, Any]) -> str:
         "times": f"{times}, optimizer {seconds(held['optimizer_s'])}",
     }
     return "\n\n".join(
-        ["\n".join(entries(list(facts.items()), indent=0)), _steps(held["steps"]), _tensors(held["tensors"])]
+        [
+            "\n".join(entries(list(facts.items()), indent=0)),
+            _steps(held["steps"]),
+            _sparsity(held["sparsity"], [row["step"] for row in held["steps"]]),
+            _tensors(held["tensors"]),
+        ]
     )
 
 
@@ -52,6 +57,27 @@ def _step(row: Mapping[str, Any]) -> list[str]:
     numbers = [row[name] for name in ("loss", "norm", "mean_norm")]
     fits = [row["excess_kurtosis"], gaussian, laplace]
     return [str(row["step"]), *map(_number, numbers), f"{row['zero_fraction']:.1%}", *map(_number, fits), better]
+
+
+def _sparsity(rows: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> str:
+    """Return where gradients are not zero, and how evenly as many owners as workers share that."""
+    headings = ("step", "elements", "density", "union of|all workers", "overlap", "largest / mean|of hashed parts")
+    columns = [
+        *(Column(one, words=one == "elements") for one in headings),
+        Column("largest / mean|of shards"),
+        Column("blocks of 256|not zero"),
+    ]
+    shown = [
+        [
+            str(steps[row["step"]]),
+            row["elements"],
+            *(f"{row[name]:.2%}" for name in ("density", "union", "overlap")),
+            *(f"{row[name]:.3f}" for name in ("hash_imbalance", "shard_skew")),
+            f"{row['blocks_256']:.1%}",
+        ]
+        for row in rows
+    ]
+    return "\n".join(table(columns, shown, indent=0))
 
 
 def _number(value: float | None) -> str:

@@ -21,6 +21,7 @@ CLUSTER = (
     "workers",
     "bandwidth_bytes_per_s",
     "latency_s",
+    "conditions",
     "seed",
 )
 """Columns that together say which cluster and job a row is about, whatever the scheme and the architecture."""
@@ -94,6 +95,8 @@ def value_label(column: str, value: Any) -> str:
         return f"{format_duration(float(value))} latency"
     if column == "workers":
         return f"{value} workers" if value != 1 else "1 worker"
+    if column == "conditions" and value == "none":
+        return "undisturbed"
     if column in {"seed", "scenario"} or "." in column:
         return f"{column} {value}"
     return str(value)

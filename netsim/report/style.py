@@ -34,7 +34,7 @@ PARTS = {
     "exposed_comm_s": ("exposed communication", "#0072B2"),
     "decode_s": ("decode", "#CC79A7"),
     "optimizer_s": ("optimizer", "#666666"),
-    "lost_s": ("lost to failures", "#D55E00"),
+    "lost_s": ("failures, checkpoints", "#D55E00"),
 }
 """The parts of a step, in the order they are stacked: column -> (name, colour)."""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from itertools import cycle
+from math import log10
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from netsim.report import layout, scales
 from netsim.report.points import label, spread
 from netsim.report.style import COLOURS, MARKERS, Look, legend_handle
+from netsim.report.text import nbytes
 from netsim.report.times import times
 from netsim.report.training import GOALS, named
 
@@ -22,7 +24,7 @@ _COLUMNS = {"gradient_norm": "relative_gradient_norm", "loss": "loss", "accuracy
 _X = {
     "time_s": "simulated time (s)",
     "epoch": "gradient evaluations / all samples",
-    "wire_bytes_per_worker": "sent by a worker (bytes)",
+    "wire_bytes_per_worker": "sent by a worker",
 }
 _FACETS = ("workload", "workers", "bandwidth_bytes_per_s", "latency_s", "sync")
 
@@ -43,6 +45,7 @@ def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         for axes, (x, title) in zip(axes_row, _X.items(), strict=True):
             for name, line in lines.groupby("name", sort=False):
                 _draw(axes, line, x, column, looks[str(name)])
+            _axis(axes, x)
             axes.set_xlabel(title, fontsize=9)
             axes.axhline(float(first["target"]), color="black", linewidth=0.7, linestyle="--")
             axes.set_title(label(by, key) or f"{first['workers']} workers", fontsize=10, loc="left")
@@ -57,10 +60,24 @@ def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
 def _draw(axes: Axes, line: pd.DataFrame, x: str, y: str, look: tuple[str, str]) -> None:
     colour, marker = look
     known = line[line[y] > 0]
+    if x == "wire_bytes_per_worker":
+        known = known[known[x] > 0]
     axes.plot(known[x], known[y], color=colour, linewidth=1.2)
     axes.plot(known[x].iloc[-1:], known[y].iloc[-1:], marker, color=colour)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
     scales.tidy(axes)
+
+
+def _axis(axes: Axes, x: str) -> None:
+    """Give the x axis its ticks: logarithmic for bytes, as who sends at every step sends thousands of times more."""
+    if x != "wire_bytes_per_worker":
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        return
+    axes.set_xscale("log")
+    ticks = scales.nice_ticks(*axes.get_xlim())
+    wide = ticks[-1] > 1e3 * ticks[0]
+    axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if not wide or log10(tick) % 1 == 0]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: nbytes(value)))
 
 
 def time_to_target(runs: pd.DataFrame) -> Figure:

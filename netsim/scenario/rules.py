@@ -243,9 +243,9 @@ def misfits(scenario: Scenario) -> Iterator[tuple[int, InputError]]:
         if not scenario.network.changes:
             problem = f"network {scenario.network.kind!r} knows nothing that changes with time"
             yield place, InputError(problem, "choose `network: flow`, or remove the condition", "kind")
-        elif isinstance(one, PacketLoss) and scenario.network.kind == "flow" and scenario.transport.segment is None:
+        elif isinstance(one, PacketLoss) and scenario.transport.segment is None:
             problem = f"transport {scenario.transport.kind!r} does not heed loss"
-            yield place, InputError(problem, "choose one over TCP, or `network: packet`", "kind")
+            yield place, InputError(problem, "choose one over TCP: tcp, nccl, gloo or mpi", "kind")
 
 
 def _unused(optimizer: Optimizer, sync: Sync) -> Iterator[InputError]:

@@ -120,10 +120,21 @@ def test_rd_measures_traces_and_draws_them(at_home, tmp_path, capsys):
 def test_inspect_shows_what_a_trace_holds(at_home, capsys):
     assert run("inspect", "traces/small.trace") == 0
     text = capsys.readouterr().out
-    for word in ("made up", "36,500 parameters in 3 tensors", "body.weight", "300x100", "Gaussian", "4, each with 8"):
+    for word in (
+        "made up",
+        "36,500 parameters in 3 tensors",
+        "body.weight",
+        "300x100",
+        "Gaussian",
+        "4, each with 8",
+        "top 0.01",
+    ):
         assert word in text
     assert run("inspect", "traces/small.trace", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["parameters"] == 36_500
+    held = json.loads(capsys.readouterr().out)
+    assert held["parameters"] == 36_500
+    assert {row["elements"] for row in held["sparsity"]} == {"not zero", "top 0.01"}
+    assert all(row["hash_imbalance"] >= 1 and row["shard_skew"] >= 1 for row in held["sparsity"])
 
 
 def test_collective_prints_the_columns_of_nccl_tests(capsys):
@@ -184,7 +195,19 @@ def test_explain_says_where_the_time_goes_and_what_matters(at_home, capsys):
     (point,) = json.loads(said.out)
     step_s = point["run"]["step_time_s"]
     change = {one["what"]: one["change"] for one in point["changes"]}
-    assert set(change) == {"bandwidth x2", "latency /2", "compute x2 faster", "free coding", "ideal transport"}
+    busiest = point["links"][0]["link"]
+    assert point["run"]["bottleneck"] == f"link {busiest}"
+    assert [one["utilisation"] for one in point["links"]] == sorted(
+        (one["utilisation"] for one in point["links"]), reverse=True
+    )
+    assert set(change) == {
+        f"{busiest} x2",
+        "bandwidth x2",
+        "latency /2",
+        "compute x2 faster",
+        "free coding",
+        "ideal transport",
+    }
     # 100 Mbit/s: the network is the bottleneck, so its bandwidth matters most; coding is free already.
     assert min(change, key=change.get) == "bandwidth x2"
     assert -0.5 < change["bandwidth x2"] < -0.3

@@ -34,6 +34,8 @@ ADDED = {
     "explain": {"--set", "--network", "--point"},
     "collective": {"--workers"},
     "calibrate-schemes": {"--out", "--device"},
+    "trace": {"SCENARIO", "--set", "--network", "--point", "--out"},
+    "export": {"TOPOLOGY", "--out", "--servers"},
     "calibrate": {"LOG", "--operation", "--workers", "--column"} | FITTING,
     "probe": {"--backend", "--sizes", "--repeats", "--log"} | FITTING,
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from netsim.engine.learn import learn
+from netsim.engine.checkpoint import FORMAT, load, save
+from netsim.engine.learn import Learner, learn
 from netsim.engine.simulate import simulate
-from netsim.errors import ScenarioErrors
+from netsim.errors import InputError, ScenarioErrors
 from netsim.optim.sgd import batch_rows
 from netsim.report.training import disagreements, training_summary
 from netsim.scenario.dump import dump_yaml
@@ -259,3 +262,65 @@ def test_points_that_differ_in_time_alone_share_their_training() -> None:
 def test_a_target_that_is_met_at_the_start_takes_no_time() -> None:
     row = simulate(point(train=train("{kind: sgd, batch: 2}", ", target_of: loss, target: 50"))).runs.iloc[0]
     assert (row["status"], row["time_to_target_s"], row["steps_to_target"], row["total_s"]) == ("target", 0, 0, 0)
+
+
+class Interrupted(Exception):
+    """What ends a training in the middle."""
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "scheme", "sync"),
+    [
+        ("{kind: adam, batch: 2}", "[error_feedback, {kind: topk, ratio: 0.1}]", "ring"),
+        ("{kind: momentum, batch: 2}", "{kind: powersgd, rank: 1}", "ring"),
+        ("{kind: momentum, batch: 2}", "dgc", "ring"),
+        ("{kind: pactrain, batch: 2}", "{kind: pactrain, pruned: 0, ternary: true}", "ring"),
+        ("{kind: onebit_lamb, batch: 2, warm_up: 3}", "fp16", "all_to_all"),
+        ("{kind: zero_one_adam, batch: 2, freeze: 2, renewals: 1, local_steps: 1}", "none", "all_to_all"),
+        ("{kind: local_sgd, batch: 2, steps: 2}", "[error_feedback, two_way, onebit]", "all_to_all"),
+        ("{kind: signum, batch: 2}", "none", "all_to_all"),
+    ],
+    ids=["topk", "powersgd", "dgc", "pactrain", "onebit_lamb", "zero_one_adam", "local_sgd", "signum"],
+)
+def test_a_checkpoint_in_the_middle_and_a_resume_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, scheme: str, sync: str
+) -> None:
+    one = point(train=train(optimizer), schemes=f"[{scheme}]", sync=sync)
+    file = tmp_path / "training"
+    whole, turn = learn(one, one.train), Learner.turn
+
+    def until_the_middle(self: Learner) -> None:
+        if len(self.turns) == len(whole.turns) // 2:
+            raise Interrupted
+        turn(self)
+
+    monkeypatch.setattr(Learner, "turn", until_the_middle)
+    with pytest.raises(Interrupted):
+        learn(one, one.train, file, every_s=0)
+    monkeypatch.setattr(Learner, "turn", turn)
+    resumed = learn(one, one.train, file)
+    assert resumed.curve == whole.curve
+    results = [simulate(one, learned, learned) for learned in (whole, resumed)]
+    for table in ("runs", "steps", "curves", "links"):
+        a, b = (getattr(result, table).to_csv() for result in results)
+        assert a == b
+    # What is finished is read, not trained again.
+    monkeypatch.setattr(Learner, "turn", until_the_middle)
+    assert learn(one, one.train, file).curve == whole.curve
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip"])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "training").write_bytes(content)
+    with pytest.raises(InputError, match="is no checkpoint"):
+        learn(point(), point().train, tmp_path / "training")
+
+
+def test_a_checkpoint_names_no_class_but_plain_records(tmp_path: Path) -> None:
+    save(tmp_path / "kept", {"state": [1, None, "two", np.float64(0.1), (True, np.arange(3)), torch.ones(2)]})
+    assert load(tmp_path / "kept")["state"][:4] == [1, None, "two", 0.1]
+    with zipfile.ZipFile(tmp_path / "bad", "w") as archive:
+        tree = {"class": ["subprocess", "Popen"], "values": ["true"]}
+        archive.writestr("tree.json", json.dumps({"format": FORMAT, "tree": tree}))
+    with pytest.raises(InputError, match="names subprocess"):
+        load(tmp_path / "bad")

@@ -405,6 +405,15 @@ def test_a_device_codes_as_it_does_for_collectives(
         assert rows[0][part] == pytest.approx(rows[1][part], rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.timeout(60)
+def test_a_job_is_over_when_its_slowest_worker_is_whoever_waits_and_whatever_goes_on(scenario: Make) -> None:
+    """Fast workers are left waiting for pushes that never come, beside traffic that never ends."""
+    traffic = "[{kind: background, src: [worker0], dst: [worker1], rate: 1 kbit/s, size: 100 B}]"
+    given = {"sync": SERVER % ", staleness: 1", "job": UNEQUAL % 6, **FREE}
+    quiet, busy = (np.mean(steps_s(scenario(**given, conditions=one))) for one in ("[]", traffic))
+    assert busy == pytest.approx(quiet, rel=0.1)
+
+
 SYNCS = [
     ", servers: 2, sharding: even, partition: 4 kB",
     ", servers: 4, placement: colocated",

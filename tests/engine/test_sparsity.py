@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from netsim.engine.sparsity import Growth, count_holders, fit_growth, measure_sparsity, union_densities
+from netsim.engine.sparsity import Growth, count_holders, fit_growth, measure_sparsity, supports, union_densities
 from netsim.workload.trace import open_trace
 
 TRACE = Path(__file__).parents[2] / "scenarios" / "traces" / "resnet20-digits.trace"
@@ -38,22 +38,21 @@ def test_ends_of_the_growth_curve() -> None:
         assert fit_growth(np.array(densities))(64) == pytest.approx(expected, rel=0.01)
 
 
+def test_the_curve_is_found_again_where_some_elements_are_shared() -> None:
+    law = Growth(0.05, 3.0, shared=0.02)
+    found = fit_growth(np.array([law(workers) for workers in range(1, 5)]))
+    assert (found.concentration, found.shared) == pytest.approx((3.0, 0.02), rel=0.02)
+    assert [found(workers) for workers in (8, 64)] == pytest.approx([law(8), law(64)], rel=1e-3)
+
+
 @pytest.mark.parametrize("ratio", [0.001, 0.01, 0.1])
 def test_growth_fitted_on_four_workers_predicts_eight(ratio: float) -> None:
-    # Top-k of a layer's gradients; the two steps of a trace of four workers stand for eight workers.
+    # Top-k of a layer's gradients; two steps of a trace of four workers stand for eight workers.
     trace = open_trace(TRACE)
-    held_4, held_8 = np.zeros(5, dtype=np.int64), np.zeros(9, dtype=np.int64)
-    for tensor in range(len(trace.tensors)):
-        kept = max(1, round(ratio * trace.tensors[tensor].numel))
-        supports = []
-        for step in range(2):
-            for worker in range(4):
-                size = trace.read(step, worker, tensor, tensor + 1)[0].flatten().abs()
-                supports.append(torch.zeros_like(size).index_fill_(0, size.topk(kept).indices, 1.0))
-        held_4 += count_holders([supports[one] for one in (0, 3, 5, 6)])
-        held_8 += count_holders(supports)
-    curve = fit_growth(union_densities(held_4))
-    for workers, density in enumerate(union_densities(held_8).tolist(), start=1):
+    each = [one for step in range(2) for one in supports(trace, step, ratio)]
+    densities = union_densities(count_holders(each))
+    curve = fit_growth(densities[:4])
+    for workers, density in enumerate(densities.tolist(), start=1):
         assert curve(workers) == pytest.approx(density, rel=0.05)
 
 

@@ -56,7 +56,7 @@ class Log:
     def measurement_key(self, scenario: Scenario) -> Any:
         return scenario.scheme
 
-    def measure(self, scenario: Scenario) -> float:
+    def measure(self, scenario: Scenario, _file: Path | None = None) -> float:
         self._write("measure", scenario)
         return float(scenario.scheme.ratio) / 3  # type: ignore[attr-defined]
 

@@ -41,7 +41,10 @@ def seconds(kind: str, workers: int, slow_workers: int = 0) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", PUBLISHED_S)
 def test_time_stays_flat_where_data_grows_tenfold_with_the_workers(kind: str) -> None:
-    assert seconds(kind, 960) <= 1.1 * seconds(kind, 96)
+    """Within the spread of the published times of Sync, which are flat but for noise: 1.5 times from least to most."""
+    few, many = seconds(kind, 96), seconds(kind, 960)
+    assert many <= max(PUBLISHED_S["central_vr_sync"]) / min(PUBLISHED_S["central_vr_sync"]) * few
+    assert many == pytest.approx(few, rel=0.15)
 
 
 @pytest.mark.slow
