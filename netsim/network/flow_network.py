@@ -14,7 +14,7 @@ from netsim.network.links import Links
 from netsim.network.timer import Timer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import simpy
     from numpy.typing import NDArray
@@ -197,6 +197,17 @@ class FlowNetwork(Network):
                 next_s = min(next_s, float(plan.finish_s[~plan.told].min(initial=np.inf)))
         return next_s
 
+    def _forget(self, plans: Iterable[Plan]) -> None:
+        """Let go of plans that are over."""
+        for plan in self._in_lanes:
+            if not plan.unfinished and plan.lanes is not None:
+                self._held_s += plan.lanes.held_s()
+        self._in_lanes = [plan for plan in self._in_lanes if plan.unfinished]
+        for plan in plans:
+            if not plan.unfinished and self._in_fluid.get(plan.number) is plan:
+                del self._in_fluid[plan.number]
+                self.fluid.close(plan.number)
+
     def _settle(self) -> None:
         """Tell who has finished by now; then find out when the next will."""
         now_s = self._env.now
@@ -209,20 +220,9 @@ class FlowNetwork(Network):
                 finished.append((plan, np.flatnonzero(over)))
         for plan, places in finished:
             plan.tell(places)
-        self._close([plan for plan, _ in finished])
+        self._forget(plan for plan, _ in finished)
         horizon_s = self._env.peek() if self._seen is None else now_s
         next_s = self.fluid.run(now_s, horizon_s) if self._in_fluid else np.inf
         if self._seen is not None:
             self._seen(now_s, *self.fluid.used())
         self._timer.set(min(next_s, self._next_in_lanes_s()))
-
-    def _close(self, told: list[Plan]) -> None:
-        """Forget the plans that are over; in the fluid these are among those just told."""
-        for plan in self._in_lanes:
-            if not plan.unfinished and plan.lanes is not None:
-                self._held_s += plan.lanes.held_s()
-        self._in_lanes = [plan for plan in self._in_lanes if plan.unfinished]
-        for plan in told:
-            if not plan.unfinished and self._in_fluid.get(plan.number) is plan:
-                del self._in_fluid[plan.number]
-                self.fluid.close(plan.number)
