@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,8 +10,8 @@ import pydantic
 
 from netsim.compress.base import schemes
 from netsim.errors import InputError, ScenarioErrors
-from netsim.registry import Registry
-from netsim.scenario.fields import REGISTRIES, Fields, fields_of
+from netsim.registry import FileField, Registry
+from netsim.scenario.fields import REGISTRIES, Fields, fields_of, marker
 from netsim.scenario.messages import described, example, unknown
 from netsim.scenario.tree import Node, from_python
 
@@ -147,7 +148,7 @@ class Builder:
         path: str,
         registry: Registry[Any] | None,
     ) -> dict[str, Any]:
-        plain = {name: one.plain() for name, one in entries.items()}
+        plain = default_files(cls, fields) | {name: one.plain() for name, one in entries.items()}
         try:
             made = fields.model.model_validate(plain, context=self.folder)
         except pydantic.ValidationError as error:
@@ -179,6 +180,15 @@ class Builder:
     def note(self, problem: InputError) -> None:
         """Remember a problem."""
         self.problems.append(problem)
+
+
+def default_files(cls: type, fields: Fields) -> dict[str, str]:
+    """Return the files that a dataclass names by default, which are looked for like those that a user names."""
+    return {
+        one.name: one.default
+        for one in dataclasses.fields(cls)
+        if isinstance(one.default, str) and marker(fields.hints.get(one.name), FileField)
+    }
 
 
 def join(path: str, name: str) -> str:

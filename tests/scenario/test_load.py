@@ -215,3 +215,10 @@ def test_the_hash_depends_on_what_matters_alone(folder, tmp_path):
     assert scenario_hash(here) == scenario_hash(there)
     assert scenario_hash(replace(here, seed=1)) != scenario_hash(here)
     assert len({scenario_hash(one) for one in of(folder, DESIGN)}) == 18
+
+
+def test_a_file_that_is_named_by_default_is_found_as_one_that_a_user_names(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(SMALL.replace("{kind: recorded, trace: tiny}", "{kind: published, model: resnet50}"))
+    (one,) = load(path)
+    assert Path(one.workload.gradients).is_file()
