@@ -72,7 +72,11 @@ class CompressedAllReduce(Scheme):
 
 def _signs(buffer: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the root mean square [1], the signs, and both together."""
-    scale = (buffer.norm() / math.sqrt(max(len(buffer), 1))).reshape(1)
+    norm = buffer.norm()
+    if torch.isinf(norm):  # only the squares are too large
+        largest = buffer.abs().max()
+        norm = largest * (buffer / largest).norm()
+    scale = (norm / math.sqrt(max(len(buffer), 1))).reshape(1)
     signs = buffer >= 0
     return scale, signs, _decoded(scale, signs)
 

@@ -92,7 +92,7 @@ SETTINGS: dict[str, dict[str, object]] = {
 }
 """Parameters that suit a tensor of 120 elements; a scheme without an entry runs with its example's."""
 
-ALONE = {"dgc", "pactrain", "omnireduce", "sparcml", "zen", "none", "fp16", "bf16"}
+ALONE = {"compressed_all_reduce", "dgc", "pactrain", "omnireduce", "sparcml", "zen", "none", "fp16", "bf16"}
 """Converge by themselves: exact, nearly so, or with a memory of their own."""
 
 BIASED = ("topk", "topk_quantized", "adaptive_threshold", "block_topk", "threshold", "scaled_sign", "rms_sign")

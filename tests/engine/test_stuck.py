@@ -30,6 +30,9 @@ class _Lost(Network, Execution):
     def join(self, nodes: Any) -> None:
         pass
 
+    def abandon(self) -> None:
+        pass
+
 
 @dataclass(frozen=True, kw_only=True)
 class Losing(Flow):

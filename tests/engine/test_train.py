@@ -200,7 +200,7 @@ def test_wire_bytes_are_two_vectors_an_epoch() -> None:
         ("central_vr_sync, lr: 0.03", "central_vr_asink", "unknown optimizer"),
         ("central_vr_sync, lr: 0.03", "central_vr_sync, rate: 1", "rate"),
         ("gradient_time: 10 us", "gradient_time: 10", "needs a unit"),
-        ("train:", "schemes: [topk]\ntrain:", "has no effect on training"),
+        ("train:", "schemes: [topk]\ntrain:", "has no effect with optimizer 'central_vr_sync'"),
         ("train:", "job: {steps: 4}\ntrain:", "has no effect on training"),
         ("train:", "# train:", "is live"),
     ],
