@@ -71,7 +71,7 @@ def footer(figure: Figure, runs: pd.DataFrame, *notes: str) -> None:
     """Write under the figure what was simulated, where it was measured, and the given notes."""
     width, inches = figure.get_size_inches()
     texts = (provenance(runs), " ".join(note for note in notes if note))
-    lines = [line for text in texts for line in textwrap.wrap(text, int(width * 19))]
+    lines = [line for text in texts for line in textwrap.wrap(text, int(width * 18))]
     reserved = (_FOOTER_INCHES * len(lines) + 0.08) / inches
     engine = figure.get_layout_engine()
     if engine is not None:
