@@ -32,7 +32,9 @@ def trains(runs: pd.DataFrame) -> pd.Series[bool]:
 
 def named(rows: pd.DataFrame) -> pd.Series[str]:
     """Return what each row's training is called among the others: its scheme, its optimizer, or both."""
-    one_scheme, one_optimizer = rows["scheme"].nunique() < 2, rows["optimizer"].nunique() < 2
+    one_scheme = rows["scheme"].nunique() < 2
+    # Each workload may have an optimizer of its own: who compares within one needs no name for it.
+    one_optimizer = rows.groupby("workload")["optimizer"].nunique().max() < 2
     if one_scheme:
         return rows["optimizer"].astype(str)
     if one_optimizer:
