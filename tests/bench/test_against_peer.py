@@ -7,10 +7,8 @@ apart; asserts the latter only. The peer runs once where it takes long; NETSIM_P
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
-from pathlib import Path
 from statistics import median
 
 import networkx as nx
@@ -21,8 +19,8 @@ import simpy
 from netsim.api import collective_time, transfer_times
 from netsim.network import Round, fidelities, transports
 from netsim.topology import Star, Topology
+from tests.peers.simgrid.program import built
 
-SOURCE = Path(__file__).parents[1] / "peers" / "simgrid" / "traffic.cpp"
 RATE, LATENCY_S = 1.25e9, 25e-6
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -31,13 +29,7 @@ pytestmark = [pytest.mark.peer, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def traffic(tmp_path_factory):
     """Build the peer's program; skip where that cannot be done."""
-    if shutil.which("g++") is None:
-        pytest.skip("g++ is not installed")
-    program = tmp_path_factory.mktemp("peer") / "traffic"
-    command = ["g++", "-O2", "-std=c++17", str(SOURCE), "-o", str(program), "-lsimgrid"]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("SimGrid is not installed (Debian package libsimgrid-dev)")
-    return program
+    return built(tmp_path_factory.mktemp("peer"), "traffic")
 
 
 def timed(action, runs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from netsim.engine.measure import dense
 from netsim.engine.server_job import ServerJob
 from netsim.engine.simulate import open_workload
 from netsim.scenario.load import parse_text
+from tests.peers.simgrid.program import built
 
-SOURCE = Path(__file__).with_name("traffic.cpp")
 SCENARIOS = Path(__file__).parents[3] / "scenarios"
 RATE, LATENCY_S = 1.25e8, 25e-6
 
@@ -25,12 +24,7 @@ pytestmark = pytest.mark.peer
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory):
     """Return a function that asks SimGrid; skip where it is not installed."""
-    if shutil.which("g++") is None:
-        pytest.skip("g++ is not installed")
-    program = tmp_path_factory.mktemp("peer") / "traffic"
-    command = ["g++", "-O2", "-std=c++17", str(SOURCE), "-o", str(program), "-lsimgrid"]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("SimGrid is not installed (Debian package libsimgrid-dev)")
+    program = built(tmp_path_factory.mktemp("peer"), "traffic")
 
     def simulated_s(*arguments):
         words = [str(program), *map(str, arguments), "--log=root.threshold:error"]

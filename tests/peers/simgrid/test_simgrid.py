@@ -7,9 +7,7 @@ against plain progressive filling in tests/network.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,35 +15,17 @@ import pytest
 from netsim.api import transfer_times
 from netsim.topology import Star
 from tests.network.platforms import random_graph, random_pairs, random_star, route_of
+from tests.peers.simgrid.program import built
 
-SOURCE = Path(__file__).with_name("flows.cpp")
 TOLERANCE = {"rtol": 1e-3, "atol": 3e-5}
 
 pytestmark = pytest.mark.peer
 
 
-def build(folder, source, program):
-    return subprocess.run(
-        ["g++", "-O2", "-std=c++17", str(source), "-o", str(folder / program), "-lsimgrid"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-    )
-
-
 @pytest.fixture(scope="module")
 def simgrid(tmp_path_factory):
     """Return a function that asks SimGrid; skip where it is not installed."""
-    if shutil.which("g++") is None:
-        pytest.skip("g++ is not installed")
-    folder = tmp_path_factory.mktemp("simgrid")
-    probe = folder / "probe.cpp"
-    probe.write_text("#include <simgrid/s4u.hpp>\nint main() { return 0; }\n", encoding="utf-8")
-    if build(folder, probe, "probe").returncode:
-        pytest.skip("SimGrid is not installed (Debian package libsimgrid-dev)")
-    built = build(folder, SOURCE, "flows")
-    assert built.returncode == 0, built.stderr
+    program = built(tmp_path_factory.mktemp("simgrid"), "flows")
 
     def ask(topology, src, dst, nbytes, start_s):
         route = route_of(topology)
@@ -55,7 +35,7 @@ def simgrid(tmp_path_factory):
             links = route(u, v)
             begin_s = start_s[flow] + topology.latency_s[links].sum()
             lines.append(f"{float(begin_s)!r} {float(nbytes[flow])!r} {len(links)} {' '.join(map(str, links))}")
-        command = [str(folder / "flows"), "--log=root.threshold:error"]
+        command = [str(program), "--log=root.threshold:error"]
         answer = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=True)
         return np.array(answer.stdout.split(), dtype=float)
 
