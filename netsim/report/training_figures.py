@@ -48,7 +48,7 @@ def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
             _axis(axes, x)
             axes.set_xlabel(title, fontsize=9)
             axes.axhline(float(first["target"]), color="black", linewidth=0.7, linestyle="--")
-            axes.set_title(label(by, key) or f"{first['workers']} workers", fontsize=10, loc="left")
+        axes_row[0].set_title(label(by, key) or f"{first['workers']} workers", fontsize=10, loc="left")  # of the row
         if first["target_of"] == "gradient_norm":
             axes_row[0].set_yscale("log")
         axes_row[0].set_ylabel(GOALS[first["target_of"]], fontsize=9)
