@@ -62,10 +62,17 @@ class JobRecord:
     spans_begin_s: float = 0.0
 
 
-def run_job(scenario: Scenario, measurement: Measurement, timing: Timing, seen: Seen | None = None) -> JobRecord:
+def run_job(
+    scenario: Scenario,
+    measurement: Measurement,
+    timing: Timing,
+    seen: Seen | None = None,
+    most_transfers: float = np.inf,
+) -> JobRecord:
     """Simulate all steps of a scenario; `seen` is told at every instant what each link carries.
 
     Raises:
+        InputError: a collective has more than `most_transfers` that would have to be solved one by one.
         Deadlock: nothing more can happen although workers still wait.
     """
     if isinstance(scenario.sync, ParameterServer):
@@ -78,6 +85,7 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing, seen: 
     env = simpy.Environment(initial_time=0.0)
     topology = scenario.topology.build(scenario.sync.dedicated_servers)
     network = scenario.network.build(env, topology, scenario.transport)
+    network.most_transfers = most_transfers
     if seen is not None:
         network.watch(seen)
     nodes = topology.workers, topology.servers[: scenario.sync.dedicated_servers]
