@@ -127,11 +127,13 @@ def _run(
     compared = {index: engine.baselines(scenarios[index]) for index in waiting}
     distinct: dict[tuple[str, Hashable], tuple[Any, ...]] = {}
     files: list[Path] = []
+    # Measurements come first: they take longest, and what takes longest must not begin last.
     for index in waiting:
         for key, one in zip(shared[index], needed[index], strict=True):
             if ("measure", key) not in distinct:
                 files += [] if folder is None else [folder.half_done(point_key(one))]
                 distinct["measure", key] = engine.measure, (one, files[-1] if files else None), one
+    for index in waiting:
         for one in compared[index]:
             distinct.setdefault(("compare", one), (engine.baseline, (one,), scenarios[index]))
     places = {key: place for place, key in enumerate(distinct)}

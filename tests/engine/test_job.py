@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from netsim.engine.measure import dense, measure
+from netsim.engine.measure import dense, replay
 from netsim.engine.simulate import open_workload, simulate
 from netsim.record.result import PARTS
 from netsim.scenario.schema import Job
@@ -174,7 +174,8 @@ def test_the_parts_of_every_step_add_up(
 
 def test_dense_sizes_are_those_that_none_really_sends(scenario: Callable[..., Scenario]) -> None:
     point = scenario()
-    real, assumed = measure(point), dense(point, open_workload(point.workload))
+    gradients = open_workload(point.workload)
+    real, assumed = replay(point, gradients), dense(point, gradients)
     assert real.buckets == assumed.buckets
     assert max(real.rel_error) < 1e-6
     for of_real, of_assumed in zip(real.stages, assumed.stages, strict=True):
