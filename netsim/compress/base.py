@@ -189,6 +189,13 @@ class Scheme(ABC):
         """Return the scheme as public frameworks run it, where it has a tighter code than theirs."""
         return self
 
+    def keeping(self, ratio: float) -> Scheme | None:
+        """Return the scheme with another `ratio` of kept elements, which goes on with the states of this one, or None.
+
+        None is the answer of schemes that keep no such ratio.
+        """
+        return replace(self, ratio=ratio) if hasattr(self, "ratio") else None  # type: ignore[type-var]
+
     @property
     def label(self) -> str:
         """Return the name with the parameters that are not defaults, as in `topk(ratio=0.001)`."""
@@ -258,6 +265,11 @@ class Wrapper(Scheme):
     def shipped(self) -> Scheme:
         """Return the wrapper around what frameworks run."""
         return replace(self, inner=self.inner.shipped())  # type: ignore[type-var]
+
+    def keeping(self, ratio: float) -> Scheme | None:
+        """Return the wrapper around the inner scheme with another ratio, or None."""
+        inner = self.inner.keeping(ratio)
+        return None if inner is None else replace(self, inner=inner)  # type: ignore[type-var]
 
     @property
     def label(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import simpy
@@ -82,50 +82,80 @@ def run_job(
 
         kind = ServerRows if keeps_to(scenario.sync, scenario.job) else ServerProcesses
         return kind(scenario, scenario.sync, measurement, timing, seen).run()
-    env = simpy.Environment(initial_time=0.0)
-    topology = scenario.topology.build(scenario.sync.dedicated_servers)
-    network = scenario.network.build(env, topology, scenario.transport)
-    network.most_transfers = most_transfers
-    if seen is not None:
-        network.watch(seen)
-    nodes = topology.workers, topology.servers[: scenario.sync.dedicated_servers]
-    coding = Coding(scenario, measurement)
-    cluster = Cluster(env, network, topology.workers, scenario.seed)
-    cluster.begin(scenario.conditions)
-    steps = Steps(scenario.job.checkpoint, cluster)
-    spans: list[Span] = []
-    names: set[str] = set()
-    current: list[Step] = []
+    job = CollectiveJob(scenario, seen)
+    job.network.most_transfers = most_transfers
+    job.run(scenario, measurement, timing)
+    return job.record()
 
-    def job() -> Generator[simpy.Event, Any, None]:
-        while steps.number < scenario.job.steps:
-            number = steps.number
-            exchanges = [coding.exchanges(number, bucket) for bucket in range(len(measurement.buckets))]
-            names.update(one.sync.describe(one.payload.op) for stages in exchanges for one in stages)
-            compute = compute_of(scenario, measurement, timing, number)
-            step = Step(env, network, nodes, compute, exchanges, cluster.devices)
-            current[:] = [step]
-            if not (yield from steps.run(step)):
+
+class Work(NamedTuple):
+    """A step that a job has to do: the scenario that it is one of, what is sent, and the step's place in that."""
+
+    scenario: Scenario
+    coding: Coding
+    timing: Timing
+    step: int
+
+
+class CollectiveJob:
+    """A job of collectives on one network that runs on, so that what befalls it lies on one clock."""
+
+    def __init__(self, scenario: Scenario, seen: Seen | None = None) -> None:
+        self.env = simpy.Environment(initial_time=0.0)
+        self.topology = scenario.topology.build(scenario.sync.dedicated_servers)
+        self.network = scenario.network.build(self.env, self.topology, scenario.transport)
+        if seen is not None:
+            self.network.watch(seen)
+        self.nodes = self.topology.workers, self.topology.servers[: scenario.sync.dedicated_servers]
+        self.cluster = Cluster(self.env, self.network, self.topology.workers, scenario.seed)
+        self.cluster.begin(scenario.conditions)
+        self.steps = Steps(scenario.job.checkpoint, self.cluster)
+        self.spans: list[Span] = []
+        self.names: set[str] = set()
+        self._work: list[Work] = []
+        self._current: Step | None = None
+
+    def run(self, scenario: Scenario, measurement: Measurement, timing: Timing) -> None:
+        """Do all steps of a scenario on this job's cluster, after those that are done.
+
+        Raises:
+            Deadlock: nothing more can happen although workers still wait.
+        """
+        coding = Coding(scenario, measurement)
+        self._work += [Work(scenario, coding, timing, step) for step in range(scenario.job.steps)]
+        if not comes(self.env, self.env.process(self._job())):
+            waiting = self._current.waiting() if self._current else []
+            raise Deadlock("the simulation is stuck: " + "; ".join(waiting[:20]))
+
+    def _job(self) -> Generator[simpy.Event, Any, None]:
+        env, devices = self.env, self.cluster.devices
+        while self.steps.number < len(self._work):
+            number = self.steps.number
+            scenario, coding, timing, place = self._work[number]
+            exchanges = [coding.exchanges(place, bucket) for bucket in range(len(coding.measurement.buckets))]
+            self.names.update(one.sync.describe(one.payload.op) for stages in exchanges for one in stages)
+            compute = compute_of(scenario, coding.measurement, timing, place)
+            step = self._current = Step(env, self.network, self.nodes, compute, exchanges, devices)
+            if not (yield from self.steps.run(step)):
                 continue
             if not number:
-                spans[:] = step.spans
-            yield from steps.add(_account(step, compute, env.now, cluster.devices))
+                self.spans = step.spans
+            yield from self.steps.add(_account(step, compute, env.now, devices))
 
-    process = env.process(job())
-    if not comes(env, process):
-        raise Deadlock("the simulation is stuck: " + "; ".join(current[0].waiting()[:20]))
-    return JobRecord(
-        steps.rows,
-        spans,
-        topology.link_names,
-        topology.capacity_bytes_per_s,
-        topology.latency_s,
-        network.links.nbytes,
-        network.links.mean_share(env.now),
-        network.held_s(),
-        float(env.now),
-        tuple(sorted(names)),
-    )
+    def record(self) -> JobRecord:
+        """Return what the job leaves behind so far."""
+        return JobRecord(
+            self.steps.rows,
+            self.spans,
+            self.topology.link_names,
+            self.topology.capacity_bytes_per_s,
+            self.topology.latency_s,
+            self.network.links.nbytes,
+            self.network.links.mean_share(self.env.now),
+            self.network.held_s(),
+            float(self.env.now),
+            tuple(sorted(self.names)),
+        )
 
 
 def comes(env: simpy.Environment, event: simpy.Event) -> bool:

@@ -81,7 +81,7 @@ def drawn_points(axes, look):
 def test_the_speedup_lines_are_the_table():
     table = runs()
     figure = speedup(table)
-    looks = style.looks(table)
+    looks = style.looks(table["scheme"])
     for axes, sync in zip(figure.axes, ("ring", "parameter_server"), strict=True):
         assert axes.get_title("left") == sync
         for scheme in table["scheme"].unique():
@@ -119,9 +119,17 @@ def test_extrapolated_rows_are_hollow_and_said():
 
 def test_looks_are_distinct_and_do_not_depend_on_the_panel():
     table = runs()
-    looks = style.looks(table)
+    looks = style.looks(table["scheme"])
     assert len({(look.colour, look.marker) for look in looks.values()}) == table["scheme"].nunique()
-    assert style.looks(table[table["sync"] == "ring"]) == looks
+    assert style.looks(table[table["sync"] == "ring"]["scheme"]) == looks
+
+
+def test_forty_names_look_different_and_the_first_ten_by_colour_alone():
+    looks = list(style.looks(["none", *map(str, range(40))]).values())
+    assert len({(look.colour, look.pattern) for look in looks}) == 41
+    assert len({look.colour for look in looks[:11]}) == 11
+    # Dashes say that statistics are extrapolated, dashes with dots are the headroom.
+    assert not {"--", "-."} & {look.pattern for look in looks}
 
 
 def test_any_column_can_be_the_x_axis():
