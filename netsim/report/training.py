@@ -56,7 +56,10 @@ def training_summary(runs: pd.DataFrame, width: int = 120) -> str:
         heading = f"Training at {label(by, key)}" if by else "Training"
         goal = GOALS[first["target_of"]]
         heading += f" ({first['workload']}, {first['workers']} workers, target: {goal} {first['target']:g})"
-        blocks.append("\n".join([heading, *_block(ordered, goal, width)]))
+        rivals = part["optimizer"].nunique() > 1
+        lines = _block(ordered, goal, width, float(first["time_to_target_s"]) if rivals else None)
+        note = [f"  the first: {named(part).iloc[0]}; speedups: against each one's own baseline"] if rivals else []
+        blocks.append("\n".join([heading, *lines, *note]))
     warnings = [
         wrapped
         for line in disagreements(runs)
@@ -65,7 +68,8 @@ def training_summary(runs: pd.DataFrame, width: int = 120) -> str:
     return "\n\n".join([*blocks, *(["\n".join(["Warning", *warnings])] if warnings else [])])
 
 
-def _block(part: pd.DataFrame, goal: str, width: int) -> list[str]:
+def _block(part: pd.DataFrame, goal: str, width: int, first_s: float | None) -> list[str]:
+    """Return the lines of a table; `first_s` is the time to hold all trainings against, where they are unlike."""
     compared = part["speedup_to_target_x"].notna().any() or part["speedup_x"].notna().any()
     columns = [
         Column("training", words=True), Column("target", words=True), Column("time to|target"),
@@ -79,7 +83,11 @@ def _block(part: pd.DataFrame, goal: str, width: int) -> list[str]:
         cells = _cells(name, row)
         if compared:
             cells[3:3] = [ratio(float(row["speedup_to_target_x"])), ratio(float(row["speedup_x"]))]
+        if first_s is not None:
+            cells.insert(3, ratio(first_s / (float(row["time_to_target_s"]) or float("nan"))))
         rows.append(cells)
+    if first_s is not None:
+        columns.insert(3, Column("against|the first"))
     return table(columns, rows, width)
 
 
