@@ -10,8 +10,9 @@ import simpy
 
 from netsim.conditions import Cluster
 from netsim.engine.coding import Coding
+from netsim.engine.device import Compute
 from netsim.engine.restart import Steps
-from netsim.engine.step import Compute, Span, Step
+from netsim.engine.step import Span, Step
 from netsim.errors import Deadlock
 from netsim.sync.parameter_server import ParameterServer
 
@@ -33,7 +34,7 @@ class JobRecord:
 
     Attributes:
         steps: one mapping a step: `step_time_s`, its parts and more, as means over workers.
-        spans: what workers did in the first step.
+        spans: what the first workers did in the first step.
         link_names: [L] names of the links.
         capacity_bytes_per_s, latency_s: [L] of the links, before any transport.
         link_bytes: [L] bytes each link has carried.
@@ -68,9 +69,12 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing, seen: 
         Deadlock: nothing more can happen although workers still wait.
     """
     if isinstance(scenario.sync, ParameterServer):
-        from netsim.engine.server_job import ServerJob  # which makes records too
+        # These make records too.
+        from netsim.engine.server_processes import ServerProcesses
+        from netsim.engine.server_rows import ServerRows, keeps_to
 
-        return ServerJob(scenario, scenario.sync, measurement, timing, seen).run()
+        kind = ServerRows if keeps_to(scenario.sync, scenario.job) else ServerProcesses
+        return kind(scenario, scenario.sync, measurement, timing, seen).run()
     job = CollectiveJob(scenario, seen)
     job.run(scenario, measurement, timing)
     return job.record()
@@ -201,8 +205,8 @@ def _account(step: Step, compute: Compute, end_s: float, devices: Devices) -> di
     """Return where a step's time went, as means over workers; what a device does not work is exposed communication."""
     parts = {
         "compute_s": float(compute.backward_end_s.mean()),
-        "encode_s": float(step.encode_s.mean()),
-        "decode_s": float(step.decode_s.mean()),
+        "encode_s": float(step.device.encode_s.mean()),
+        "decode_s": float(step.device.decode_s.mean()),
         "optimizer_s": compute.optimizer_s,
         "lost_s": float(devices.down_s(step.begin_s, end_s).mean()),
     }

@@ -80,7 +80,7 @@ class Measurement:
 def measurement_key(scenario: Scenario) -> Hashable:
     """Return what a measurement depends on; scenarios with equal keys can share one."""
     job, scheme = scenario.job, scenario.scheme
-    split = (job.overlap == "per_tensor", job.bucket, job.first_bucket, job.coding_unit, job.steps)
+    split = (job.overlap == "per_tensor", job.bucket, job.first_bucket, job.coding_unit, job.skip_steps, job.steps)
     return (scenario.workload, scheme, split, scenario.seed, scenario.topology.num_workers, owners(scenario, scheme))
 
 
@@ -92,9 +92,10 @@ def owners(scenario: Scenario, scheme: Scheme) -> int:
 def measure(scenario: Scenario) -> Measurement:
     """Compress the captured gradients, step after step, carrying every worker's state on.
 
-    The captured steps are taken in turn. Where the cluster has more workers than were captured, the captured ones stand
-    for all, and the result is marked as extrapolated. Arithmetic runs on one thread so that results are the same
-    whatever the number of processes. What is sent uncompressed needs no arithmetic.
+    The captured steps are taken in turn; the first `skip_steps` only bring every state under way. Where the cluster has
+    more workers than were captured, the captured ones stand for all, and the result is marked as extrapolated.
+    Arithmetic runs on one thread so that results are the same whatever the number of processes. What is sent
+    uncompressed needs no arithmetic.
     """
     gradients = scenario.workload.open()
     if isinstance(scenario.scheme, Uncompressed):
@@ -121,7 +122,9 @@ def replay(scenario: Scenario, gradients: Gradients) -> Measurement:
     buckets = tuple(make_buckets(gradients.tensors, job))
     coder = Coder(scenario, scenario.scheme, gradients.tensors, range(workers), flat=job.coding_unit == "bucket")
     stages, scores, captured = [], [], []
-    for step in range(job.steps):
+    for step in range(job.skip_steps + job.steps):
+        if step == job.skip_steps:
+            coder.forget()
         captured.append(step % gradients.num_steps)
         of_step = []
         scores.append(Score())
@@ -130,9 +133,9 @@ def replay(scenario: Scenario, gradients: Gradients) -> Measurement:
             coded, _ = coder.code(bucket, read, f"at step {step}", scores[-1])
             of_step.append(coded)
         stages.append(tuple(of_step))
-    return measurement(
-        buckets, gradients.tensors, coder, stages, tuple(captured), _kinds(scenario.scheme, job.steps), scores
-    )
+    told = slice(job.skip_steps, None)
+    kinds = _kinds(scenario.scheme, job.skip_steps + job.steps)[told]
+    return measurement(buckets, gradients.tensors, coder, stages[told], tuple(captured[told]), kinds, scores[told])
 
 
 def measurement(
@@ -237,6 +240,10 @@ class Coder:
         self.states: dict[int, list[Any]] = {}
         self.update = _Update()
 
+    def forget(self) -> None:
+        """Begin to add up what the model receives anew, with every state as it is."""
+        self.update = _Update()
+
     def code(
         self, bucket: Bucket, of_worker: Sequence[Sequence[torch.Tensor]], when: str, score: Score
     ) -> tuple[tuple[Stage, ...], list[torch.Tensor]]:
@@ -293,8 +300,8 @@ def dense(scenario: Scenario, gradients: Gradients) -> Measurement:
     workers = min(scenario.topology.num_workers, gradients.num_workers)
     sizes, none = _sizes(gradients.tensors, buckets), np.zeros(0, dtype=np.int64)
     step = tuple((Stage("sum", np.full(workers, float(one.sum() * FLOAT32_BYTES)), 0.0, one, none),) for one in sizes)
-    steps = scenario.job.steps
-    captured = tuple(one % gradients.num_steps for one in range(steps))
+    skipped, steps = scenario.job.skip_steps, scenario.job.steps
+    captured = tuple((skipped + one) % gradients.num_steps for one in range(steps))
     kinds = (("none",),) * steps
     return Measurement(
         buckets, sizes, sizes, (step,) * steps, captured, kinds, (0.0,) * steps, (1.0,) * steps, 0.0, 1.0, workers

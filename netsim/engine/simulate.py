@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from netsim.scenario.schema import Scenario
     from netsim.workload.base import Gradients, Workload
 
-SPAN_WORKERS = 64
-"""Workers whose spans are kept: a timeline of more cannot be read."""
-
 
 def simulate(scenario: Scenario, *measured: Any, baselines: Sequence[float] = ()) -> Result:
     """Return the result of one point; the same scenario gives the same result in any process.
@@ -79,7 +76,7 @@ def _simulate_replay(scenario: Scenario, baselines: Sequence[float], measured: M
     record = run_job(scenario, measured, gradients.timing)
     place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
     steps = _steps(record, measured)
-    spans = pd.DataFrame([span._asdict() for span in record.spans if span.worker < SPAN_WORKERS]).assign(step=0)
+    spans = pd.DataFrame([span._asdict() for span in record.spans]).assign(step=0)
     run = _run(scenario, measured, gradients, record) | _compared(scenario, record, baselines) | place
     return Result(
         runs=pd.DataFrame([run])[list(RUN_COLUMNS)],

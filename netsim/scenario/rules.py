@@ -141,13 +141,16 @@ RULES = (
             "remove it; `job.straggler` is what they use",
         )
         for key in fields(Job)
-        if key.name not in {"straggler", "steps"}
+        if key.name not in {"straggler", "steps", "skip_steps"}
     ),
-    Rule(
-        "job.steps",
-        lambda one: one.train is not None,
-        "has no effect on training, which goes on until its target",
-        "remove it, or set `train.max_epochs`",
+    *(
+        Rule(
+            key,
+            lambda one: one.train is not None,
+            "has no effect on training, which goes on until its target",
+            "remove it, or set `train.max_epochs`",
+        )
+        for key in ("job.steps", "job.skip_steps")
     ),
     Rule(
         "train.policy",
@@ -225,7 +228,7 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
 
 def outlasted(scenario: Scenario) -> Iterator[InputError]:
     """Yield that a scheme's warm-up outlasts the job, so that nothing is ever compressed."""
-    scheme, steps = scenario.scheme, scenario.job.steps
+    scheme, steps = scenario.scheme, scenario.job.skip_steps + scenario.job.steps
     if scenario.train is None and scheme.chain_at(steps - 1) != scheme.chain():
         problem = f"scheme {scheme.label!r} is still warming up when the job's {steps} steps are over"
         yield InputError(problem, "give it fewer `steps`, or the job more: `job: {steps: ...}`", "schemes")

@@ -57,8 +57,9 @@ class Job:
 
     `overlap`: `ddp` exchanges a bucket as soon as its last gradient is ready; `none` waits for the whole backward pass;
     `per_tensor` gives every tensor its own exchange. `bucket` and `first_bucket` are DDP's bucket sizes. `steps` is the
-    number of simulated steps; the captured steps are taken in turn. `grad_accumulation` micro-batches share one
-    exchange. `coding_unit`: a scheme codes each `tensor` (as papers do) or the flat `bucket` (as DDP hooks do).
+    number of simulated steps; the captured steps are taken in turn. `skip_steps` are coded before and not told, for
+    schemes that begin otherwise than they go on. `grad_accumulation` micro-batches share one exchange.
+    `coding_unit`: a scheme codes each `tensor` (as papers do) or the flat `bucket` (as DDP hooks do).
     `scheduling`, of a parameter server: messages leave in the `order` in which they are ready, or by `priority`: those
     of the layers that the next forward pass needs first overtake, and it waits for each layer by itself. `credit` is
     how many bytes a worker may have under way to its servers; without one, a message to each.
@@ -68,6 +69,7 @@ class Job:
     bucket: Bytes = 25 * 2.0**20
     first_bucket: Bytes = 2.0**20
     steps: Annotated[int, Ge(1)] = 3
+    skip_steps: Annotated[int, Ge(0)] = 0
     grad_accumulation: Annotated[int, Ge(1)] = 1
     coding_unit: Literal["tensor", "bucket"] = "tensor"
     scheduling: Literal["order", "priority"] = "order"
