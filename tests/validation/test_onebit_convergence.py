@@ -55,7 +55,7 @@ def test_one_bit_adam_does_not() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="here it is not: with corrected factors the loss ends 0.1 to 1.4 % above (three seeds)")
+@pytest.mark.xfail(strict=True, reason="it is not: with corrected factors the loss ends 0.1 to 1.4 % above, 3 seeds")
 def test_without_the_correction_it_is_worse() -> None:
     assert apart("onebit_lamb", corrected=False).mean() > apart("onebit_lamb").mean()
 
