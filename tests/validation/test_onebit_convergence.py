@@ -2,8 +2,8 @@
 
 Published, BERT-Large: LAMB 1.362 and 1-bit Adam 1.504 at batch 16K; LAMB 1.451, 1-bit LAMB 1.443 and the compression of
 LAMB without corrected factors 1.494 at 64K and 32K. Here: a transformer of one layer, batches of 2,048 bytes, 1,500
-steps, a sixth of them warm-up, bounds of the factors as published, and for each the best of the learning rates 0.001,
-0.003, 0.01, 0.03 and 0.1. As in the paper, the variance remembers as long as the warm-up lasts: 1 / (1 - beta2) steps.
+steps, a sixth of them warm-up, bounds of the factors as published, and for each the best of three learning rates half a
+decade apart. As in the paper, the variance remembers as long as the warm-up lasts: 1 / (1 - beta2) steps.
 """
 
 from __future__ import annotations
