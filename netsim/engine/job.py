@@ -62,10 +62,17 @@ class JobRecord:
     spans_begin_s: float = 0.0
 
 
-def run_job(scenario: Scenario, measurement: Measurement, timing: Timing, seen: Seen | None = None) -> JobRecord:
+def run_job(
+    scenario: Scenario,
+    measurement: Measurement,
+    timing: Timing,
+    seen: Seen | None = None,
+    most_transfers: float = np.inf,
+) -> JobRecord:
     """Simulate all steps of a scenario; `seen` is told at every instant what each link carries.
 
     Raises:
+        InputError: a collective has more than `most_transfers` that would have to be solved one by one.
         Deadlock: nothing more can happen although workers still wait.
     """
     if isinstance(scenario.sync, ParameterServer):
@@ -76,6 +83,7 @@ def run_job(scenario: Scenario, measurement: Measurement, timing: Timing, seen: 
         kind = ServerRows if keeps_to(scenario.sync, scenario.job) else ServerProcesses
         return kind(scenario, scenario.sync, measurement, timing, seen).run()
     job = CollectiveJob(scenario, seen)
+    job.network.most_transfers = most_transfers
     job.run(scenario, measurement, timing)
     return job.record()
 

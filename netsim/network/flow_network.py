@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsim.network.base import Execution, Network, Round
+from netsim.errors import InputError
+from netsim.network.base import Execution, Network, Round, repeats
 from netsim.network.fluid import Fluid
 from netsim.network.kernel import SAME_INSTANT
 from netsim.network.lanes import NOBODY, Lanes, owners
@@ -84,6 +85,7 @@ class FlowNetwork(Network):
         self, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done, *, collective: bool = True
     ) -> Execution:
         """Return the execution of a plan; see Network.begin."""
+        self._refuse_many(rounds)
         plan = Plan(self, rounds, nodes, done)
         self.links.account(rounds)
         plan.owner = owners(rounds, self.links) if collective and not self._in_fluid else None
@@ -95,6 +97,17 @@ class FlowNetwork(Network):
             self._leave_lanes()
             self._open(plan)
         return plan
+
+    def _refuse_many(self, rounds: Sequence[Round]) -> None:
+        if not np.isfinite(self.most_transfers):
+            return
+        number = sum(times * len(one.src) for one, times in repeats(rounds))
+        if number > self.most_transfers and owners(rounds, self.links) is None:
+            raise InputError(
+                f"an exchange of {number:,} messages is more than {self.most_transfers:,.0f}",
+                "use fewer workers, or another sync",
+                "sync",
+            )
 
     def _keeps_apart(self, owner: NDArray[np.int64]) -> bool:
         """Say whether a plan's links are free, or owned by the same sources, in all other lanes."""
