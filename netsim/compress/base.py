@@ -177,6 +177,11 @@ class Scheme(ABC):
         """Return whether the expectation of the decoded message is the gradient."""
         return False
 
+    @property
+    def agrees(self) -> bool:
+        """Return whether workers may take several collectives: what is sent in one depends on those before it."""
+        return False
+
     def init(self, shape: torch.Size, peer: Peer) -> State:
         """Return the state of one worker for one tensor of `shape`, before the first step."""
         return None
@@ -261,6 +266,11 @@ class Wrapper(Scheme):
     def ops(self) -> frozenset[Op]:
         """Return the ops of the inner scheme."""
         return self.inner.ops
+
+    @property
+    def agrees(self) -> bool:
+        """Return whether the inner scheme takes several collectives."""
+        return self.inner.agrees
 
     def shipped(self) -> Scheme:
         """Return the wrapper around what frameworks run."""

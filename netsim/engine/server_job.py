@@ -22,7 +22,7 @@ from netsim.conditions import Cluster
 from netsim.engine.coding import Coding
 from netsim.engine.job import JobRecord, comes, compute_of
 from netsim.engine.post import Post
-from netsim.errors import Deadlock, InputError
+from netsim.errors import Deadlock
 from netsim.sync.base import Payload
 
 if TYPE_CHECKING:
@@ -64,20 +64,9 @@ class ServerJob(ABC):
         self.devices = cluster.devices
         self.post = Post(self.env, self.network)
         self.measured_steps = _exchanges(scenario, measurement)
-        self._refuse_conversations(scenario)
         self.pieces = _pieces(sync, measurement)
         self.compute = lru_cache(maxsize=64)(partial(compute_of, scenario, measurement, timing))
         self.over = self.env.event()
-
-    def _refuse_conversations(self, scenario: Scenario) -> None:
-        """Raise InputError where an asynchronous server would have to take part in an exchange of several messages."""
-        most = max((len(stages) for step in self.measured_steps for stages in step), default=0)
-        if self.sync.staleness and most > 1:
-            raise InputError(
-                f"scheme {scenario.scheme.kind!r} agrees on its messages in {most} exchanges, which takes all workers",
-                "use staleness: 0, or a scheme of one message",
-                "sync.staleness",
-            )
 
     def run(self) -> JobRecord:
         """Run until every worker has done its steps.

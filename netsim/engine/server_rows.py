@@ -61,7 +61,7 @@ class ServerRows(ServerJob):
         self.hosts = self.sync.hosts(*self.nodes)
         self._plans = [_plan(step, self.pieces) for step in self.measured_steps]
         self._most_items = max(len(one.items) for one in self._plans) or 1
-        room = [[one.piece.server for one in plan.items] for plan in self._plans]
+        room = [np.array([one.piece.server for one in plan.items], dtype=np.int64) for plan in self._plans]
         most = np.max([np.bincount(servers, minlength=len(self.hosts)) for servers in room], axis=0)
         ends = self.nodes[0], self.hosts
         self._up = Streams(self.post, ends, most, self._up_bytes, self._arrived, outward=False)

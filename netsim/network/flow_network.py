@@ -89,7 +89,7 @@ class FlowNetwork(Network):
         plan = Plan(self, rounds, nodes, done)
         self.links.account(rounds)
         plan.owner = owners(rounds, self.links) if collective and not self._in_fluid else None
-        apart = plan.owner is not None and self._keeps_apart(plan.owner) and self._are_up(plan.owner)
+        apart = plan.owner is not None and self._keeps_apart(plan.owner) and self._are_up(rounds)
         if apart and self._seen is None:
             plan.lanes = Lanes(rounds, nodes, self.links)
             self._in_lanes.append(plan)
@@ -116,9 +116,9 @@ class FlowNetwork(Network):
                 return False
         return True
 
-    def _are_up(self, owner: NDArray[np.int64]) -> bool:
+    def _are_up(self, rounds: Sequence[Round]) -> bool:
         """Say whether no link of a plan has failed: a recurrence would never end."""
-        return not self._changing or bool((self.links.capacity[owner != NOBODY] > 0).all())
+        return not self._changing or all((self.links.route(one).rate > 0).all() for one, _ in repeats(rounds))
 
     def held_s(self) -> NDArray[np.float64]:
         """Return [L] the seconds that transfers have held each link, added up over transfers that are over."""
@@ -138,7 +138,8 @@ class FlowNetwork(Network):
         """Change links from now on; see Network.change. Plans in lanes that they touch leave these first."""
         now_s = self._env.now
         moved = self.links.moved_by(links, state)
-        if any((plan.owner[moved] != NOBODY).any() for plan in self._in_lanes if plan.owner is not None):
+        shared = moved[moved < len(self.links.nbytes)]
+        if len(shared) < len(moved) or any(self._uses(plan, shared) for plan in self._in_lanes):
             self._leave_lanes()
         if now_s != self._changed_s:  # changes of one instant are one change: nothing happens between them
             self.fluid.run(now_s + SAME_INSTANT * now_s, now_s)
@@ -148,6 +149,10 @@ class FlowNetwork(Network):
         for number, plan in self._in_fluid.items():
             self.fluid.retime(number, plan.rounds, plan.place)
         self._timer.set(now_s)
+
+    @staticmethod
+    def _uses(plan: Plan, links: NDArray[np.int64]) -> bool:
+        return plan.owner is not None and bool((plan.owner[links] != NOBODY).any())
 
     def _open(self, plan: Plan) -> None:
         plan.number = self.fluid.open(plan.rounds, plan.nodes, plan.place)

@@ -317,6 +317,11 @@ def impossible(scheme: Scheme, sync: Sync) -> InputError | None:
             if able
             else "no registered sync carries it; choose another scheme",
         )
+    if scheme.agrees and isinstance(sync, ParameterServer) and sync.staleness:
+        return InputError(
+            f"workers agree on what scheme {scheme.kind!r} sends, and with `staleness` they do not wait for each other",
+            "use staleness: 0, or a scheme of one message",
+        )
     return None
 
 
