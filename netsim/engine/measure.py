@@ -182,9 +182,10 @@ class Score:
 
     def add(self, estimate: torch.Tensor, mean: torch.Tensor) -> None:
         """Add a tensor."""
-        self.error2 += float((estimate - mean).square().sum())
-        self.mean2 += float(mean.square().sum())
-        self.estimate2 += float(estimate.square().sum())
+        error = estimate - mean
+        self.error2 += float(error @ error)
+        self.mean2 += float(mean @ mean)
+        self.estimate2 += float(estimate @ estimate)
         self.dot += float(estimate @ mean)
 
     def join(self, other: Score) -> None:
@@ -256,7 +257,7 @@ class Coder:
             states = self.states.get(key) or self._states(grads[0].shape, key)
             outcome = exchange(self.scheme, grads, states, f"gradient of {name!r} {when}")
             self.states[key] = outcome.states
-            mean = torch.stack([grad.reshape(-1) for grad in grads]).double().mean(0)
+            mean = _mean(grads)
             estimate = outcome.mean.reshape(-1).double()
             score.add(estimate, mean)
             self.update.add(key, estimate, mean)
@@ -268,6 +269,14 @@ class Coder:
         seed = int(np.random.SeedSequence((self.seed, key)).generate_state(1)[0])
         peers = [Peer(rank, len(self.ranks), self.owners, seed, self.simulated) for rank in self.ranks]
         return [self.scheme.init(shape, peer) for peer in peers]
+
+
+def _mean(grads: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the mean [d] in float64, which is all that is held of it."""
+    mean = grads[0].reshape(-1).double()
+    for grad in grads[1:]:
+        mean += grad.reshape(-1)
+    return mean.div_(len(grads))
 
 
 def _fuse(outcomes: Sequence[Outcome]) -> tuple[Stage, ...]:

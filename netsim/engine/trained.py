@@ -83,7 +83,7 @@ def _result(
     place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
     about: dict[str, Any] = {
         "scenario": scenario.name,
-        "optimizer": train.optimizer.label + (f"+{policy.label}" if (policy := adapted(scenario)) else ""),
+        "optimizer": _optimizer_name(scenario, train),
         "workers": scenario.topology.num_workers,
     }
     bandwidth, latency_s = scenario.topology.access
@@ -141,6 +141,13 @@ def _turns(record: TrainRecord) -> float:
     """Return how often a worker took part in an update: in every synchronous one, in a share of the others."""
     together = all(one["worker"] < 0 for one in record.updates)
     return len(record.updates) / (1 if together else len(record.sent_bytes))
+
+
+def _optimizer_name(scenario: Scenario, train: Train) -> str:
+    """Return the optimizer's label, and what else of a training is neither its scheme nor its cluster."""
+    passes, policy = scenario.job.grad_accumulation, adapted(scenario)
+    more = [f"grad_accumulation({passes})"] if passes > 1 else []
+    return "+".join([train.optimizer.label, *more, *([policy.label] if policy else [])])
 
 
 def conditions_name(scenario: Scenario) -> str:

@@ -35,7 +35,7 @@ def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     keys = ["scenario", "point", "scheme", "sync", "optimizer", "workers"]
     by = [column for column in _FACETS if runs[column].nunique(dropna=False) > 1]
     facets = spread(runs, by, 4) if by else [((), runs)]
-    figure = layout.figure(12.5, 0.8 + 2.9 * len(facets))
+    figure = layout.figure(9.9 + layout.legend_inches(look_of), 0.8 + 2.9 * len(facets))
     grid = figure.subplots(len(facets), len(_X), squeeze=False, sharey="row")
     for axes_row, (key, part) in zip(grid, facets, strict=True):
         first = part.iloc[0]
@@ -89,7 +89,9 @@ def time_to_target(runs: pd.DataFrame) -> Figure:
     )
     by = [column for column in _FACETS if column != x and runs[column].nunique(dropna=False) > 1]
     panels = spread(runs, by, 6) if by else [((), runs)]
-    figure, grid = layout.panel_figure([(label(by, key), part) for key, part in panels], 5.0, 3.6)
+    figure, grid = layout.panel_figure(
+        [(label(by, key), part) for key, part in panels], 5.0, 3.6, legend=layout.legend_inches(look_of)
+    )
     for axes, (_, part) in zip(grid, panels, strict=True):
         times(axes, part, x, "name", look_of)
         scales.value_axis(axes, x, part[x])

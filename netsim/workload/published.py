@@ -111,7 +111,8 @@ class FilledGradients(Gradients):
         offset = int(len(pool) * (index * 0.6180339887498949 % 1.0))
         times = -(-(offset + tensor.numel) // len(pool))
         filled = pool.repeat(times)[offset : offset + tensor.numel].reshape(tensor.shape)
-        return filled.masked_fill(self._mask(index), 0) if self.pruned and len(tensor.shape) > 1 else filled
+        # In place: a repetition is a copy.
+        return filled.masked_fill_(self._mask(index), 0) if self.pruned and len(tensor.shape) > 1 else filled
 
     def _draw_mask(self, index: int) -> torch.Tensor:
         """Return which elements of a tensor are pruned; drawn for it alone, so that none repeats another's."""

@@ -252,6 +252,23 @@ def test_a_faster_step_that_trains_slower_is_warned_of() -> None:
     assert not disagreements(runs.assign(speedup_to_target_x=[1.0, 1.5], status="target"))
 
 
+def test_rivals_of_compression_are_named_and_held_against_the_first() -> None:
+    """One training with each: half the exchanges, and as many local steps, of two passes."""
+    sgd, more = "{kind: sgd, lr: 0.5, batch: 2}", "{kind: local_sgd, lr: 0.5, batch: 2, steps: 2}"
+    optimizers, passes = f"train.optimizer: [{sgd}, {sgd}, {more}]", "job.grad_accumulation: [1, 2, 1]"
+    goal = train(sgd, ", target_of: loss, target: 5.5")
+    runs = sweep(points(train=goal, sweep=f"{{zip: {{{optimizers}, {passes}}}}}"))
+    assert runs["status"].tolist() == ["target"] * 3
+    first = "sgd(lr=0.5, batch=2)"
+    names = [first, f"{first}+grad_accumulation(2)", "local_sgd(lr=0.5, batch=2, steps=2)"]
+    assert runs["optimizer"].tolist() == names
+    text = training_summary(runs, 200)
+    for name, row in zip(names, runs.itertuples(), strict=True):
+        (line,) = [one for one in text.splitlines() if one.strip().startswith(f"{name} ")]
+        assert f"{runs['time_to_target_s'][0] / row.time_to_target_s:.2f}x" in line
+    assert f"the first: {first};" in text
+
+
 def test_points_that_differ_in_time_alone_share_their_training() -> None:
     from netsim.engine.simulate import measurement_key
 
