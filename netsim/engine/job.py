@@ -13,11 +13,11 @@ from netsim.engine.coding import Coding
 from netsim.engine.device import Compute
 from netsim.engine.restart import Steps
 from netsim.engine.step import Span, Step
-from netsim.errors import Deadlock
+from netsim.engine.watch import Watch, alone_s, run_until
 from netsim.sync.parameter_server import ParameterServer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Hashable
 
     from numpy.typing import NDArray
 
@@ -123,9 +123,8 @@ class CollectiveJob:
         """
         coding = Coding(scenario, measurement)
         self._work += [Work(scenario, coding, timing, step) for step in range(scenario.job.steps)]
-        if not comes(self.env, self.env.process(self._job())):
-            waiting = self._current.waiting() if self._current else []
-            raise Deadlock("the simulation is stuck: " + "; ".join(waiting[:20]))
+        watch = Watch(self.cluster, self._alone_s, self._moved) if scenario.conditions else None
+        run_until(self.env.process(self._job()), self._waiting, watch)
 
     def _job(self) -> Generator[simpy.Event, Any, None]:
         env, devices = self.env, self.cluster.devices
@@ -142,6 +141,17 @@ class CollectiveJob:
                 self.spans = step.spans
             yield from self.steps.add(_account(step, compute, env.now, devices))
 
+    def _waiting(self) -> list[str]:
+        return self._current.waiting() if self._current else []
+
+    def _moved(self) -> Hashable:
+        return None if self._current is None else (id(self._current), int(self._current.next_item.sum()))
+
+    def _alone_s(self) -> float:
+        step = self._current
+        assert step is not None
+        return alone_s([[one.exchange] for one in step.items], float(step.compute.backward_end_s.max()), self.cluster)
+
     def record(self) -> JobRecord:
         """Return what the job leaves behind so far."""
         return JobRecord(
@@ -156,15 +166,6 @@ class CollectiveJob:
             float(self.env.now),
             tuple(sorted(self.names)),
         )
-
-
-def comes(env: simpy.Environment, event: simpy.Event) -> bool:
-    """Run until an event has come, and no longer: what befalls a cluster may go on for ever. Return False if stuck."""
-    while not event.processed:
-        if env.peek() == np.inf:
-            return False
-        env.step()
-    return True
 
 
 def compute_of(scenario: Scenario, measurement: Measurement, timing: Timing, step: int) -> Compute:

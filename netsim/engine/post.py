@@ -44,11 +44,15 @@ class Letters(NamedTuple):
 
 
 class Post:
-    """Begins the messages of an instant at its end, those to or from one host of a server as one plan."""
+    """Begins the messages of an instant at its end, those to or from one host of a server as one plan.
+
+    `arrived` counts messages.
+    """
 
     def __init__(self, env: simpy.Environment, network: Network) -> None:
         self.env = env
         self.network = network
+        self.arrived = 0
         self._due: dict[tuple[int, bool, bool], list[Letters]] = {}
         self._rounds: dict[tuple[int, bool, bool, bytes, bytes], Round] = {}
         self._timer = Timer(env, self._begin)
@@ -63,7 +67,7 @@ class Post:
         for (hub, outward, follows), some in due.items():
             leaves = some[0].leaves if len(some) == 1 else np.concatenate([one.leaves for one in some])
             nbytes = some[0].nbytes if len(some) == 1 else np.concatenate([one.nbytes for one in some])
-            done = partial(_tell, hub, _receivers(some))
+            done = partial(self._tell, hub, _receivers(some))
             nodes = np.concatenate([[hub], leaves])
             one = self._round((hub, outward, follows, leaves.tobytes(), nbytes.tobytes()))
             self.network.begin([one], nodes, done, collective=False).join(nodes)
@@ -80,6 +84,20 @@ class Post:
             self._rounds[key] = Round(src, dst, np.frombuffer(nbytes), slices=2 if follows else 1)
         return self._rounds[key]
 
+    def _tell(self, hub: int, receivers: Receivers, nodes: NDArray[np.int64]) -> None:
+        """Say that messages have arrived: at leaves, or from them."""
+        nodes = nodes[nodes != hub]
+        self.arrived += len(nodes)
+        if not isinstance(receivers, dict):
+            if len(nodes):
+                receivers(nodes)
+            return
+        told: dict[int, tuple[Callable[[NDArray[np.int64]], None], list[int]]] = {}
+        for node in nodes.tolist():
+            told.setdefault(id(receivers[node]), (receivers[node], []))[1].append(node)
+        for arrived, some in told.values():
+            arrived(np.array(some))
+
 
 Receivers: TypeAlias = "Callable[[NDArray[np.int64]], None] | dict[int, Callable[[NDArray[np.int64]], None]]"
 
@@ -87,20 +105,6 @@ Receivers: TypeAlias = "Callable[[NDArray[np.int64]], None] | dict[int, Callable
 def _receivers(some: list[Letters]) -> Receivers:
     """Return whom to tell of arrivals: one for all leaves, or one for each."""
     return some[0].arrived if len(some) == 1 else {leaf: one.arrived for one in some for leaf in one.leaves.tolist()}
-
-
-def _tell(hub: int, receivers: Receivers, nodes: NDArray[np.int64]) -> None:
-    """Say that messages have arrived: at leaves, or from them."""
-    nodes = nodes[nodes != hub]
-    if not isinstance(receivers, dict):
-        if len(nodes):
-            receivers(nodes)
-        return
-    told: dict[int, tuple[Callable[[NDArray[np.int64]], None], list[int]]] = {}
-    for node in nodes.tolist():
-        told.setdefault(id(receivers[node]), (receivers[node], []))[1].append(node)
-    for arrived, some in told.values():
-        arrived(np.array(some))
 
 
 class Outbox:

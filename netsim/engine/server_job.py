@@ -20,9 +20,9 @@ import simpy
 
 from netsim.conditions import Cluster
 from netsim.engine.coding import Coding
-from netsim.engine.job import JobRecord, comes, compute_of
+from netsim.engine.job import JobRecord, compute_of
 from netsim.engine.post import Post
-from netsim.errors import Deadlock
+from netsim.engine.watch import Watch, alone_s, run_until
 from netsim.sync.base import Payload
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class ServerJob(ABC):
         cluster.begin(scenario.conditions)
         self.devices = cluster.devices
         self.post = Post(self.env, self.network)
+        self._watch = self._watched(cluster) if scenario.conditions else None
         self.measured_steps = _exchanges(scenario, measurement)
         self.pieces = _pieces(sync, measurement)
         self.compute = lru_cache(maxsize=64)(partial(compute_of, scenario, measurement, timing))
@@ -75,8 +76,7 @@ class ServerJob(ABC):
             Deadlock: nothing more can happen although workers still wait.
         """
         self.begin()
-        if not comes(self.env, self.over):
-            raise Deadlock("the simulation is stuck: " + "; ".join(self.waiting()[:20]))
+        run_until(self.over, self.waiting, self._watch)
         stages = [one for step in self.measured_steps for bucket in step for one in bucket]
         spans = self.spans()
         begin_s = min((one.start_s for one in spans), default=0.0)
@@ -95,6 +95,12 @@ class ServerJob(ABC):
             self._imbalance(),
             begin_s,
         )
+
+    def _watched(self, cluster: Cluster) -> Watch:
+        def usual_s() -> float:
+            return alone_s(self.measured_steps[0], float(self.compute(0).backward_end_s.max()), cluster)
+
+        return Watch(cluster, usual_s, lambda: self.post.arrived)
 
     @abstractmethod
     def begin(self) -> None:
