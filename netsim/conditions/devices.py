@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from heapq import merge
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,28 +65,28 @@ class Devices:
         """Return when a worker is down in an interval."""
         if worker not in self._coming:
             return []
-        cut = [(max(down_s, begin_s), min(up_s, end_s)) for down_s, up_s in self._until(worker, end_s)]
+        cut = [(max(down_s, begin_s), min(up_s, end_s)) for down_s, up_s in self._until(worker, end_s, begin_s)]
         return [(down_s, up_s) for down_s, up_s in cut if down_s < up_s]
 
     def up_s(self, now_s: float) -> float:
         """Return the second at which all that are down now will be up, or now."""
-        down = [one for worker in self._coming for one in self._until(worker, now_s)]
+        down = [one for worker in self._coming for one in self._until(worker, now_s, now_s)]
         return max((up_s for down_s, up_s in down if down_s <= now_s < up_s), default=now_s)
 
     def _through(self, worker: int, start_s: float, end_s: float) -> float:
         """Return when work ends that would be done from `start_s` to `end_s` by a device that is never down."""
         place = 0
         while True:
-            known = self._until(worker, end_s)
+            known = self._until(worker, end_s, start_s)
             if place == len(known):
                 return end_s
             down_s, up_s = known[place]
             place += 1
-            if up_s > start_s and down_s < end_s:
+            if down_s < end_s:
                 end_s += up_s - max(down_s, start_s)
 
-    def _until(self, worker: int, time_s: float) -> list[Down]:
-        """Return the intervals, joined where they overlap, that begin up to some time."""
+    def _until(self, worker: int, time_s: float, since_s: float) -> list[Down]:
+        """Return the intervals, joined where they overlap, that begin up to some time and end after another."""
         down = self._down[worker]
         while (coming := self._next[worker]) and coming[0] <= max(time_s, down[-1][1] if down else time_s):
             if down and coming[0] <= down[-1][1]:
@@ -92,4 +94,5 @@ class Devices:
             else:
                 down.append(coming)
             self._next[worker] = next(self._coming[worker], None)
-        return [one for one in down if one[0] <= time_s]
+        first, last = bisect_right(down, since_s, key=itemgetter(1)), bisect_right(down, time_s, key=itemgetter(0))
+        return down[first:last]
