@@ -48,8 +48,8 @@ class Engine:
     measure: Callable[[Scenario, Path | None], Any]
     simulate: Callable[..., Result]
     needs: Callable[[Scenario], Sequence[Scenario]] = lambda scenario: (scenario,)
-    baselines: Callable[[Scenario], Sequence[Scenario]] = lambda _: ()
-    baseline: Callable[[Scenario], Any] = lambda _: None
+    baselines: Callable[[Scenario], Sequence[Hashable]] = lambda _: ()
+    baseline: Callable[[Any], Any] = lambda _: None
 
 
 def simulation() -> Engine:
@@ -127,13 +127,15 @@ def _run(
     compared = {index: engine.baselines(scenarios[index]) for index in waiting}
     distinct: dict[tuple[str, Hashable], tuple[Any, ...]] = {}
     files: list[Path] = []
+    # Measurements come first: they take longest, and what takes longest must not begin last.
     for index in waiting:
         for key, one in zip(shared[index], needed[index], strict=True):
             if ("measure", key) not in distinct:
                 files += [] if folder is None else [folder.half_done(point_key(one))]
                 distinct["measure", key] = engine.measure, (one, files[-1] if files else None), one
-        for one in compared[index]:
-            distinct.setdefault(("compare", one), (engine.baseline, (one,), scenarios[index]))
+    for index in waiting:
+        for baseline in compared[index]:
+            distinct.setdefault(("compare", baseline), (engine.baseline, (baseline,), scenarios[index]))
     places = {key: place for place, key in enumerate(distinct)}
     measuring = [(_measure, *call, place) for place, call in enumerate(distinct.values())]
     known = dict(_parallel(measuring, jobs, "measuring", show))

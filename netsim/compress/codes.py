@@ -9,7 +9,7 @@ from __future__ import annotations
 import constriction
 import numpy as np
 
-from netsim.compress.cpu import array, compiled
+from netsim.compress.cpu import array, compiled, empty
 from netsim.compress.wire import WireError
 from netsim.lazy import torch
 
@@ -33,7 +33,7 @@ def pack_trits(trits: torch.Tensor) -> torch.Tensor:
 def unpack_trits(blocks: torch.Tensor, numel: int) -> torch.Tensor:
     """Return the first `numel` ternary digits of blocks, as uint8."""
     if blocks.device.type == "cpu":
-        digits = torch.empty(numel, dtype=torch.uint8)
+        digits = empty((numel,), torch.uint8)
         compiled.unpack_trits(array(blocks), TRITS, array(digits))
         return digits
     return (blocks[:, None] // _powers(blocks.device)).remainder_(3).flatten()[:numel].byte()
@@ -44,7 +44,7 @@ def _powers(device: torch.device) -> torch.Tensor:
 
 
 def entropy_encode(symbols: torch.Tensor, count: int) -> torch.Tensor:
-    """Return 32-bit words, as int32, of symbols [n] below `count` at their empirical entropy.
+    """Return 32-bit words, as int32, of symbols [n] below `count`, 2 or more, at their empirical entropy.
 
     The words hold each symbol's frequency in 16 bits, then the symbols by asymmetric numeral systems (Duda,
     arXiv:1311.2540), the last one first.

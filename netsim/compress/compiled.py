@@ -350,3 +350,31 @@ def sketch_medians(counters: Floats, factors: NDArray[np.int64], out: Floats) ->
                 at -= 1
             found[at] = value
         out[place] = found[(rows - 1) // 2]
+
+
+@njit(cache=True)
+def halves(values: Floats, bits: Bits, out: NDArray[np.uint16]) -> None:
+    """Set the bits of each value in half precision, rounded to the nearest; 65504 is as much as it can be.
+
+    Args:
+        values: finite floats.
+        bits: of the values.
+        out: bits of the rounded values.
+    """
+    for place in range(len(values)):
+        size = min(bits[place] & np.uint32(0x7FFFFFFF), np.uint32(0x477FE000))  # 65504
+        even = np.uint32(0xFFF) + ((size >> np.uint32(13)) & np.uint32(1))  # half a unit, ties go to the even one
+        normal = (size - np.uint32(0x38000000) + even) >> np.uint32(13)  # exponents count from -15, not -127
+        # Below 2^-14 units are all 2^-24, and adding 1/2 rounds to these.
+        small = np.float32(abs(values[place]) + np.float32(0.5)).view(np.uint32) - np.uint32(0x3F000000)
+        rounded = small if size < np.uint32(0x38800000) else normal
+        out[place] = rounded | (bits[place] >> np.uint32(16)) & np.uint32(0x8000)
+
+
+@njit(cache=True)
+def brains(bits: Bits, out: NDArray[np.uint16]) -> None:
+    """Set the upper half of the bits of each finite float, rounded to the nearest and to no infinity."""
+    for place in range(len(bits)):
+        size = min(bits[place] & np.uint32(0x7FFFFFFF), np.uint32(0x7F7F0000))  # the largest number
+        rounded = (size + np.uint32(0x7FFF) + ((size >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+        out[place] = rounded | (bits[place] >> np.uint32(16)) & np.uint32(0x8000)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Ge, Gt, Le
 
 from netsim.compress.base import Exchange, Key, Message, Op, Peer, Scheme, schemes
-from netsim.compress.cpu import array, compiled, on_cpu
+from netsim.compress.cpu import array, compiled, empty, on_cpu
 from netsim.compress.sparse import kept, largest, scatter
 from netsim.lazy import torch
 
@@ -71,7 +71,7 @@ class CountSketch(Scheme):
     def _estimates(self, sketch: torch.Tensor, flat: torch.Tensor, key: Key) -> torch.Tensor:
         """Return the lower median over the rows of every element's counters, with its signs."""
         if on_cpu(flat):
-            values = torch.empty(flat.shape)
+            values = empty(flat.shape, torch.float32)
             compiled.sketch_medians(sketch.numpy(), self._factors(key), array(values))
             return values
         hashes = self._hashes(flat, sketch.shape[1], key)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsim import codebooks
-from netsim.compress.cpu import array, compiled, on_cpu
+from netsim.compress.cpu import array, compiled, empty, on_cpu
 from netsim.compress.scale import bucket_size, in_buckets, tiny
 from netsim.lazy import torch
 
@@ -33,7 +33,7 @@ def round_levels(
     if on_cpu(flat):
         size = bucket_size(flat.numel(), bucket)
         norms = torch.empty(-(-flat.numel() // size))
-        code = torch.empty(flat.numel(), dtype=dtype)
+        code = empty(flat.shape, dtype)
         seed = np.uint64(0) if key is None else key.own_seed()
         compiled.round_levels(array(flat), size, levels, squared, seed, array(norms), array(code))
         return norms, code
@@ -62,7 +62,7 @@ def level_values(code: torch.Tensor, norms: torch.Tensor, bucket: int, levels: i
     """Return the values [d] of multiples, given the norm of each bucket."""
     size = bucket_size(code.numel(), bucket)
     if on_cpu(norms):
-        out = torch.empty(code.numel())
+        out = empty(code.shape, torch.float32)
         compiled.level_values(array(code), size, levels, array(norms), array(out))
         return out
     return (code.float() - levels).div_(levels).mul_(norms.repeat_interleave(size)[: code.numel()])
@@ -73,7 +73,7 @@ def nearest(flat: torch.Tensor, scale: torch.Tensor, points: NDArray[np.float64]
     edges = codebooks.thresholds(points)[1:-1].astype(np.float32)
     divisor = scale.clamp(min=tiny(flat))
     if on_cpu(flat):
-        code = torch.empty(flat.shape, dtype=torch.uint8)
+        code = empty(flat.shape, torch.uint8)
         compiled.nearest(array(flat), float(divisor), edges, array(code))
         return code
     return torch.bucketize(flat / divisor, torch.from_numpy(edges).to(flat.device), out_int32=True).byte()
@@ -83,6 +83,6 @@ def look_up(code: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """Return the entry of a float32 table for each number."""
     if not on_cpu(table):
         return table[code.int()]
-    out = torch.empty(code.shape)
+    out = empty(code.shape, torch.float32)
     compiled.look_up(array(code), array(table), array(out))
     return out

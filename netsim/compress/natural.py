@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
-from netsim.compress.cpu import array, compiled, on_cpu
+from netsim.compress.cpu import array, compiled, empty, on_cpu
 from netsim.compress.wire import symbols
 from netsim.lazy import torch
 
@@ -50,7 +50,7 @@ class Natural(OneShot):
         zero, count = self._range
         bits = grad.flatten().contiguous().view(torch.int32)
         if on_cpu(grad):
-            code = torch.empty(bits.shape, dtype=torch.int16)
+            code = empty(bits.shape, torch.int16)
             compiled.round_powers(array(bits).view(np.uint32), key.own_seed(), zero, count, array(code))
             return Message.of(self.op, symbols(code, 2 * count))
         noise = torch.randint(
@@ -63,7 +63,7 @@ class Natural(OneShot):
     def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
         """Return the signed powers of two."""
         if parts[0].device.type == "cpu":
-            values = torch.empty(parts[0].shape)
+            values = empty(parts[0].shape, torch.float32)
             compiled.powers(array(parts[0]), self._range[0], array(values).view(np.uint32))
             return values.reshape(shape)
         code = parts[0].int()

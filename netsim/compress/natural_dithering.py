@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Le
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
-from netsim.compress.cpu import array, compiled, on_cpu
+from netsim.compress.cpu import array, compiled, empty, on_cpu
 from netsim.compress.levels import look_up
 from netsim.compress.scale import peak, root_mean_square, tiny
 from netsim.compress.wire import symbols
@@ -38,7 +38,7 @@ class NaturalDithering(OneShot):
         norm = peak(flat) if self.norm == "max" else root_mean_square(flat) * flat.numel() ** 0.5
         norm = norm.clamp(max=torch.finfo(flat.dtype).max)
         if on_cpu(flat):
-            code = torch.empty(flat.shape, dtype=torch.uint8)
+            code = empty(flat.shape, torch.uint8)
             size = max(float(norm), tiny(flat))
             compiled.dither(array(flat), size, self.levels, key.own_seed(), array(code))
             return self._message(norm, code)

@@ -9,6 +9,7 @@ import numpy as np
 from annotated_types import Ge
 
 from netsim.compress.base import Exchange, Key, Message, Op, Peer, Scheme, schemes
+from netsim.compress.cpu import empty, on_cpu
 from netsim.lazy import torch
 
 
@@ -25,6 +26,7 @@ class PowerSGD(Scheme):
     rank: Annotated[int, Ge(1)] = 2
     min_compression_rate: Annotated[float, Ge(1)] = 1.0
     ops: ClassVar[frozenset[Op]] = frozenset({"sum"})
+    agrees: ClassVar[bool] = True
 
     def init(self, shape: torch.Size, peer: Peer) -> torch.Tensor | None:
         """Return an orthonormal Q [k, r], the same on all workers, or None for a tensor that travels raw."""
@@ -41,7 +43,8 @@ class PowerSGD(Scheme):
         matrix = grad.reshape(grad.shape[0], -1)
         first = yield Message.of("sum", (matrix @ state.to(grad.device), 32))
         p = first.once(lambda: _orthonormal(first.mean()[0]))
-        second = yield Message.of("sum", (matrix.T @ p, 32))
+        # As rows, (G^T P)^T = P^T G: the product with G transposed takes 50 times as long on a CPU.
+        second = yield Message.of("sum", ((p.T @ matrix).T.contiguous(), 32))
         mean, q = second.once(lambda: _product(p, second.mean()[0], grad.shape))
         return mean, mean, q
 
@@ -60,4 +63,5 @@ def _orthonormal(matrix: torch.Tensor) -> torch.Tensor:
 
 def _product(p: torch.Tensor, q: torch.Tensor, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
     """Return P Q^T in the tensor's shape, and the basis from which the next step starts."""
-    return (p @ q.T).reshape(shape), _orthonormal(q)
+    out = empty((len(p), len(q)), p.dtype) if on_cpu(p) else None
+    return torch.mm(p, q.T, out=out).reshape(shape), _orthonormal(q)

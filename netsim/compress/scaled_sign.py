@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
-from netsim.compress.cpu import array, compiled, on_cpu
+from netsim.compress.cpu import array, compiled, empty, on_cpu
 from netsim.compress.scale import mean_magnitude, root_mean_square
 from netsim.lazy import torch
 
@@ -22,7 +22,7 @@ class Signs(OneShot):
         """Return the scale and the signs."""
         flat = grad.flatten()
         if on_cpu(flat):
-            plus = torch.empty(flat.shape, dtype=torch.bool)
+            plus = empty(flat.shape, torch.bool)
             total, squares = compiled.signs(array(flat), array(plus))
             count = max(flat.numel(), 1)
             scale = flat.new_tensor([(squares / count) ** 0.5 if self.squared else total / count])
@@ -40,7 +40,7 @@ def signed(plus: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Return plus or minus the scale [1], a float32 for each sign."""
     if not on_cpu(scale):
         return torch.where(plus, scale, -scale)
-    out = torch.empty(plus.shape)
+    out = empty(plus.shape, torch.float32)
     compiled.choose(array(plus), float(scale), -float(scale), array(out))
     return out
 

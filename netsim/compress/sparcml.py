@@ -46,6 +46,6 @@ class SparCML(Lossless):
     def read(self, parts: Parts, numel: int, *, pull: bool) -> torch.Tensor:
         """Return the values at their places."""
         index, values = parts
-        if len(index) != len(values):
+        if not len(index) and len(values) == numel:
             return values
         return scatter(values, index, numel)

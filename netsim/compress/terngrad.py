@@ -9,7 +9,7 @@ from annotated_types import Gt
 
 from netsim.compress.base import Exchange, Key, Message, Op, Parts, Peer, Scheme, schemes
 from netsim.compress.codes import TRITS, pack_trits, unpack_trits
-from netsim.compress.cpu import array, compiled, on_cpu
+from netsim.compress.cpu import array, compiled, empty, on_cpu
 from netsim.compress.levels import look_up
 from netsim.compress.scale import peak, root_mean_square, tiny
 from netsim.compress.wire import symbols
@@ -44,6 +44,11 @@ class TernGrad(Scheme):
     def ops(self) -> frozenset[Op]:
         """Return `gather`, and `sum` with a shared scale."""
         return frozenset({"gather", "sum"}) if self.scale == "shared" else frozenset({"gather"})
+
+    @property
+    def agrees(self) -> bool:
+        """Return whether workers agree on a scale."""
+        return self.scale == "shared"
 
     def init(self, shape: torch.Size, peer: Peer) -> tuple[Key, int]:
         """Return the key of the first step and the number of workers that add up."""
@@ -83,7 +88,7 @@ class TernGrad(Scheme):
     def _round(clipped: torch.Tensor, scale: torch.Tensor, key: Key) -> torch.Tensor:
         """Return 0, 1 or 2 for minus, nothing and plus."""
         if on_cpu(clipped):
-            digits = torch.empty(clipped.numel(), dtype=torch.uint8)
+            digits = empty(clipped.shape, torch.uint8)
             compiled.round_ternary(array(clipped), float(scale), key.own_seed(), array(digits))
             return digits
         noise = torch.rand(clipped.shape, generator=key.own(clipped.device), device=clipped.device)

@@ -112,6 +112,8 @@ class _Reader:
         shape = field.shape
         if field.open:
             shape = (int(self._take((), torch.int64, LENGTH_BITS)),)
+            if not field.width and shape[0] > 8 * len(self.data):  # or four bytes would ask for gigabytes
+                raise WireError(f"a message of {8 * len(self.data)} bits holds no {shape[0]} elements")
         part = self._take(shape, field.dtype, field.width)
         if field.dtype.is_floating_point and not bool(torch.isfinite(part.float()).all()):
             raise WireError("a message holds NaN or infinity; no scheme sends these")
@@ -137,7 +139,8 @@ class _Reader:
 
 def _elements(part: torch.Tensor) -> NDArray[Any]:
     """Return the elements as whole numbers, of the bits that they have in memory."""
-    stored = part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    flat = part.detach().cpu().contiguous().reshape(-1)
+    stored = flat.as_strided(flat.shape, (1,)).view(torch.uint8).numpy()  # up to one element has any stride
     return stored.view(f"u{part.element_size()}")
 
 

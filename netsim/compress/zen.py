@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from netsim.compress.base import Parts, schemes
-from netsim.compress.cpu import array, compiled
+from netsim.compress.cpu import array, compiled, empty
 from netsim.compress.lossless import Lossless
 from netsim.compress.shards import Cut
 from netsim.compress.sparse import places_above, scatter
@@ -38,7 +38,7 @@ class Zen(Lossless):
     def cut(self, numel: int, owners: int, device: torch.device) -> Cut:
         """Return the elements that the hash gives to each owner, in rising order."""
         if device.type == "cpu":
-            order, counts = torch.empty(numel, dtype=torch.int64), torch.zeros(owners, dtype=torch.int64)
+            order, counts = empty((numel,), torch.int64), torch.zeros(owners, dtype=torch.int64)
             compiled.by_owner(numel, owners, _HASH, array(order), array(counts))
             return torch.split(order, counts.tolist())
         owner = torch.arange(numel, device=device) * _HASH % 2**32 * owners >> 32

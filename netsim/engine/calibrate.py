@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,19 +18,23 @@ from netsim.compress import OneShot, Peer, Uncompressed, Wrapper, schemes
 from netsim.compress.base import Key, Reply
 from netsim.errors import InputError
 from netsim.lazy import torch
-from netsim.workload.cost import FREE, TABLE_FORMAT, Affine, Coding
+from netsim.workload.cost import FREE, TABLE_FORMAT, Affine
 from netsim.workload.device import choose_device, clock_of, device_name, driver_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from netsim.compress import Scheme
     from netsim.workload.device import Clock
 
-SIZES = tuple(2**power for power in range(10, 23, 2))
+SIZES = tuple(2**power for power in range(10, 27, 2))
 """Elements of the tensors that are measured."""
+LEAST_CALLS = 3
+"""Calls that a median is of, however long they take (unless fewer are asked for)."""
+PATIENCE_S = 5.0
+"""Once a tensor has taken so long, further calls are left out: those of large tensors scatter little."""
 LEAST_S = 1e-6
 """Shorter times count as this one when errors are weighed: no clock tells them apart."""
 
@@ -44,12 +49,13 @@ def calibrate(
 
     Encoding is everything up to the last reply, decoding what follows it for one message; a wrapper is booked with what
     it adds to `none`, and `none` with nothing. Times are medians after a warm-up call, by CUDA events or the monotonic
-    clock. Fitted is max(floor, fixed + slope x) (Cupcake, MLSys 2023).
+    clock. The cost model follows
+    the medians; beside them stands their fit max(floor, fixed + slope x) (Cupcake, MLSys 2023).
 
     Args:
         device: `auto`, `cpu` or `cuda`.
         sizes: elements of the tensors, at least two different ones.
-        repeats: calls for each median.
+        repeats: calls for each median, fewer where a tensor takes more than 5 s in all, but at least three.
         progress: called with the name of each scheme before it is measured.
 
     Returns:
@@ -76,7 +82,7 @@ def calibrate(
         "threads": torch.get_num_threads() if chosen.type == "cpu" else 0,
         "date": datetime.now(UTC).date().isoformat(),
         "repeats": repeats,
-        "aggregate": asdict(fit(counts, _adding_s(counts, chosen, repeats))),
+        "aggregate": _entry(counts, _adding_s(counts, chosen, repeats)),
         "schemes": measured,
     }
 
@@ -121,13 +127,11 @@ def fit(elements: Sequence[int], seconds: Sequence[float]) -> Affine:
 
 
 def _measure(scheme: Scheme, sizes: Sequence[int], device: torch.device, repeats: int) -> dict[str, Any]:
-    """Return a scheme's entry of the table: the fits, and the medians [s] at each size."""
-    if isinstance(scheme, Uncompressed):
-        return asdict(Coding(FREE, FREE))
+    """Return a scheme's entry of the table: a curve of encoding and one of decoding."""
     encode_s, decode_s = [], []
     for size in sizes:
         grad = _matrix(size, device)
-        times = _times(scheme, grad, repeats)
+        times = np.zeros((1, 2)) if isinstance(scheme, Uncompressed) else _times(scheme, grad, repeats)
         if isinstance(scheme, Wrapper):
             plain = _drive(Uncompressed(), grad, repeats)
             encode_s.append(_surplus(times.sum(axis=1), plain.sum(axis=1)))
@@ -135,9 +139,13 @@ def _measure(scheme: Scheme, sizes: Sequence[int], device: torch.device, repeats
         else:
             encode_s.append(float(np.median(times[:, 0])))
             decode_s.append(float(np.median(times[:, 1])))
-    fits = asdict(Coding(fit(sizes, encode_s), fit(sizes, decode_s)))
-    medians = [[float(f"{value:.4g}") for value in values] for values in (encode_s, decode_s)]
-    return fits | {"elements": list(sizes), "encode_s": medians[0], "decode_s": medians[1]}
+    return {"encode": _entry(sizes, encode_s), "decode": _entry(sizes, decode_s)}
+
+
+def _entry(sizes: Sequence[int], medians: Sequence[float]) -> dict[str, Any]:
+    """Return a curve of the table: medians [s] at each size, and their fit."""
+    seconds = [float(f"{value:.4g}") for value in medians]
+    return {"elements": list(sizes), "seconds": seconds, "fit": asdict(fit(sizes, medians))}
 
 
 def _matrix(size: int, device: torch.device) -> torch.Tensor:
@@ -151,7 +159,7 @@ def _times(scheme: Scheme, grad: torch.Tensor, repeats: int) -> NDArray[np.float
     if not isinstance(scheme, OneShot):
         return _drive(scheme, grad, repeats)
     clock, key, times = clock_of(grad.device), Key(seed=0, rank=0), []
-    for _ in range(repeats + 1):
+    for _ in _calls(repeats):
         start = clock.mark()
         message = scheme.encode(grad, key)
         middle = clock.mark()
@@ -164,7 +172,7 @@ def _drive(scheme: Scheme, grad: torch.Tensor, repeats: int) -> NDArray[np.float
     """Return the seconds [repeats, 2] before and after the last reply to a worker that is alone."""
     clock, times = clock_of(grad.device), []
     state = scheme.init(grad.shape, Peer(rank=0, workers=1, owners=1, seed=0))
-    for _ in range(repeats + 1):
+    for _ in _calls(repeats):
         worker = scheme.exchange(grad, state)
         start = clock.mark()
         message, ended = next(worker), False
@@ -176,6 +184,15 @@ def _drive(scheme: Scheme, grad: torch.Tensor, repeats: int) -> NDArray[np.float
                 state, ended = end.value[2], True
         times.append(_between(clock, (start, middle, clock.mark())))
     return np.array(times[1:])
+
+
+def _calls(repeats: int) -> Iterator[int]:
+    """Count the calls to make: one that does not count, and `repeats` more unless they take too long."""
+    started_s = time.monotonic()
+    for done in range(repeats + 1):
+        if done > LEAST_CALLS and time.monotonic() - started_s > PATIENCE_S:
+            return
+        yield done
 
 
 def _between(clock: Clock, marks: tuple[Any, Any, Any]) -> tuple[float, float]:
@@ -198,7 +215,7 @@ def _adding_s(sizes: Sequence[int], device: torch.device, repeats: int) -> list[
     for size in sizes:
         total, message = _matrix(size, device), _matrix(size, device)
         times = []
-        for _ in range(repeats + 1):
+        for _ in _calls(repeats):
             start = clock.mark()
             total.add_(message)
             end = clock.mark()

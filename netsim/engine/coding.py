@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from netsim.engine.measure import Measurement, Stage
     from netsim.scenario.schema import Scenario
     from netsim.sync.base import Sync
-    from netsim.workload.cost import Affine
+    from netsim.workload.cost import Seconds
 
 
 @dataclass(frozen=True)
@@ -109,5 +109,5 @@ class Coding:
         return curve(self.num_workers) / curve(measured) if curve.density else 1.0
 
 
-def _calls_s(cost: Affine, units: NDArray[np.int64]) -> float:
+def _calls_s(cost: Seconds, units: NDArray[np.int64]) -> float:
     return float(sum(cost(int(elements)) for elements in units))

@@ -10,6 +10,7 @@ import numpy as np
 
 from netsim.compress.base import Peer
 from netsim.compress.drive import exchange
+from netsim.compress.none import Uncompressed
 from netsim.engine.buckets import FLOAT32_BYTES, Bucket, make_buckets
 from netsim.engine.sparsity import count_holders
 from netsim.lazy import torch
@@ -93,10 +94,14 @@ def measure(scenario: Scenario) -> Measurement:
 
     The captured steps are taken in turn; the first `skip_steps` only bring every state under way. Where the cluster has
     more workers than were captured, the captured ones stand for all, and the result is marked as extrapolated.
-    Arithmetic runs on one thread so that results are the same whatever the number of processes.
+    Arithmetic runs on one thread so that results are the same whatever the number of processes. What is sent
+    uncompressed needs no arithmetic.
     """
+    gradients = scenario.workload.open()
+    if isinstance(scenario.scheme, Uncompressed):
+        return dense(scenario, gradients)
     with one_thread():
-        return _measure(scenario, scenario.workload.open())
+        return replay(scenario, gradients)
 
 
 @contextmanager
@@ -110,7 +115,8 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _measure(scenario: Scenario, gradients: Gradients) -> Measurement:
+def replay(scenario: Scenario, gradients: Gradients) -> Measurement:
+    """Return what the scheme makes of the gradients, with the number of threads that torch has."""
     job = scenario.job
     workers = min(scenario.topology.num_workers, gradients.num_workers)
     buckets = tuple(make_buckets(gradients.tensors, job))

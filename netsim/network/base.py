@@ -86,6 +86,8 @@ class Network(ABC):
 
     links: Links
     """The links as the transport achieves them; `links.nbytes` [L] counts what each has been given to carry."""
+    most_transfers: float = float("inf")
+    """Transfers that a plan may have that are solved one by one; one with more is refused by an InputError."""
 
     @abstractmethod
     def begin(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge, Gt
 
 from netsim.optim.base import Optimizer
+from netsim.policy.base import Policy
 from netsim.units import Bytes, Seconds
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Train:
     evaluations over all samples) end what does not reach it. `gradient_time` is what a worker takes for the gradient of
     one sample; the slowest worker takes `speed_spread` times as long as the fastest. Where `slow_workers` is given, so
     many are as slow and all others as fast; else workers lie between in equal ratios. `every` is the epochs between two
-    points of the curve.
+    points of the curve. A `policy` chooses local steps or a scheme's ratio anew after every round, by measured times.
     """
 
     optimizer: Optimizer
@@ -98,6 +99,7 @@ class Train:
     speed_spread: Annotated[float, Ge(1)] = 1.0
     slow_workers: Annotated[int, Ge(1)] | None = None
     every: Annotated[float, Gt(0)] = 1.0
+    policy: Policy | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

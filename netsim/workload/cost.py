@@ -1,14 +1,17 @@
-"""Seconds of encoding, decoding and aggregating: a floor and a slope for each scheme, with the device they hold for."""
+"""Seconds of encoding, decoding and aggregating for each scheme, with the device they hold for."""
 
 from __future__ import annotations
 
 import json
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeGuard
+
+import numpy as np
 
 from netsim.errors import InputError
 from netsim.registry import FileField, Registry
@@ -16,7 +19,7 @@ from netsim.workload import documented
 
 SHIPPED_TABLE = Path(__file__).parent / "costs" / "epyc-7003.json"
 """The table that was measured for, and is installed with, netsim."""
-TABLE_FORMAT = "netsim coding costs 1"
+TABLE_FORMAT = "netsim coding costs 2"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,24 @@ class Affine:
         return max(self.floor_s, self.fixed_s + self.slope_s_per_element * elements)
 
 
+@dataclass(frozen=True)
+class Curve:
+    """Seconds of one call as they were measured: straight lines between sizes, never falling as tensors grow.
+
+    Below the smallest size a call takes as long as there, beyond the largest as long per element as there.
+    """
+
+    elements: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+    def __call__(self, elements: float) -> float:
+        """Return seconds of one call."""
+        beyond = max(1.0, elements / self.elements[-1])
+        return float(np.interp(elements, self.elements, np.maximum.accumulate(self.seconds))) * beyond
+
+
+Seconds = Callable[[float], float]
+"""Seconds of one call on so many elements."""
 FREE = Affine(0.0, 0.0, 0.0)
 
 
@@ -43,8 +64,8 @@ class Coding:
     arrive: all of it counts as encoding.
     """
 
-    encode: Affine
-    decode: Affine
+    encode: Seconds
+    decode: Seconds
 
 
 class CostModel(ABC):
@@ -58,7 +79,7 @@ class CostModel(ABC):
         """Return what the scheme or wrapper of this kind costs; raise InputError where nothing is known."""
 
     @abstractmethod
-    def aggregate(self) -> Affine:
+    def aggregate(self) -> Seconds:
         """Return the seconds in which a server adds one float32 message to its sum."""
 
     @abstractmethod
@@ -78,7 +99,7 @@ class Free(CostModel):
         """Return zero for every scheme."""
         return Coding(FREE, FREE)
 
-    def aggregate(self) -> Affine:
+    def aggregate(self) -> Seconds:
         """Return zero."""
         return FREE
 
@@ -107,7 +128,7 @@ class Documented(CostModel):
         figures = documented.FIGURES[scheme_kind]
         return Coding(Affine(*figures.encode), Affine(*figures.decode))
 
-    def aggregate(self) -> Affine:
+    def aggregate(self) -> Seconds:
         """Return the estimate for a server's CPU."""
         return Affine(*documented.AGGREGATE)
 
@@ -122,7 +143,8 @@ class Measured(CostModel):
     """Coding times that `netsim calibrate-schemes` measured on a device.
 
     `table` is the JSON file it wrote, or the name of one in a folder `costs`; the default is a table installed with
-    netsim, measured on one core of a server's CPU.
+    netsim, measured on one core of a server's CPU. Every scheme was measured with its default parameters: more to send
+    takes longer than the table says.
     """
 
     table: Annotated[str, FileField(("costs",), ".json")] | None = None
@@ -148,11 +170,11 @@ class Measured(CostModel):
         if scheme_kind not in found:
             raise self._broken(f"holds no times of scheme {scheme_kind!r}")
         times = self._part(found, scheme_kind)
-        return Coding(self._affine(times, "encode"), self._affine(times, "decode"))
+        return Coding(self._curve(times, "encode"), self._curve(times, "decode"))
 
-    def aggregate(self) -> Affine:
+    def aggregate(self) -> Seconds:
         """Return the measured time of adding one tensor to another."""
-        return self._affine(self._read, "aggregate")
+        return self._curve(self._read, "aggregate")
 
     def _part(self, table: dict[str, Any], name: str) -> dict[str, Any]:
         found = table.get(name)
@@ -160,15 +182,22 @@ class Measured(CostModel):
             raise self._broken(f"is damaged at {name!r}")
         return found
 
-    def _affine(self, table: dict[str, Any], name: str) -> Affine:
-        values = self._part(table, name)
-        good = values.keys() == {one.name for one in fields(Affine)}
-        if not good or not all(isinstance(one, int | float) and 0 <= one < math.inf for one in values.values()):
+    def _curve(self, table: dict[str, Any], name: str) -> Curve:
+        part = self._part(table, name)
+        elements, seconds = part.get("elements"), part.get("seconds")
+        if not (_numbers(elements) and _numbers(seconds) and len(elements) == len(seconds) > 0):
             raise self._broken(f"is damaged at {name!r}")
-        return Affine(**values)
+        if elements[0] <= 0 or sorted(set(elements)) != elements:
+            raise self._broken(f"is damaged at {name!r}: its elements do not rise")
+        return Curve(tuple(elements), tuple(seconds))
 
     def source(self) -> str:
         """Return the device, when it was measured and with what."""
         read = self._read
         threads = f" ({read.get('threads')} used)" if read.get("threads") else ""
         return f"{read.get('device')}{threads}, measured {read.get('date')} with torch {read.get('torch')}"
+
+
+def _numbers(values: object) -> TypeGuard[list[float]]:
+    """Return whether these are finite numbers, none below 0."""
+    return isinstance(values, list) and all(isinstance(one, int | float) and 0 <= one < math.inf for one in values)

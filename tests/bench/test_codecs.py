@@ -1,7 +1,8 @@
 """Encoding and decoding 25 million elements on the CPU, against straightforward PyTorch: `pytest -s tests/bench`.
 
 Each rendering below is the method as its paper says it, in the array operations that come to mind first, for one
-worker: what its encoder and its decoder compute, together. It runs in turn with our scheme; medians are compared.
+worker: what its encoder and its decoder compute, together. It runs in turn with our scheme, on one thread; medians of
+CPU time are compared.
 Randomness is drawn anew by both. Of schemes that keep something from step to step, steps after the first are timed.
 """
 
@@ -27,7 +28,8 @@ REPEATS = int(os.environ.get("NETSIM_BENCH_REPEATS", "5"))
 
 LEAST = {"topk": 3.0, "scaled_sign": 4.0, "qsgd": 2.0}
 """How many times faster than the rendering; 1 for all others, less the scatter of medians."""
-SCATTER = 0.9
+SCATTER = 0.95
+"""The least ratio in twenty trials of one and the same rendering against itself, on a machine that others use, too."""
 
 
 def _mean(received):
@@ -377,12 +379,13 @@ def test_never_slower_than_straightforward_pytorch(kind):
     grad = _gradient()
     ours, rendered = Driven(kind, grad), RENDERED[kind]
     seconds = []
+    torch.set_num_threads(1)
     for _ in range(REPEATS + 1):
-        start = time.perf_counter()
+        start = time.process_time()
         ours()
-        middle = time.perf_counter()
+        middle = time.process_time()
         rendered(grad)
-        seconds.append((middle - start, time.perf_counter() - middle))
+        seconds.append((middle - start, time.process_time() - middle))
     netsim_s, rendered_s = (median(times) for times in np.array(seconds[1:]).T.tolist())
     ratio = rendered_s / netsim_s
     print(f"\n  {kind:20s} {netsim_s * 1e3:8.0f} ms, PyTorch {rendered_s * 1e3:8.0f} ms: {ratio:5.1f} times as fast")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
 
 from netsim.compress import schemes
 from netsim.errors import InputError
-from netsim.workload.cost import SHIPPED_TABLE, Affine, Documented, Measured, costs
+from netsim.workload.cost import SHIPPED_TABLE, TABLE_FORMAT, Affine, Curve, Documented, Measured, costs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +28,7 @@ def test_every_model_knows_every_scheme(model: CostModel, kind: str) -> None:
         seconds = [cost(elements) for elements in (0, 1, 1024, MEBI, 100 * MEBI)]
         assert seconds == sorted(seconds)
         assert seconds[0] >= 0
-        assert seconds[-1] < 10
+        assert seconds[-1] < 1e-6 * 100 * MEBI
     assert model.source()
 
 
@@ -81,13 +80,27 @@ def _table(folder: Path, content: str) -> Measured:
     return Measured(table=str(path))
 
 
-ZERO = asdict(Affine(0, 0, 0))
-GOOD = {"format": "netsim coding costs 1", "schemes": {"topk": {"encode": ZERO, "decode": ZERO}}, "aggregate": ZERO}
+FLAT = {"elements": [1], "seconds": [0.0]}
+LONGER = {"elements": [1, 2], "seconds": [0.0]}
+FALLING = {"elements": [2, 1], "seconds": [0.0, 1.0]}
+GOOD = {"format": TABLE_FORMAT, "schemes": {"topk": {"encode": FLAT, "decode": FLAT}}, "aggregate": FLAT}
 
 
 def test_table_of_the_user_is_read(tmp_path: Path) -> None:
-    twice = GOOD | {"schemes": {"topk": {"encode": ZERO | {"slope_s_per_element": 2.0}, "decode": ZERO}}}
+    twice = GOOD | {"schemes": {"topk": {"encode": {"elements": [1, 5], "seconds": [2.0, 10.0]}, "decode": FLAT}}}
     assert _table(tmp_path, json.dumps(twice)).coding("topk").encode(3) == 6.0
+
+
+def test_curve_joins_what_was_measured_and_never_falls() -> None:
+    cost = Curve((10, 20, 40), (5.0, 4.0, 9.0))
+    assert [cost(elements) for elements in (0, 10, 20, 30, 40)] == [5, 5, 5, 7, 9]
+    assert cost(80) == 18.0
+
+
+def test_curve_of_an_affine_law_is_that_law() -> None:
+    law = Affine(0.0, 3e-5, 2e-9)
+    cost = Curve((1e3, 1e4, 1e6), tuple(map(law, (1e3, 1e4, 1e6))))
+    assert [cost(elements) for elements in (2e3, 5e5)] == pytest.approx([law(2e3), law(5e5)], rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -98,12 +111,17 @@ def test_table_of_the_user_is_read(tmp_path: Path) -> None:
         ('{"schemes": {}}', "is not a table of coding costs"),
         (json.dumps(GOOD | {"schemes": {}}), "holds no times of scheme 'topk'"),
         (json.dumps(GOOD | {"schemes": []}), "is damaged at 'schemes'"),
-        (json.dumps(GOOD | {"schemes": {"topk": {"encode": ZERO}}}), "is damaged at 'decode'"),
-        (json.dumps(GOOD | {"schemes": {"topk": {"encode": {"slope": 1}, "decode": ZERO}}}), "is damaged at 'encode'"),
-        (json.dumps(GOOD | {"schemes": {"topk": {"encode": "fast", "decode": ZERO}}}), "is damaged at 'encode'"),
-        (json.dumps(GOOD | {"schemes": {"topk": {"encode": ZERO | {"floor_s": "1"}, "decode": ZERO}}}), "is damaged"),
-        (json.dumps(GOOD | {"schemes": {"topk": {"encode": ZERO | {"floor_s": -1}, "decode": ZERO}}}), "is damaged"),
-        (json.dumps(GOOD | {"schemes": {"topk": 3}}), "is damaged at 'topk'"),
+        (json.dumps(GOOD | {"schemes": {"topk": {"encode": FLAT}}}), "is damaged at 'decode'"),
+        (
+            json.dumps(GOOD | {"schemes": {"topk": {"encode": {"seconds": [1]}, "decode": FLAT}}}),
+            "is damaged at 'encode'",
+        ),
+        (json.dumps(GOOD | {"schemes": {"topk": {"encode": "fast", "decode": FLAT}}}), "is damaged at 'encode'"),
+        (json.dumps(GOOD | {"schemes": {"topk": {"encode": FLAT | {"seconds": ["1"]}, "decode": FLAT}}}), "is damaged"),
+        (json.dumps(GOOD | {"schemes": {"topk": {"encode": FLAT | {"seconds": [-1]}, "decode": FLAT}}}), "is damaged"),
+        (json.dumps(GOOD | {"aggregate": 3, "schemes": {"topk": 3}}), "is damaged at 'topk'"),
+        (json.dumps(GOOD | {"schemes": {"topk": {"encode": LONGER, "decode": FLAT}}}), "is damaged at 'encode'"),
+        (json.dumps(GOOD | {"schemes": {"topk": {"encode": FALLING, "decode": FLAT}}}), "elements do not rise"),
     ],
 )
 def test_broken_table_is_explained(tmp_path: Path, content: str, said: str) -> None:

@@ -27,6 +27,7 @@ from netsim.compress import (
     TernGrad,
     VectorQuantizer,
     compress,
+    schemes,
 )
 from netsim.compress.drive import exchange
 from netsim.errors import InputError
@@ -163,6 +164,21 @@ def test_fp8_rounds_to_its_mantissa(format: str, mantissa_bits: int) -> None:
     error = ((found.mean - GAUSSIAN[0]) / GAUSSIAN[0]).abs()[GAUSSIAN[0].abs() > 0.1]
     half = 2.0 ** -(mantissa_bits + 1)  # of the distance to the next number; worst just above a power of two
     assert float(error.max()) == pytest.approx(half / (1 + half), rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["fp16", "bf16"])
+def test_half_precision_is_that_of_the_library_and_never_infinite(kind: str) -> None:
+    # Random bits are floats of all exponents; around the smallest and largest halves everything counts, and ties do.
+    bits = torch.randint(-(2**31), 2**31, (10**6,), generator=torch.Generator().manual_seed(0)).int()
+    halves = torch.arange(-(2**15), 2**15).short().view(torch.float16).float()
+    values = torch.cat([bits.view(torch.float32), halves, halves.nextafter(halves * 2), (halves + halves.roll(1)) / 2])
+    values = values[values.isfinite()]
+    dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}[kind]
+    largest = torch.finfo(dtype).max
+    expected = values.clamp(-largest, largest).to(dtype).float()
+    scheme = schemes.get(kind).example()
+    found = compress(scheme, values[None]).mean
+    assert torch.equal(found.view(torch.int32), expected.view(torch.int32))
 
 
 def test_majority_of_signs_and_momentum() -> None:

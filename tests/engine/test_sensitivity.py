@@ -21,6 +21,7 @@ from netsim.engine.simulate import simulate
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
 from netsim.optim import optimizers
+from netsim.policy import policies
 from netsim.scenario.rules import impossible
 from netsim.scenario.schema import Checkpoint, Job, Scenario, Straggler, Train
 from netsim.sync import Ring, syncs
@@ -93,7 +94,7 @@ def beside(small_trace: Path) -> None:
     zeros = [torch.zeros(one.shape) for one in live.tensors]
     write_trace(folder / "network.trace", type(header).__mro__[1](**facts | one_step), zeros)
     table = json.loads(next(SHIPPED.glob("*.json")).read_text())
-    table["schemes"]["topk"]["encode"]["floor_s"] = 0.5
+    table["schemes"]["topk"]["encode"]["seconds"][0] = 0.5
     (folder / "slow_costs.json").write_text(json.dumps(table))
 
 
@@ -160,6 +161,7 @@ def test_every_field_has_a_case() -> None:
         "sync": syncs,
         "cost": costs,
         "optimizer": optimizers,
+        "policy": policies,
         "condition": conditions,
     }
     wanted |= {f"train.{one.name}" for one in dataclasses.fields(Train)} - {"train.optimizer"}

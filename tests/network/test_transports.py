@@ -5,10 +5,10 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 import pytest
+import simpy
 from scipy import optimize
 
-from netsim.errors import InputError
-from netsim.network import fidelities, transports
+from netsim.network import Flow, Round, fidelities, transports
 from netsim.network.links import Links
 from netsim.network.run import plan_times
 from netsim.network.transport import Gloo, Mpi, Nccl, Rdma, Tcp
@@ -94,10 +94,35 @@ def test_no_cap_inside_a_machine():
     assert times[0] < 1e-3 < 1 < times[1]
 
 
-def test_caps_between_more_nodes_than_can_be_held_are_refused():
-    with pytest.raises(InputError, match="caps on flows"):
-        Links(star(5000), Tcp(cap=1e6))
-    Links(star(5000), Tcp(window=1e9))
+def test_pairs_that_send_nothing_take_no_private_link():
+    """A ring of 6,000 has 6,000 pairs of 36 million; each is capped by itself all the same."""
+    topology, capped = star(6000), Tcp(cap=1e6, efficiency=1.0, overhead=0.0)
+    workers = topology.workers
+    one = Round(workers, np.roll(workers, -1), np.full(len(workers), 1e6))
+    links = Links(topology, capped)
+    links.account([one, one])
+    assert len(links.capacity) <= len(links.nbytes) + 2 * len(workers)
+    np.testing.assert_allclose(plan_times(Flow(), topology, capped, [one], workers), LATENCY + 1.0, rtol=1e-9)
+
+
+def test_pairs_that_are_met_later_are_capped_too():
+    """Plans that begin while others are under way bring private links that the solver has not seen."""
+    env = simpy.Environment()
+    network = Flow().build(env, star(8), Tcp(cap=1e6, efficiency=1.0, overhead=0.0))
+    ended_s = {}
+    for number in range(7):
+        ends = np.array([number]), np.array([number + 1])
+        event = env.timeout(0.1 * number, value=(number, Round(*ends, np.array([1e6]))))
+
+        def begin(fired):
+            number, one = fired.value
+            nodes = np.concatenate([one.src, one.dst])
+            note = lambda some: ended_s.setdefault(number, env.now)  # noqa: E731
+            network.begin([one], nodes, note, collective=False).join(nodes)
+
+        event.callbacks.append(begin)
+    env.run()
+    np.testing.assert_allclose([ended_s[number] for number in range(7)], 1.0 + LATENCY + 0.1 * np.arange(7), rtol=1e-9)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
