@@ -8,7 +8,7 @@ import pytest
 import simpy
 from scipy import optimize
 
-from netsim.network import Flow, Round, fidelities, transports
+from netsim.network import Flow, Round, Transfers, fidelities, transports
 from netsim.network.links import Links
 from netsim.network.run import plan_times
 from netsim.network.transport import Gloo, Mpi, Nccl, Rdma, Tcp
@@ -30,7 +30,7 @@ def star(n=2, bandwidth=B, latency=LATENCY):
 def alone_s(network, transport, nbytes, topology=None, ends=((0,), (1,))):
     src, dst = (np.array(one) for one in ends)
     fidelity, sizes = fidelities.get(network)(), np.full(len(src), float(nbytes))
-    return fidelity.transfer_times(topology or star(), transport, src, dst, sizes, np.zeros(len(src)))
+    return fidelity.transfer_times(topology or star(), transport, Transfers(src, dst, sizes, np.zeros(len(src))))
 
 
 def ring_s(network, transport, n, nbytes, topology=None, collective=True):
@@ -240,5 +240,5 @@ def test_random_transfers_under_caps_give_what_progressive_filling_gives(seed):
             latency.append(0.0)
         routes.append([*links, private[pair]])
     expected = reference.transfer_times(capacity, latency, routes, nbytes.tolist(), start_s.tolist())
-    got = fidelities.get("flow")().transfer_times(topology, tcp, src, dst, nbytes, start_s)
+    got = fidelities.get("flow")().transfer_times(topology, tcp, Transfers(src, dst, nbytes, start_s))
     np.testing.assert_allclose(got, expected, rtol=1e-9)
