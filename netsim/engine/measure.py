@@ -121,13 +121,13 @@ def replay(scenario: Scenario, gradients: Gradients) -> Measurement:
     workers = min(scenario.topology.num_workers, gradients.num_workers)
     buckets = tuple(make_buckets(gradients.tensors, job))
     coder = Coder(scenario, scenario.scheme, gradients.tensors, range(workers), flat=job.coding_unit == "bucket")
-    stages, scores, captured = [], [], []
+    stages, captured, scores = [], [], list[Score | None]()
+    coder.adds_up = job.steps > 1
     for step in range(job.skip_steps + job.steps):
-        if step == job.skip_steps:
-            coder.forget()
+        coder.ends = step == job.skip_steps + job.steps - 1
         captured.append(step % gradients.num_steps)
         of_step = []
-        scores.append(Score())
+        scores.append(Score() if step >= job.skip_steps else None)
         for bucket in buckets:
             read = [gradients.read(captured[-1], rank, bucket.first, bucket.last) for rank in coder.ranks]
             coded, _ = coder.code(bucket, read, f"at step {step}", scores[-1])
@@ -135,7 +135,8 @@ def replay(scenario: Scenario, gradients: Gradients) -> Measurement:
         stages.append(tuple(of_step))
     told = slice(job.skip_steps, None)
     kinds = _kinds(scenario.scheme, job.skip_steps + job.steps)[told]
-    return measurement(buckets, gradients.tensors, coder, stages[told], tuple(captured[told]), kinds, scores[told])
+    known = [one for one in scores if one is not None]
+    return measurement(buckets, gradients.tensors, coder, stages[told], tuple(captured[told]), kinds, known)
 
 
 def measurement(
@@ -149,7 +150,7 @@ def measurement(
 ) -> Measurement:
     """Return what a coder has made of some steps."""
     sizes = _sizes(tensors, buckets)
-    update = coder.update.score()
+    update = coder.update.score() if coder.adds_up else scores[0]
     return Measurement(
         buckets,
         sizes,
@@ -240,15 +241,18 @@ class Coder:
         self.owners = owners(scenario, scheme) or len(ranks)
         self.states: dict[int, list[Any]] = {}
         self.update = _Update()
-
-    def forget(self) -> None:
-        """Begin to add up what the model receives anew, with every state as it is."""
-        self.update = _Update()
+        self.adds_up = True
+        """Whether there are several steps, the sums of which have to be kept."""
+        self.ends = False
+        """Whether this is the last step, after which nobody asks for a state."""
 
     def code(
-        self, bucket: Bucket, of_worker: Sequence[Sequence[torch.Tensor]], when: str, score: Score
+        self, bucket: Bucket, of_worker: Sequence[Sequence[torch.Tensor]], when: str, score: Score | None
     ) -> tuple[tuple[Stage, ...], list[torch.Tensor]]:
-        """Exchange the tensors of one bucket; return its collectives, and the estimates of its units."""
+        """Exchange the tensors of one bucket; return its collectives, and the estimates of its units.
+
+        Nobody asks what a step without a `score` loses.
+        """
         if self.flat:
             of_worker = [[torch.cat([one.reshape(-1) for one in tensors])] for tensors in of_worker]
         outcomes = []
@@ -256,13 +260,19 @@ class Coder:
             key, name = bucket.first + place, self.tensors[bucket.first + place].name
             states = self.states.get(key) or self._states(grads[0].shape, key)
             outcome = exchange(self.scheme, grads, states, f"gradient of {name!r} {when}")
-            self.states[key] = outcome.states
-            mean = _mean(grads)
-            estimate = outcome.mean.reshape(-1).double()
-            score.add(estimate, mean)
-            self.update.add(key, estimate, mean)
+            if self.ends:
+                self.states.pop(key, None)
+            else:
+                self.states[key] = outcome.states
             outcomes.append(outcome)
+            if score is not None:
+                self._judge(key, outcome.mean.reshape(-1).double(), _mean(grads), score)
         return _fuse(outcomes), [outcome.mean for outcome in outcomes]
+
+    def _judge(self, key: int, estimate: torch.Tensor, mean: torch.Tensor, score: Score) -> None:
+        score.add(estimate, mean)
+        if self.adds_up:
+            self.update.add(key, estimate, mean)
 
     def _states(self, shape: torch.Size, key: int) -> list[Any]:
         """Return fresh states; every unit has a seed of its own, so that tensors of one shape draw unlike noise."""
