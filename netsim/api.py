@@ -8,7 +8,7 @@ import numpy as np
 
 from netsim.compress import schemes
 from netsim.errors import InputError, closest
-from netsim.network import fidelities, transports
+from netsim.network import Transfers, fidelities, transports
 from netsim.network.run import plan_times
 from netsim.scenario.load import build
 from netsim.sync import syncs
@@ -70,7 +70,7 @@ def transfer_times(
     if len(sources) != len(targets):
         raise InputError(f"{len(sources)} sources and {len(targets)} destinations", "give one of each per transfer")
     fidelity = fidelities.get(network)()
-    return fidelity.transfer_times(topology, transports.get(transport)(), sources, targets, sizes, starts)
+    return fidelity.transfer_times(topology, transports.get(transport)(), Transfers(sources, targets, sizes, starts))
 
 
 def collective_time(

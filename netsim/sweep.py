@@ -48,8 +48,8 @@ class Engine:
     measure: Callable[[Scenario, Path | None], Any]
     simulate: Callable[..., Result]
     needs: Callable[[Scenario], Sequence[Scenario]] = lambda scenario: (scenario,)
-    baselines: Callable[[Scenario], Sequence[Scenario]] = lambda _: ()
-    baseline: Callable[[Scenario], Any] = lambda _: None
+    baselines: Callable[[Scenario], Sequence[Hashable]] = lambda _: ()
+    baseline: Callable[[Any], Any] = lambda _: None
 
 
 def simulation() -> Engine:
@@ -134,8 +134,8 @@ def _run(
                 files += [] if folder is None else [folder.half_done(point_key(one))]
                 distinct["measure", key] = engine.measure, (one, files[-1] if files else None), one
     for index in waiting:
-        for one in compared[index]:
-            distinct.setdefault(("compare", one), (engine.baseline, (one,), scenarios[index]))
+        for baseline in compared[index]:
+            distinct.setdefault(("compare", baseline), (engine.baseline, (baseline,), scenarios[index]))
     places = {key: place for place, key in enumerate(distinct)}
     measuring = [(_measure, *call, place) for place, call in enumerate(distinct.values())]
     known = dict(_parallel(measuring, jobs, "measuring", show))

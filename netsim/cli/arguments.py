@@ -13,7 +13,18 @@ if TYPE_CHECKING:
 
     Fill = Callable[[argparse.ArgumentParser], None]
 
-REGISTRIES = ("schemes", "sync", "topologies", "networks", "transports", "tasks", "traces", "optimizers", "conditions")
+REGISTRIES = (
+    "schemes",
+    "sync",
+    "topologies",
+    "networks",
+    "transports",
+    "tasks",
+    "traces",
+    "optimizers",
+    "policies",
+    "conditions",
+)
 PLOTS = ("speedup", "breakdown", "heatmap", "timeline", "error", "curves", "time_to_target", "staleness")
 DEFAULT_SIZES = "1kB,10kB,100kB,1MB,10MB,100MB,1GB"
 PROBE_SIZES = "64kB,256kB,1MB,4MB,16MB"

@@ -11,6 +11,7 @@ from netsim.conditions import conditions
 from netsim.errors import TraceError
 from netsim.network import fidelities, transports
 from netsim.optim import optimizers
+from netsim.policy import policies
 from netsim.sync import syncs
 from netsim.topology import topologies
 from netsim.units import format_size
@@ -29,6 +30,7 @@ _REGISTRIES: dict[str, Registry[Any] | None] = {
     "tasks": tasks,
     "traces": None,
     "optimizers": optimizers,
+    "policies": policies,
     "conditions": conditions,
 }
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsim.engine.job import run_job
 from netsim.engine.measure import measure
-from netsim.engine.simulate import SPAN_WORKERS, open_workload
+from netsim.engine.simulate import open_workload
 from netsim.errors import InputError
 from netsim.registry import label
 from netsim.report.trace_events import trace_events
@@ -32,7 +32,7 @@ def traced(scenario: Scenario) -> dict[str, Any]:
     record = run_job(
         scenario, measure(scenario), open_workload(scenario.workload).timing, lambda *one: seen.append(one)
     )
-    spans = pd.DataFrame([span._asdict() for span in record.spans if span.worker < SPAN_WORKERS])
+    spans = pd.DataFrame([span._asdict() for span in record.spans])
     begin_s = record.spans_begin_s
     spans = spans.assign(start_s=spans["start_s"] + begin_s, end_s=spans["end_s"] + begin_s)
     title = f"{scenario.name}, {scenario.scheme.label} over {label(scenario.sync)}"

@@ -177,6 +177,11 @@ class Scheme(ABC):
         """Return whether the expectation of the decoded message is the gradient."""
         return False
 
+    @property
+    def agrees(self) -> bool:
+        """Return whether workers may take several collectives: what is sent in one depends on those before it."""
+        return False
+
     def init(self, shape: torch.Size, peer: Peer) -> State:
         """Return the state of one worker for one tensor of `shape`, before the first step."""
         return None
@@ -188,6 +193,13 @@ class Scheme(ABC):
     def shipped(self) -> Scheme:
         """Return the scheme as public frameworks run it, where it has a tighter code than theirs."""
         return self
+
+    def keeping(self, ratio: float) -> Scheme | None:
+        """Return the scheme with another `ratio` of kept elements, which goes on with the states of this one, or None.
+
+        None is the answer of schemes that keep no such ratio.
+        """
+        return replace(self, ratio=ratio) if hasattr(self, "ratio") else None  # type: ignore[type-var]
 
     @property
     def label(self) -> str:
@@ -255,9 +267,19 @@ class Wrapper(Scheme):
         """Return the ops of the inner scheme."""
         return self.inner.ops
 
+    @property
+    def agrees(self) -> bool:
+        """Return whether the inner scheme takes several collectives."""
+        return self.inner.agrees
+
     def shipped(self) -> Scheme:
         """Return the wrapper around what frameworks run."""
         return replace(self, inner=self.inner.shipped())  # type: ignore[type-var]
+
+    def keeping(self, ratio: float) -> Scheme | None:
+        """Return the wrapper around the inner scheme with another ratio, or None."""
+        inner = self.inner.keeping(ratio)
+        return None if inner is None else replace(self, inner=inner)  # type: ignore[type-var]
 
     @property
     def label(self) -> str:

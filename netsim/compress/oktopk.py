@@ -43,6 +43,7 @@ class OkTopK(Scheme):
     ratio: Annotated[float, Gt(0), Le(1)] = 0.01
     period: Annotated[int, Ge(1)] = 32
     ops: ClassVar[frozenset[Op]] = frozenset({"sum", "owner", "shard"})
+    agrees: ClassVar[bool] = True
 
     def init(self, shape: torch.Size, peer: Peer) -> Regions:
         """Return no steps taken."""

@@ -39,6 +39,7 @@ class PacTrain(Scheme):
     pruned: Annotated[float, Ge(0), Lt(1)] = 0.8
     ternary: bool = False
     ops: ClassVar[frozenset[Op]] = frozenset({"sum"})
+    agrees: ClassVar[bool] = True
 
     def init(self, shape: torch.Size, peer: Peer) -> Mask:
         """Return no mask."""

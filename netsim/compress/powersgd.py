@@ -26,6 +26,7 @@ class PowerSGD(Scheme):
     rank: Annotated[int, Ge(1)] = 2
     min_compression_rate: Annotated[float, Ge(1)] = 1.0
     ops: ClassVar[frozenset[Op]] = frozenset({"sum"})
+    agrees: ClassVar[bool] = True
 
     def init(self, shape: torch.Size, peer: Peer) -> torch.Tensor | None:
         """Return an orthonormal Q [k, r], the same on all workers, or None for a tensor that travels raw."""

@@ -45,6 +45,11 @@ class TernGrad(Scheme):
         """Return `gather`, and `sum` with a shared scale."""
         return frozenset({"gather", "sum"}) if self.scale == "shared" else frozenset({"gather"})
 
+    @property
+    def agrees(self) -> bool:
+        """Return whether workers agree on a scale."""
+        return self.scale == "shared"
+
     def init(self, shape: torch.Size, peer: Peer) -> tuple[Key, int]:
         """Return the key of the first step and the number of workers that add up."""
         return Key(peer.seed, peer.rank), peer.addends

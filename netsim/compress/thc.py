@@ -41,6 +41,7 @@ class THC(Scheme):
     granularity: Annotated[int, Ge(1), Le(1023)] = 30
     clipped: Annotated[float, Gt(0), Lt(1)] = 1 / 32
     ops: ClassVar[frozenset[Op]] = frozenset({"gather", "owner", "shard"})
+    agrees: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Raise InputError where the grid has fewer points than the table."""

@@ -66,6 +66,11 @@ class Cluster:
         for number, one in enumerate(chosen):
             one.begin(self, number)
 
+    def is_whole(self) -> bool:
+        """Return whether no worker is down and no link has failed."""
+        now_s = float(self.env.now)
+        return self.devices.up_s(now_s) == now_s and bool(self.network.links.share.all())
+
     def send(self, src: int, dst: int, nbytes: float) -> None:
         """Send a message of nobody's job from one node to another."""
         one = Round(np.array([src]), np.array([dst]), np.array([nbytes]))

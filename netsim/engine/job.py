@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import simpy
 
 from netsim.conditions import Cluster
 from netsim.engine.coding import Coding
+from netsim.engine.device import Compute
 from netsim.engine.restart import Steps
-from netsim.engine.step import Compute, Span, Step
-from netsim.errors import Deadlock
+from netsim.engine.step import Span, Step
+from netsim.engine.watch import Watch, alone_s, run_until
 from netsim.sync.parameter_server import ParameterServer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Hashable
 
     from numpy.typing import NDArray
 
@@ -33,7 +34,7 @@ class JobRecord:
 
     Attributes:
         steps: one mapping a step: `step_time_s`, its parts and more, as means over workers.
-        spans: what workers did in the first step.
+        spans: what the first workers did in the first step.
         link_names: [L] names of the links.
         capacity_bytes_per_s, latency_s: [L] of the links, before any transport.
         link_bytes: [L] bytes each link has carried.
@@ -61,68 +62,110 @@ class JobRecord:
     spans_begin_s: float = 0.0
 
 
-def run_job(scenario: Scenario, measurement: Measurement, timing: Timing, seen: Seen | None = None) -> JobRecord:
+def run_job(
+    scenario: Scenario,
+    measurement: Measurement,
+    timing: Timing,
+    seen: Seen | None = None,
+    most_transfers: float = np.inf,
+) -> JobRecord:
     """Simulate all steps of a scenario; `seen` is told at every instant what each link carries.
 
     Raises:
+        InputError: a collective has more than `most_transfers` that would have to be solved one by one.
         Deadlock: nothing more can happen although workers still wait.
     """
     if isinstance(scenario.sync, ParameterServer):
-        from netsim.engine.server_job import ServerJob  # which makes records too
+        # These make records too.
+        from netsim.engine.server_processes import ServerProcesses
+        from netsim.engine.server_rows import ServerRows, keeps_to
 
-        return ServerJob(scenario, scenario.sync, measurement, timing, seen).run()
-    env = simpy.Environment(initial_time=0.0)
-    topology = scenario.topology.build(scenario.sync.dedicated_servers)
-    network = scenario.network.build(env, topology, scenario.transport)
-    if seen is not None:
-        network.watch(seen)
-    nodes = topology.workers, topology.servers[: scenario.sync.dedicated_servers]
-    coding = Coding(scenario, measurement)
-    cluster = Cluster(env, network, topology.workers, scenario.seed)
-    cluster.begin(scenario.conditions)
-    steps = Steps(scenario.job.checkpoint, cluster)
-    spans: list[Span] = []
-    names: set[str] = set()
-    current: list[Step] = []
+        kind = ServerRows if keeps_to(scenario.sync, scenario.job) else ServerProcesses
+        return kind(scenario, scenario.sync, measurement, timing, seen).run()
+    job = CollectiveJob(scenario, seen)
+    job.network.most_transfers = most_transfers
+    job.run(scenario, measurement, timing)
+    return job.record()
 
-    def job() -> Generator[simpy.Event, Any, None]:
-        while steps.number < scenario.job.steps:
-            number = steps.number
-            exchanges = [coding.exchanges(number, bucket) for bucket in range(len(measurement.buckets))]
-            names.update(one.sync.describe(one.payload.op) for stages in exchanges for one in stages)
-            compute = compute_of(scenario, measurement, timing, number)
-            step = Step(env, network, nodes, compute, exchanges, cluster.devices)
-            current[:] = [step]
-            if not (yield from steps.run(step)):
+
+class Work(NamedTuple):
+    """A step that a job has to do: the scenario that it is one of, what is sent, and the step's place in that."""
+
+    scenario: Scenario
+    coding: Coding
+    timing: Timing
+    step: int
+
+
+class CollectiveJob:
+    """A job of collectives on one network that runs on, so that what befalls it lies on one clock."""
+
+    def __init__(self, scenario: Scenario, seen: Seen | None = None) -> None:
+        self.env = simpy.Environment(initial_time=0.0)
+        self.topology = scenario.topology.build(scenario.sync.dedicated_servers)
+        self.network = scenario.network.build(self.env, self.topology, scenario.transport)
+        if seen is not None:
+            self.network.watch(seen)
+        self.nodes = self.topology.workers, self.topology.servers[: scenario.sync.dedicated_servers]
+        self.cluster = Cluster(self.env, self.network, self.topology.workers, scenario.seed)
+        self.cluster.begin(scenario.conditions)
+        self.steps = Steps(scenario.job.checkpoint, self.cluster)
+        self.spans: list[Span] = []
+        self.names: set[str] = set()
+        self._work: list[Work] = []
+        self._current: Step | None = None
+
+    def run(self, scenario: Scenario, measurement: Measurement, timing: Timing) -> None:
+        """Do all steps of a scenario on this job's cluster, after those that are done.
+
+        Raises:
+            Deadlock: nothing more can happen although workers still wait.
+        """
+        coding = Coding(scenario, measurement)
+        self._work += [Work(scenario, coding, timing, step) for step in range(scenario.job.steps)]
+        watch = Watch(self.cluster, self._alone_s, self._moved) if scenario.conditions else None
+        run_until(self.env.process(self._job()), self._waiting, watch)
+
+    def _job(self) -> Generator[simpy.Event, Any, None]:
+        env, devices = self.env, self.cluster.devices
+        while self.steps.number < len(self._work):
+            number = self.steps.number
+            scenario, coding, timing, place = self._work[number]
+            exchanges = [coding.exchanges(place, bucket) for bucket in range(len(coding.measurement.buckets))]
+            self.names.update(one.sync.describe(one.payload.op) for stages in exchanges for one in stages)
+            compute = compute_of(scenario, coding.measurement, timing, place)
+            step = self._current = Step(env, self.network, self.nodes, compute, exchanges, devices)
+            if not (yield from self.steps.run(step)):
                 continue
             if not number:
-                spans[:] = step.spans
-            yield from steps.add(_account(step, compute, env.now, cluster.devices))
+                self.spans = step.spans
+            yield from self.steps.add(_account(step, compute, env.now, devices))
 
-    process = env.process(job())
-    if not comes(env, process):
-        raise Deadlock("the simulation is stuck: " + "; ".join(current[0].waiting()[:20]))
-    return JobRecord(
-        steps.rows,
-        spans,
-        topology.link_names,
-        topology.capacity_bytes_per_s,
-        topology.latency_s,
-        network.links.nbytes,
-        network.links.mean_share(env.now),
-        network.held_s(),
-        float(env.now),
-        tuple(sorted(names)),
-    )
+    def _waiting(self) -> list[str]:
+        return self._current.waiting() if self._current else []
 
+    def _moved(self) -> Hashable:
+        return None if self._current is None else (id(self._current), int(self._current.next_item.sum()))
 
-def comes(env: simpy.Environment, event: simpy.Event) -> bool:
-    """Run until an event has come, and no longer: what befalls a cluster may go on for ever. Return False if stuck."""
-    while not event.processed:
-        if env.peek() == np.inf:
-            return False
-        env.step()
-    return True
+    def _alone_s(self) -> float:
+        step = self._current
+        assert step is not None
+        return alone_s([[one.exchange] for one in step.items], float(step.compute.backward_end_s.max()), self.cluster)
+
+    def record(self) -> JobRecord:
+        """Return what the job leaves behind so far."""
+        return JobRecord(
+            self.steps.rows,
+            self.spans,
+            self.topology.link_names,
+            self.topology.capacity_bytes_per_s,
+            self.topology.latency_s,
+            self.network.links.nbytes,
+            self.network.links.mean_share(self.env.now),
+            self.network.held_s(),
+            float(self.env.now),
+            tuple(sorted(self.names)),
+        )
 
 
 def compute_of(scenario: Scenario, measurement: Measurement, timing: Timing, step: int) -> Compute:
@@ -171,8 +214,8 @@ def _account(step: Step, compute: Compute, end_s: float, devices: Devices) -> di
     """Return where a step's time went, as means over workers; what a device does not work is exposed communication."""
     parts = {
         "compute_s": float(compute.backward_end_s.mean()),
-        "encode_s": float(step.encode_s.mean()),
-        "decode_s": float(step.decode_s.mean()),
+        "encode_s": float(step.device.encode_s.mean()),
+        "decode_s": float(step.device.decode_s.mean()),
         "optimizer_s": compute.optimizer_s,
         "lost_s": float(devices.down_s(step.begin_s, end_s).mean()),
     }

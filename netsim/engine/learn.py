@@ -1,24 +1,26 @@
 """What synchronous workers send and learn, turn by turn; no clock here.
 
 Nothing of it depends on when messages arrive, so that one training serves every bandwidth, topology and most
-architectures of a sweep; `engine.pace` says afterwards how long each turn took.
+architectures of a sweep; `engine.pace` says afterwards how long each turn took. Only with a policy it asks the clock.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from netsim.compress.base import NonFiniteGradient, schemes
+from netsim.engine.adapt import Guide
 from netsim.engine.buckets import Bucket, make_buckets
 from netsim.engine.checkpoint import load, save
 from netsim.engine.measure import Coder, Measurement, Score, Stage, measurement, one_thread, owners
 from netsim.engine.progress import Progress
 from netsim.lazy import torch
 from netsim.optim.base import Synchronous
+from netsim.scenario.rules import adapted
 from netsim.workload.live import Live
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ class Learned:
         turns: for each turn its exchanges in order: the part, and the step in its measurement.
         rel_error, cosine: [turns] of what was received against what was meant.
         update_error, update_cosine: the same, added up over all turns.
+        settings: [turns] what a policy has set, empty without one.
     """
 
     key: Hashable
@@ -87,6 +90,7 @@ class Learned:
     cosine: tuple[float, ...]
     update_error: float
     update_cosine: float
+    settings: tuple[float, ...] = ()
 
     def __eq__(self, other: object) -> bool:
         """Return whether both come of the same training."""
@@ -104,6 +108,7 @@ def learned_key(scenario: Scenario, train: Train) -> Hashable:
     split = (job.bucket, job.first_bucket, job.overlap, job.coding_unit, job.grad_accumulation)
     held = tuple(owners(scenario, one) for one in (scenario.scheme, *optimizer.schemes))
     goal = (train.target_of, train.target, train.max_epochs, train.every)
+    timed = None if adapted(scenario) is None else replace(scenario, name="", about="", swept=())
     return (
         scenario.workload,
         scenario.scheme,
@@ -113,6 +118,7 @@ def learned_key(scenario: Scenario, train: Train) -> Hashable:
         scenario.seed,
         scenario.topology.num_workers,
         held,
+        timed,
     )
 
 
@@ -156,10 +162,13 @@ class Learner:
         self.parts: dict[PartKey, _PartUnderWay] = {}
         self.turns: list[tuple[tuple[int, int], ...]] = []
         self.scores: list[Score] = []
+        policy = adapted(scenario)
+        self.guide = None if policy is None else Guide(scenario, train, policy, problem.tensors)
         self.over = self.progress.note(self.optimizer.model(self.state), 0)
 
     def turn(self) -> None:
         """Run a turn of the optimizer."""
+        self._adjust()
         running = self.optimizer.turn(self.problem, self.state)
         known: Any = None
         sent: list[tuple[int, int]] = []
@@ -177,7 +186,32 @@ class Learner:
         if sent:
             self.turns.append(tuple(sent))
             self.scores.append(score)
+            self._guided(self.turns[-1])
         self.over = self.progress.note(self.optimizer.model(self.state), len(self.turns))
+
+    def _adjust(self) -> None:
+        """Set what the policy has chosen."""
+        if self.guide is None:
+            return
+        if self.guide.policy.sets == "steps":
+            self.state = self.optimizer.lasting(self.state, int(self.guide.setting))
+        for (scheme, own, *_), channel in self.channels.items():
+            channel.coder.scheme = self._adjusted(scheme, own=own)
+
+    def _adjusted(self, scheme: Scheme, *, own: bool) -> Scheme:
+        """Return a channel's scheme with the ratio that the policy has chosen, where it sets one."""
+        if self.guide is None or self.guide.policy.sets != "ratio" or own:
+            return scheme
+        return scheme.keeping(self.guide.setting) or scheme
+
+    def _guided(self, turn: tuple[tuple[int, int], ...]) -> None:
+        """Let the policy see a turn that is over."""
+        if self.guide is not None:
+            keys = list(self.parts)
+            self.guide.after((place, self._part(keys[place], step), 0) for place, step in turn)
+
+    def _part(self, key: PartKey, step: int | None = None) -> Part:
+        return self.parts[key].finished(key, self.channels[key[0]], step)
 
     def _exchange(self, exchange: Exchange, score: Score) -> tuple[NDArray[Any] | None, tuple[int, int]]:
         """Return what all know afterwards, and the part and step of the exchange."""
@@ -203,7 +237,7 @@ class Learner:
 
     def _opened(self, key: ChannelKey) -> _Channel:
         scheme, own, fused, _ = key
-        return _Channel(self.scenario, scheme, self.problem, own=own, fused=fused)
+        return _Channel(self.scenario, self._adjusted(scheme, own=own), self.problem, own=own, fused=fused)
 
     def kept(self) -> dict[str, Any]:
         """Return all that changes while it trains, for `checkpoint.save`."""
@@ -229,6 +263,8 @@ class Learner:
             part.stages, part.kinds = stages, kinds
         self.scores = [Score(*one) for one in kept["scores"]]
         self.progress.restore(kept["progress"])
+        for turn in self.turns:  # a clock is not kept: what it told is told again
+            self._guided(turn)
         self.over = bool(self.progress.status)
 
     def learned(self) -> Learned:
@@ -242,12 +278,13 @@ class Learner:
             self.problem.tensors,
             tuple(self.progress.curve),
             self.progress.status,
-            tuple(part.finished(key, self.channels[key[0]]) for key, part in self.parts.items()),
+            tuple(self._part(key) for key in self.parts),
             tuple(self.turns),
             tuple(one.rel_error for one in self.scores),
             tuple(one.cosine for one in self.scores),
             update.rel_error,
             update.cosine,
+            () if self.guide is None else tuple(self.guide.settings),
         )
 
 
@@ -293,17 +330,19 @@ class _PartUnderWay:
         self.stages: list[Stages] = []
         self.kinds: list[tuple[str, ...]] = []
 
-    def finished(self, key: PartKey, channel: _Channel) -> Part:
-        """Return the part."""
+    def finished(self, key: PartKey, channel: _Channel, step: int | None = None) -> Part:
+        """Return the part, or one of a single step of it."""
         _, passes, samples, updates, overlaps, sends = key
-        count = len(self.stages)
+        chosen = slice(None) if step is None else slice(step, step + 1)
+        stages, kinds = self.stages[chosen], self.kinds[chosen]
+        count = len(stages)
         made = measurement(
             channel.buckets if sends else (),
             channel.tensors,
             channel.coder,
-            self.stages,
+            stages,
             (0,) * count,
-            tuple(self.kinds),
+            tuple(kinds),
             [Score()] * count,
         )
         return Part(passes, samples, updates, overlaps, made)

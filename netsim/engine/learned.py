@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 
 def dense_of(scenario: Scenario) -> Scenario:
-    """Return the point with scheme `none` and the optimizer that the point's own one is an approximation of."""
+    """Return the point with scheme `none`, no policy, and the optimizer that its own one is an approximation of."""
     assert scenario.train is not None
     assert isinstance(scenario.train.optimizer, Synchronous)
-    train = replace(scenario.train, optimizer=scenario.train.optimizer.dense)
+    train = replace(scenario.train, optimizer=scenario.train.optimizer.dense, policy=None)
     return replace(scenario, scheme=schemes.get("none")(), train=train, name="", about="", swept=())
 
 
@@ -128,7 +128,7 @@ def _best_dense(scenario: Scenario, train: Train, learned: Learned) -> tuple[flo
                 other = replace(scenario, sync=syncs.get(name)())
                 found[name] = _summary(other, train, learned)["evaluation_s"]
         except InputError:
-            continue  # the topology has no host for it
+            continue  # the topology has no host for it, or it knows no conditions
     best = min(found, key=lambda name: found[name])
     return found[best], best
 
@@ -136,6 +136,10 @@ def _best_dense(scenario: Scenario, train: Train, learned: Learned) -> tuple[flo
 def _headroom_s(scenario: Scenario, train: Train, learned: Learned) -> float:
     """Return the seconds for a sample without compression on an infinitely fast network."""
     free = replace(
-        scenario, network=fidelities.get("ideal")(), transport=transports.get("ideal")(), cost=costs.get("free")()
+        scenario,
+        network=fidelities.get("ideal")(),
+        transport=transports.get("ideal")(),
+        cost=costs.get("free")(),
+        conditions=tuple(one for one in scenario.conditions if one.touches_workers),
     )
     return float(_summary(free, train, learned)["evaluation_s"])

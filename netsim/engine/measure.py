@@ -80,7 +80,7 @@ class Measurement:
 def measurement_key(scenario: Scenario) -> Hashable:
     """Return what a measurement depends on; scenarios with equal keys can share one."""
     job, scheme = scenario.job, scenario.scheme
-    split = (job.overlap == "per_tensor", job.bucket, job.first_bucket, job.coding_unit, job.steps)
+    split = (job.overlap == "per_tensor", job.bucket, job.first_bucket, job.coding_unit, job.skip_steps, job.steps)
     return (scenario.workload, scheme, split, scenario.seed, scenario.topology.num_workers, owners(scenario, scheme))
 
 
@@ -92,9 +92,10 @@ def owners(scenario: Scenario, scheme: Scheme) -> int:
 def measure(scenario: Scenario) -> Measurement:
     """Compress the captured gradients, step after step, carrying every worker's state on.
 
-    The captured steps are taken in turn. Where the cluster has more workers than were captured, the captured ones stand
-    for all, and the result is marked as extrapolated. Arithmetic runs on one thread so that results are the same
-    whatever the number of processes. What is sent uncompressed needs no arithmetic.
+    The captured steps are taken in turn; the first `skip_steps` only bring every state under way. Where the cluster has
+    more workers than were captured, the captured ones stand for all, and the result is marked as extrapolated.
+    Arithmetic runs on one thread so that results are the same whatever the number of processes. What is sent
+    uncompressed needs no arithmetic.
     """
     gradients = scenario.workload.open()
     if isinstance(scenario.scheme, Uncompressed):
@@ -120,19 +121,22 @@ def replay(scenario: Scenario, gradients: Gradients) -> Measurement:
     workers = min(scenario.topology.num_workers, gradients.num_workers)
     buckets = tuple(make_buckets(gradients.tensors, job))
     coder = Coder(scenario, scenario.scheme, gradients.tensors, range(workers), flat=job.coding_unit == "bucket")
-    stages, scores, captured = [], [], []
-    for step in range(job.steps):
+    stages, captured, scores = [], [], list[Score | None]()
+    coder.adds_up = job.steps > 1
+    for step in range(job.skip_steps + job.steps):
+        coder.ends = step == job.skip_steps + job.steps - 1
         captured.append(step % gradients.num_steps)
         of_step = []
-        scores.append(Score())
+        scores.append(Score() if step >= job.skip_steps else None)
         for bucket in buckets:
             read = [gradients.read(captured[-1], rank, bucket.first, bucket.last) for rank in coder.ranks]
             coded, _ = coder.code(bucket, read, f"at step {step}", scores[-1])
             of_step.append(coded)
         stages.append(tuple(of_step))
-    return measurement(
-        buckets, gradients.tensors, coder, stages, tuple(captured), _kinds(scenario.scheme, job.steps), scores
-    )
+    told = slice(job.skip_steps, None)
+    kinds = _kinds(scenario.scheme, job.skip_steps + job.steps)[told]
+    known = [one for one in scores if one is not None]
+    return measurement(buckets, gradients.tensors, coder, stages[told], tuple(captured[told]), kinds, known)
 
 
 def measurement(
@@ -146,7 +150,7 @@ def measurement(
 ) -> Measurement:
     """Return what a coder has made of some steps."""
     sizes = _sizes(tensors, buckets)
-    update = coder.update.score()
+    update = coder.update.score() if coder.adds_up else scores[0]
     return Measurement(
         buckets,
         sizes,
@@ -179,9 +183,10 @@ class Score:
 
     def add(self, estimate: torch.Tensor, mean: torch.Tensor) -> None:
         """Add a tensor."""
-        self.error2 += float((estimate - mean).square().sum())
-        self.mean2 += float(mean.square().sum())
-        self.estimate2 += float(estimate.square().sum())
+        error = estimate - mean
+        self.error2 += float(error @ error)
+        self.mean2 += float(mean @ mean)
+        self.estimate2 += float(estimate @ estimate)
         self.dot += float(estimate @ mean)
 
     def join(self, other: Score) -> None:
@@ -236,11 +241,18 @@ class Coder:
         self.owners = owners(scenario, scheme) or len(ranks)
         self.states: dict[int, list[Any]] = {}
         self.update = _Update()
+        self.adds_up = True
+        """Whether there are several steps, the sums of which have to be kept."""
+        self.ends = False
+        """Whether this is the last step, after which nobody asks for a state."""
 
     def code(
-        self, bucket: Bucket, of_worker: Sequence[Sequence[torch.Tensor]], when: str, score: Score
+        self, bucket: Bucket, of_worker: Sequence[Sequence[torch.Tensor]], when: str, score: Score | None
     ) -> tuple[tuple[Stage, ...], list[torch.Tensor]]:
-        """Exchange the tensors of one bucket; return its collectives, and the estimates of its units."""
+        """Exchange the tensors of one bucket; return its collectives, and the estimates of its units.
+
+        Nobody asks what a step without a `score` loses.
+        """
         if self.flat:
             of_worker = [[torch.cat([one.reshape(-1) for one in tensors])] for tensors in of_worker]
         outcomes = []
@@ -248,19 +260,33 @@ class Coder:
             key, name = bucket.first + place, self.tensors[bucket.first + place].name
             states = self.states.get(key) or self._states(grads[0].shape, key)
             outcome = exchange(self.scheme, grads, states, f"gradient of {name!r} {when}")
-            self.states[key] = outcome.states
-            mean = torch.stack([grad.reshape(-1) for grad in grads]).double().mean(0)
-            estimate = outcome.mean.reshape(-1).double()
-            score.add(estimate, mean)
-            self.update.add(key, estimate, mean)
+            if self.ends:
+                self.states.pop(key, None)
+            else:
+                self.states[key] = outcome.states
             outcomes.append(outcome)
+            if score is not None:
+                self._judge(key, outcome.mean.reshape(-1).double(), _mean(grads), score)
         return _fuse(outcomes), [outcome.mean for outcome in outcomes]
+
+    def _judge(self, key: int, estimate: torch.Tensor, mean: torch.Tensor, score: Score) -> None:
+        score.add(estimate, mean)
+        if self.adds_up:
+            self.update.add(key, estimate, mean)
 
     def _states(self, shape: torch.Size, key: int) -> list[Any]:
         """Return fresh states; every unit has a seed of its own, so that tensors of one shape draw unlike noise."""
         seed = int(np.random.SeedSequence((self.seed, key)).generate_state(1)[0])
         peers = [Peer(rank, len(self.ranks), self.owners, seed, self.simulated) for rank in self.ranks]
         return [self.scheme.init(shape, peer) for peer in peers]
+
+
+def _mean(grads: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the mean [d] in float64, which is all that is held of it."""
+    mean = grads[0].reshape(-1).double()
+    for grad in grads[1:]:
+        mean += grad.reshape(-1)
+    return mean.div_(len(grads))
 
 
 def _fuse(outcomes: Sequence[Outcome]) -> tuple[Stage, ...]:
@@ -293,8 +319,8 @@ def dense(scenario: Scenario, gradients: Gradients) -> Measurement:
     workers = min(scenario.topology.num_workers, gradients.num_workers)
     sizes, none = _sizes(gradients.tensors, buckets), np.zeros(0, dtype=np.int64)
     step = tuple((Stage("sum", np.full(workers, float(one.sum() * FLOAT32_BYTES)), 0.0, one, none),) for one in sizes)
-    steps = scenario.job.steps
-    captured = tuple(one % gradients.num_steps for one in range(steps))
+    skipped, steps = scenario.job.skip_steps, scenario.job.steps
+    captured = tuple((skipped + one) % gradients.num_steps for one in range(steps))
     kinds = (("none",),) * steps
     return Measurement(
         buckets, sizes, sizes, (step,) * steps, captured, kinds, (0.0,) * steps, (1.0,) * steps, 0.0, 1.0, workers

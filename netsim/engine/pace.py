@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netsim.engine.coding import Coding
-from netsim.engine.job import JobRecord, run_job
+from netsim.engine.job import CollectiveJob, run_job
+from netsim.errors import InputError
 from netsim.record.result import PARTS
 from netsim.sync.base import syncs
+from netsim.sync.parameter_server import ParameterServer
 from netsim.workload.live import Live
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from netsim.engine.job import JobRecord
     from netsim.engine.learn import Learned, Part
     from netsim.engine.measure import Measurement
     from netsim.scenario.schema import Scenario, Train
     from netsim.topology.graph import Topology
-    from netsim.workload.base import Timing
+    from netsim.workload.base import Tensor, Timing
 
 
 _TOLD = ("step_time_s", *PARTS, "comm_s", "wire_bytes_per_worker")
@@ -54,51 +57,77 @@ class Pace:
 def pace(scenario: Scenario, train: Train, learned: Learned) -> Pace:
     """Return the times of what was learned on the cluster of `scenario`, whose scheme and optimizer are not asked.
 
-    Exchanges of equal bytes take equal times, unless workers draw anew how fast they are.
+    Exchanges of equal bytes take equal times, unless workers draw anew how fast they are, or conditions change.
     """
-    clock = _Clock(scenario, train, learned)
-    turns = []
-    for exchanges in learned.turns:
-        rows = [clock.row(part, step) for part, step in exchanges]
-        turns.append({key: float(sum(row[key] for row in rows)) for key in _TOLD})
+    clock = Clock(scenario, train, learned.tensors)
+    turns = [clock.turn((place, learned.parts[place], step) for place, step in turn) for turn in learned.turns]
     end_s = np.cumsum([one["step_time_s"] for one in turns])
     topology = scenario.topology.build(scenario.sync.dedicated_servers)
     used = np.zeros(len(topology.link_names))
-    for count, record in zip(clock.counts, clock.records, strict=True):
+    for count, record in clock.records():
         if len(record.link_bytes) == len(used):  # else nothing was sent, over an architecture without servers
             used += count * record.link_bytes
-    names = {name for record in clock.records for name in record.collectives}
+    names = {name for _, record in clock.records() for name in record.collectives}
     return Pace(turns, end_s, topology, used, tuple(sorted(names)))
 
 
-class _Clock:
-    """Runs each distinct exchange once, as a job of one step."""
+class Clock:
+    """Times the exchanges of a training, one after another.
 
-    def __init__(self, scenario: Scenario, train: Train, learned: Learned) -> None:
-        self.scenario, self.learned = scenario, learned
+    Each distinct exchange is run once, as a job of one step; where something befalls the cluster, or checkpoints are
+    kept, all are steps of one job, so that everything lies on one clock.
+    """
+
+    def __init__(self, scenario: Scenario, train: Train, tensors: Sequence[Tensor]) -> None:
+        self.scenario, self.train, self.tensors = scenario, train, tensors
         self.draws = scenario.job.straggler.distribution != "none"
-        self.parts = [_of_part(scenario, train, learned, part) for part in learned.parts]
-        self.records: list[JobRecord] = []
-        self.counts: list[int] = []
-        self._known: dict[Hashable, int] = {}
+        self._job: CollectiveJob | None = None
+        if scenario.conditions or scenario.job.checkpoint.every:
+            if isinstance(scenario.sync, ParameterServer):
+                remedy = "use a collective such as ring, or remove `conditions`"
+                raise InputError("turns over a parameter server are timed one by one", remedy, "conditions")
+            self._job = CollectiveJob(scenario)
+        self._parts: dict[int, tuple[Scenario, Timing]] = {}
+        self._known: dict[Hashable, tuple[int, JobRecord]] = {}
         self._number = 0
 
-    def row(self, place: int, step: int) -> dict[str, Any]:
-        """Return the seconds and bytes of an exchange."""
-        own, timing = self.parts[place]
-        measured = _one_step(self.learned.parts[place].measurement, step)
+    def turn(self, exchanges: Iterable[tuple[int, Part, int]]) -> dict[str, float]:
+        """Return the seconds and bytes of a turn, given the number, the part and the step in it of each exchange."""
+        rows = [self._row(*one) for one in exchanges]
+        return {key: float(sum(row[key] for row in rows)) for key in _TOLD}
+
+    def records(self) -> list[tuple[int, JobRecord]]:
+        """Return what was run, and how often each record counts."""
+        return list(self._known.values()) if self._job is None else [(1, self._job.record())]
+
+    def _row(self, place: int, part: Part, step: int) -> dict[str, Any]:
+        if place not in self._parts:
+            self._parts[place] = _of_part(self.scenario, self.train, self.tensors, part)
+        own, timing = self._parts[place]
+        measured = _one_step(part.measurement, step)
         self._number += 1
+        if self.draws:
+            own = replace(own, seed=int(np.random.SeedSequence((own.seed, self._number)).generate_state(1)[0]))
+        if self._job is not None:
+            return self._next(self._job, own, measured, timing)
         key = self._number if self.draws else (place, _key(own, measured))
-        if key not in self._known:
-            self._known[key] = len(self.records)
-            if self.draws:
-                own = replace(own, seed=int(np.random.SeedSequence((own.seed, self._number)).generate_state(1)[0]))
-            self.records.append(run_job(own, measured, timing))
-            self.counts.append(0)
-        number = self._known[key]
-        self.counts[number] += 1
-        (row,) = self.records[number].steps
+        count, record = self._known.get(key) or (0, run_job(own, measured, timing))
+        self._known[key] = count + 1, record
+        (row,) = record.steps
         return row
+
+    @staticmethod
+    def _next(job: CollectiveJob, own: Scenario, measured: Measurement, timing: Timing) -> dict[str, Any]:
+        begin_s = job.env.now
+        job.run(own, measured, timing)
+        row, took_s = job.steps.rows[-1], job.env.now - begin_s
+        # Steps that a failure undid may have taken another time when they were done again.
+        more_s = took_s - row["step_time_s"]
+        return row if np.isclose(more_s, 0.0, atol=1e-9 * took_s) else _longer(row, more_s)
+
+
+def _longer(row: dict[str, Any], more_s: float) -> dict[str, Any]:
+    return row | {"step_time_s": row["step_time_s"] + more_s, "lost_s": row["lost_s"] + more_s}
 
 
 def _one_step(measured: Measurement, step: int) -> Measurement:
@@ -106,12 +135,12 @@ def _one_step(measured: Measurement, step: int) -> Measurement:
     return replace(measured, stages=stages, kinds=kinds, captured=(0,), rel_error=(0.0,), cosine=(1.0,))
 
 
-def _of_part(scenario: Scenario, train: Train, learned: Learned, part: Part) -> tuple[Scenario, Timing]:
+def _of_part(scenario: Scenario, train: Train, tensors: Sequence[Tensor], part: Part) -> tuple[Scenario, Timing]:
     """Return a scenario with the part's own job, and the seconds of one of its passes."""
     assert isinstance(scenario.workload, Live)
     overlap = scenario.job.overlap if part.overlaps else "none"
     job = replace(scenario.job, steps=1, grad_accumulation=part.passes, overlap=overlap)
-    timing = scenario.workload.pass_timing(learned.tensors, part.samples, train.gradient_time)
+    timing = scenario.workload.pass_timing(tensors, part.samples, train.gradient_time)
     # The last update follows the exchange, the others are between passes.
     local_s = timing.optimizer_s * (part.updates - 1) / part.passes
     # Where nothing is sent, any architecture will do.

@@ -2,14 +2,15 @@
 
 A sender gives each receiver one message at a time, like a stream: the next in order leaves when the one before has
 arrived, and its latency is hidden behind half of its own bytes. Messages of one instant to (or from) one host share a
-plan, so that a symmetric job needs few of them.
+plan, so that a symmetric job needs few of them. An `Outbox` is one sender's; `Streams` are those of all, as arrays.
 """
 
 from __future__ import annotations
 
 import heapq
+from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -24,60 +25,86 @@ if TYPE_CHECKING:
 
     from netsim.network.base import Network
 
-_ENDS_KEPT = 200
+_ROUNDS_KEPT = 200
 
 
-class Letter(NamedTuple):
-    """A message under way: nodes, bytes, whether it follows another on its stream, and what its arrival does."""
+class Letters(NamedTuple):
+    """Messages that leave together: one between a server's host (`hub`) and each of `leaves` [K], of `nbytes` [K].
 
-    src: int
-    dst: int
-    nbytes: float
+    `outward` ones leave the hub. `follows`: each is the next on its stream. `arrived` is called with the leaves of
+    those that have arrived, at the instant they do.
+    """
+
+    hub: int
+    outward: bool
     follows: bool
-    arrived: Callable[[], None]
+    leaves: NDArray[np.int64]
+    nbytes: NDArray[np.float64]
+    arrived: Callable[[NDArray[np.int64]], None]
 
 
 class Post:
-    """Begins the letters of an instant at its end, those to or from one host of a server as one plan."""
+    """Begins the messages of an instant at its end, those to or from one host of a server as one plan.
+
+    `arrived` counts messages.
+    """
 
     def __init__(self, env: simpy.Environment, network: Network) -> None:
         self.env = env
         self.network = network
-        self._due: dict[tuple[int, bool, bool], list[Letter]] = {}
-        self._ends: dict[tuple[tuple[int, int], ...], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self.arrived = 0
+        self._due: dict[tuple[int, bool, bool], list[Letters]] = {}
+        self._rounds: dict[tuple[int, bool, bool, bytes, bytes], Round] = {}
         self._timer = Timer(env, self._begin)
 
-    def send(self, letter: Letter, hub: int) -> None:
-        """Send a letter now; `hub` is the server's host, at one of its ends."""
-        self._due.setdefault((hub, letter.src == hub, letter.follows), []).append(letter)
+    def send(self, letters: Letters) -> None:
+        """Send messages now."""
+        self._due.setdefault((letters.hub, letters.outward, letters.follows), []).append(letters)
         self._timer.set(self.env.now)
 
     def _begin(self) -> None:
         due, self._due = self._due, {}
-        for (hub, _, follows), letters in due.items():
-            self._plan(hub, letters, follows)
+        for (hub, outward, follows), some in due.items():
+            leaves = some[0].leaves if len(some) == 1 else np.concatenate([one.leaves for one in some])
+            nbytes = some[0].nbytes if len(some) == 1 else np.concatenate([one.nbytes for one in some])
+            done = partial(self._tell, hub, _receivers(some))
+            nodes = np.concatenate([[hub], leaves])
+            one = self._round((hub, outward, follows, leaves.tobytes(), nbytes.tobytes()))
+            self.network.begin([one], nodes, done, collective=False).join(nodes)
 
-    def _plan(self, hub: int, letters: list[Letter], follows: bool) -> None:
-        leaf = {(one.dst if one.src == hub else one.src): one.arrived for one in letters}
+    def _round(self, key: tuple[int, bool, bool, bytes, bytes]) -> Round:
+        """Return a round; the last ones are kept, since links know the routes of rounds that they have seen."""
+        if key not in self._rounds:
+            if len(self._rounds) >= _ROUNDS_KEPT:
+                self._rounds.clear()
+            hub, outward, follows, leaves, nbytes = key
+            there = np.frombuffer(leaves, dtype=np.int64)
+            here = np.full(len(there), hub)
+            src, dst = (here, there) if outward else (there, here)
+            self._rounds[key] = Round(src, dst, np.frombuffer(nbytes), slices=2 if follows else 1)
+        return self._rounds[key]
 
-        def done(nodes: NDArray[np.int64]) -> None:
-            for node in nodes.tolist():
-                if node != hub:
-                    leaf[node]()
+    def _tell(self, hub: int, receivers: Receivers, nodes: NDArray[np.int64]) -> None:
+        """Say that messages have arrived: at leaves, or from them."""
+        nodes = nodes[nodes != hub]
+        self.arrived += len(nodes)
+        if not isinstance(receivers, dict):
+            if len(nodes):
+                receivers(nodes)
+            return
+        told: dict[int, tuple[Callable[[NDArray[np.int64]], None], list[int]]] = {}
+        for node in nodes.tolist():
+            told.setdefault(id(receivers[node]), (receivers[node], []))[1].append(node)
+        for arrived, some in told.values():
+            arrived(np.array(some))
 
-        src, dst = self._nodes(tuple((one.src, one.dst) for one in letters))
-        one = Round(src, dst, np.array([one.nbytes for one in letters]), slices=2 if follows else 1)
-        nodes = np.array([hub, *leaf])
-        self.network.begin([one], nodes, done, collective=False).join(nodes)
 
-    def _nodes(self, pairs: tuple[tuple[int, int], ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return sources and destinations as arrays; the last ones are kept, since links know their routes."""
-        if pairs not in self._ends:
-            if len(self._ends) >= _ENDS_KEPT:
-                self._ends.clear()
-            src, dst = np.array(pairs, dtype=np.int64).T
-            self._ends[pairs] = src.copy(), dst.copy()
-        return self._ends[pairs]
+Receivers: TypeAlias = "Callable[[NDArray[np.int64]], None] | dict[int, Callable[[NDArray[np.int64]], None]]"
+
+
+def _receivers(some: list[Letters]) -> Receivers:
+    """Return whom to tell of arrivals: one for all leaves, or one for each."""
+    return some[0].arrived if len(some) == 1 else {leaf: one.arrived for one in some for leaf in one.leaves.tolist()}
 
 
 class Outbox:
@@ -117,7 +144,7 @@ class Outbox:
         self._busy.add(receiver)
         self._under_way_bytes += nbytes
 
-        def over() -> None:
+        def over(_: NDArray[np.int64]) -> None:
             self._busy.discard(receiver)
             self._under_way_bytes -= nbytes
             self._ended_s[receiver] = self.post.env.now
@@ -125,5 +152,5 @@ class Outbox:
             self._next(receiver)
 
         follows = self._ended_s.get(receiver) == self.post.env.now
-        hub = self.node if self.serves else receiver
-        self.post.send(Letter(self.node, receiver, nbytes, follows, over), hub)
+        hub, leaf = (self.node, receiver) if self.serves else (receiver, self.node)
+        self.post.send(Letters(hub, self.serves, follows, np.array([leaf]), np.array([nbytes]), over))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from netsim.engine.post import Outbox, Post
+from netsim.engine.post import Outbox
 from netsim.engine.server import Processor, Shard
 from netsim.network.base import Round
 from netsim.sync.hierarchical import of_machines
@@ -16,10 +16,10 @@ from netsim.sync.hierarchical import of_machines
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import simpy
     from numpy.typing import NDArray
 
     from netsim.engine.coding import Exchange
+    from netsim.engine.post import Post
     from netsim.network.base import Execution, Network
     from netsim.sync.base import Payload
     from netsim.sync.parameter_server import ParameterServer, Piece
@@ -49,7 +49,7 @@ class PushPull:
 
     def __init__(
         self,
-        env: simpy.Environment,
+        post: Post,
         network: Network,
         nodes: tuple[NDArray[np.int64], NDArray[np.int64]],
         sync: ParameterServer,
@@ -59,13 +59,12 @@ class PushPull:
         self.network = network
         self.workers = nodes[0]
         self.hosts = sync.hosts(*nodes)
-        self.post = Post(env, network)
         machines = network.links.topology.machines[self.workers]
         self.groups = sync.groups(len(self.workers), machines)
         self._part = {worker: part for part, group in enumerate(self.groups) for worker in group.tolist()}
-        self._up = [Outbox(self.post, int(node), credit, serves=False) for node in self.workers]
-        self._down = [Outbox(self.post, int(node), None, serves=True) for node in self.hosts]
-        self._processors = [Processor(env) for _ in self.hosts]
+        self._up = [Outbox(post, int(node), credit, serves=False) for node in self.workers]
+        self._down = [Outbox(post, int(node), None, serves=True) for node in self.hosts]
+        self._processors = [Processor(post.env) for _ in self.hosts]
         self._shards: dict[tuple[int, int, int, int], Shard] = {}
         self.sent_bytes: dict[tuple[int, int], float] = defaultdict(float)
         self._round_trips_s: dict[tuple[int, int], float] = {}
@@ -118,14 +117,6 @@ class PushPull:
             routed = self.network.links.routed(np.array([node, host]), np.array([host, node]))
             self._round_trips_s[node, host] = float(routed.delay_s.sum())
         return float(self._round_trips_s[node, host])
-
-    def waiting(self) -> list[str]:
-        """Return what each worker waits for at a server."""
-        return [
-            f"worker {worker} waits for bucket {bucket} at the server of its piece {piece}"
-            for (bucket, _, piece, _), shard in self._shards.items()
-            for worker in shard.waiting()
-        ]
 
 
 class _Machines:

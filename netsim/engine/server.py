@@ -20,10 +20,11 @@ class Processor:
         self.env = env
         self._free_s = 0.0
 
-    def work(self, seconds: float, then: Callable[[], None]) -> None:
+    def work(self, seconds: float, then: Callable[[], None] | None) -> None:
         """Call `then` once all earlier work and these seconds are over; at once where there are none."""
         self._free_s = max(self._free_s, self.env.now) + seconds
-        later(self.env, self._free_s - self.env.now, then)
+        if then is not None:
+            later(self.env, self._free_s - self.env.now, then)
 
 
 def later(env: simpy.Environment, seconds: float, then: Callable[[], None]) -> None:
@@ -84,7 +85,3 @@ class Shard:
         changed, self._encoded = self._encoded != self._version, self._version
         self._seen[self._place[one.worker]] = self._version
         self.processor.work(encode_s if changed else 0.0, one.answer)
-
-    def waiting(self) -> list[int]:
-        """Return the workers that wait for an answer."""
-        return [one.worker for one in self._waiting]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -33,8 +33,17 @@ if TYPE_CHECKING:
     from netsim.scenario.schema import Scenario
     from netsim.workload.base import Gradients, Workload
 
-SPAN_WORKERS = 64
-"""Workers whose spans are kept: a timeline of more cannot be read."""
+
+MANY_WORKERS, MOST_TRANSFERS = 1024, 4_000_000
+"""Beyond so many workers, other architectures are compared with only where an exchange has no more transfers than this
+that are solved one by one: it would take minutes, or all memory."""
+
+
+class Baseline(NamedTuple):
+    """What a point is compared with, and how many transfers an exchange of it may have."""
+
+    scenario: Scenario
+    most_transfers: float = np.inf
 
 
 def simulate(scenario: Scenario, *measured: Any, baselines: Sequence[float] = ()) -> Result:
@@ -79,7 +88,7 @@ def _simulate_replay(scenario: Scenario, baselines: Sequence[float], measured: M
     record = run_job(scenario, measured, gradients.timing)
     place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
     steps = _steps(record, measured)
-    spans = pd.DataFrame([span._asdict() for span in record.spans if span.worker < SPAN_WORKERS]).assign(step=0)
+    spans = pd.DataFrame([span._asdict() for span in record.spans]).assign(step=0)
     run = _run(scenario, measured, gradients, record) | _compared(scenario, record, baselines) | place
     return Result(
         runs=pd.DataFrame([run])[list(RUN_COLUMNS)],
@@ -92,6 +101,7 @@ def _simulate_replay(scenario: Scenario, baselines: Sequence[float], measured: M
             "compute_device": gradients.device,
             "cost_source": scenario.cost.source(),
             "seed": scenario.seed,
+            "not_compared": _not_compared(scenario, baselines),
         },
     )
 
@@ -160,7 +170,13 @@ def _compared(scenario: Scenario, record: JobRecord, baselines: Sequence[float])
     }
 
 
-def baselines_of(scenario: Scenario) -> tuple[Scenario, ...]:
+def _not_compared(scenario: Scenario, baselines: Sequence[float]) -> list[str]:
+    """Return the architectures that a point could not be compared with."""
+    known = zip(_other_syncs(scenario), baselines[1:-1], strict=True)
+    return [name for name, seconds in known if np.isinf(seconds)]
+
+
+def baselines_of(scenario: Scenario) -> tuple[Baseline, ...]:
     """Return what a point is compared with: no compression over its own architecture and all others, and no network.
 
     They are stripped of what names the point, so that points can share them.
@@ -175,7 +191,9 @@ def baselines_of(scenario: Scenario) -> tuple[Scenario, ...]:
         cost=costs.get("free")(),
         conditions=tuple(one for one in scenario.conditions if one.touches_workers),
     )
-    return (dense, *(replace(dense, sync=syncs.get(name)()) for name in _other_syncs(scenario)), free)
+    most = MOST_TRANSFERS if scenario.topology.num_workers > MANY_WORKERS else np.inf
+    others = [Baseline(replace(dense, sync=syncs.get(name)()), most) for name in _other_syncs(scenario)]
+    return Baseline(dense), *others, Baseline(free)
 
 
 def _other_syncs(scenario: Scenario) -> list[str]:
@@ -183,11 +201,16 @@ def _other_syncs(scenario: Scenario) -> list[str]:
 
 
 @lru_cache(maxsize=1024)
-def dense_step_s(scenario: Scenario) -> float:
-    """Return the seconds of a step of a baseline; infinity where its topology has no host for its architecture."""
+def dense_step_s(baseline: Baseline) -> float:
+    """Return the seconds of a step of a baseline; infinity where it cannot be had.
+
+    Its topology has no host for its architecture then, or its architecture has too many transfers.
+    """
+    scenario, most = baseline
     gradients = open_workload(scenario.workload)
     try:
-        return _step_s(run_job(scenario, dense(scenario, gradients), gradients.timing))
+        scenario.sync.check(scenario.topology.num_workers)
+        return _step_s(run_job(scenario, dense(scenario, gradients), gradients.timing, most_transfers=most))
     except InputError:
         return float("inf")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import simpy
 
+from netsim.engine.device import DeviceRows
 from netsim.network.base import repeats
 from netsim.network.timer import Timer
 
@@ -24,18 +25,12 @@ if TYPE_CHECKING:
 
     from netsim.conditions import Devices
     from netsim.engine.coding import Exchange
+    from netsim.engine.device import Compute
     from netsim.network.base import Execution, Network
 
-_SAME_INSTANT = 1e-12
-
-
-class Compute(NamedTuple):
-    """Seconds of a step's computation on each worker [n]; `ready_s` [buckets, n] counts from the step's begin."""
-
-    forward_s: NDArray[np.float64]
-    backward_end_s: NDArray[np.float64]
-    ready_s: NDArray[np.float64]
-    optimizer_s: float
+SAME_INSTANT = 1e-12
+SPAN_WORKERS = 64
+"""Workers whose spans are kept: a timeline of more cannot be read."""
 
 
 class Span(NamedTuple):
@@ -46,6 +41,15 @@ class Span(NamedTuple):
     bucket: int
     start_s: float
     end_s: float
+
+
+def spans_of(
+    workers: NDArray[np.int64], what: str, bucket: int, start_s: NDArray[np.float64], end_s: NDArray[np.float64]
+) -> list[Span]:
+    """Return the spans of those of the workers [K] whose are kept."""
+    kept = workers < SPAN_WORKERS
+    rows = zip(workers[kept].tolist(), start_s[kept].tolist(), end_s[kept].tolist(), strict=True)
+    return [Span(worker, what, bucket, start, end) for worker, start, end in rows]
 
 
 class Item(NamedTuple):
@@ -84,8 +88,6 @@ class Step:
         self.begin_s = float(env.now)
         self.finished = simpy.Event(env)
         self.spans: list[Span] = []
-        self.encode_s = np.zeros(count)
-        self.decode_s = np.zeros(count)
         self.comm_s = np.zeros(count)
         self.sent_bytes = np.zeros(count)
         self.latency_s = 0.0
@@ -95,17 +97,10 @@ class Step:
         self._launched_s = np.full(count, np.nan)
         self._executions: dict[int, Execution] = {}
         self._timer = Timer(env, self._launch_due)
-        encodes = np.array([stages[0].encode_s if stages else 0.0 for stages in exchanges])
-        self.encode_s += encodes.sum()
-        # A bucket is encoded where its last gradient is ready, so it and all later gradients wait for that.
-        everyone, begin_s = np.arange(count), np.full(count, self.begin_s)
-        self._ready_s = self._after(
-            everyone, self._after(everyone, begin_s, compute.ready_s), np.cumsum(encodes)[:, None]
-        )
-        self._backward_end_s = self._after(
-            everyone, self._after(everyone, begin_s, compute.backward_end_s), encodes.sum()
-        )
-        self._coding_free_s = np.full(count, self.begin_s)
+        everyone = np.arange(count)
+        self.device = DeviceRows(devices, len(exchanges))
+        encodes = [stages[0].encode_s if stages else 0.0 for stages in exchanges]
+        self.device.begin(everyone, self.begin_s, compute, encodes)
         self._last_s = np.full(count, self.begin_s)
         self._due_s = np.full(count, np.inf)
         self._open(everyone)
@@ -116,7 +111,7 @@ class Step:
         for number in np.unique(self.next_item[waiting]):
             item, mine = self.items[number], waiting[self.next_item[waiting] == number]
             if item.first:
-                ready_s = np.maximum(self.env.now, self._ready_s[item.bucket, mine])
+                ready_s = np.maximum(self.env.now, self.device.ready_s[item.bucket, mine])
                 self._due_s[mine] = self._after(mine, ready_s, self.network.links.call_overhead_s)
         self._timer.set(self._due_s.min())
         if len(waiting) < len(workers) and (self.next_item >= len(self.items)).all():
@@ -124,13 +119,13 @@ class Step:
 
     def _launch_due(self) -> None:
         now_s = self.env.now
-        due = np.flatnonzero(self._due_s <= now_s * (1 + _SAME_INSTANT))
+        due = np.flatnonzero(self._due_s <= now_s * (1 + SAME_INSTANT))
         self._due_s[due] = np.inf
         self._launched_s[due] = now_s
         for number in np.unique(self.next_item[due]):
             mine, item = due[self.next_item[due] == number], self.items[number]
             if item.first and item.exchange.encode_s:
-                ready_s = self._ready_s[item.bucket, mine]
+                ready_s = self.device.ready_s[item.bucket, mine]
                 self._span(mine, "encode", item.bucket, ready_s - item.exchange.encode_s, ready_s)
             execution = self._executions.get(int(number)) or self._begin(int(number))
             execution.join(self.workers[mine])
@@ -171,17 +166,8 @@ class Step:
         self._open(workers)
 
     def _code(self, workers: NDArray[np.int64], what: str, bucket: int, seconds: float) -> NDArray[np.float64]:
-        """Let devices code now, before the rest of backward; return when they are through."""
-        now_s = self.env.now
-        busy = now_s < self._backward_end_s[workers]
-        free_s = np.maximum(self._coding_free_s[workers], np.where(busy, now_s, self._backward_end_s[workers]))
-        start_s = np.maximum(free_s, now_s)
-        end_s = self._after(workers, start_s, seconds)
-        self._coding_free_s[workers] = end_s
-        ready_s, backward_end_s = self._ready_s[:, workers], self._backward_end_s[workers]
-        self._ready_s[:, workers] = np.where(ready_s > now_s, self._after(workers, ready_s, seconds), ready_s)
-        self._backward_end_s[workers] = np.where(busy, self._after(workers, backward_end_s, seconds), backward_end_s)
-        (self.encode_s if what == "encode" else self.decode_s)[workers] += seconds
+        """Let devices code now; return when they are through."""
+        start_s, end_s = self.device.code(workers, self.env.now, what, seconds)
         if seconds:
             self._span(workers, what, bucket, start_s, end_s)
         return end_s
@@ -194,20 +180,18 @@ class Step:
         start_s: NDArray[np.float64],
         end_s: NDArray[np.float64],
     ) -> None:
-        rows = zip(workers.tolist(), start_s.tolist(), end_s.tolist(), strict=True)
-        self.spans += [Span(worker, what, bucket, start, end) for worker, start, end in rows]
+        self.spans += spans_of(workers, what, bucket, start_s, end_s)
 
     def _end(self) -> None:
         """Run the optimizer everywhere; the step is over when the last worker is."""
         everyone = np.arange(len(self.workers))
-        update_s = np.maximum(np.maximum(self._backward_end_s, self._coding_free_s), self._last_s)
-        end_s = self._after(everyone, update_s, self.compute.optimizer_s)
+        update_s, end_s = self.device.update(everyone, self._last_s, self.compute.optimizer_s)
         begin_s = np.full(len(everyone), self.begin_s)
         forward_s = self._after(everyone, begin_s, self.compute.forward_s)
         self._span(everyone, "forward", -1, begin_s, forward_s)
-        self._span(everyone, "backward", -1, forward_s, self._backward_end_s)
+        self._span(everyone, "backward", -1, forward_s, self.device.backward_end_s)
         self._span(everyone, "optimizer", -1, update_s, end_s)
-        for worker in everyone.tolist():
+        for worker in everyone[:SPAN_WORKERS].tolist():
             down = self._down(worker, self.begin_s, float(end_s.max()))
             self.spans += [Span(worker, "down", -1, down_s, up_s) for down_s, up_s in down]
         self.env.process(self._finish_at(float(end_s.max())))

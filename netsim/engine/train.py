@@ -97,13 +97,20 @@ class Training:
         return over
 
     def run(self) -> TrainRecord:
-        """Run until the target, a limit or divergence."""
-        self.env.process(self._deadline())
+        """Run until the target, a limit or divergence.
+
+        Raises:
+            Deadlock: nothing more can happen although workers still wait.
+        """
         self.start()
-        self.env.run(until=self.stopped)
         progress = self.progress
-        if not progress.status:
-            raise Deadlock("the training is stuck: no worker can go on")
+        while not self.stopped.processed and (next_s := self.env.peek()) < self.train.until:
+            self.env.step()
+        if not self.stopped.processed:
+            if next_s == np.inf:
+                raise Deadlock("the training is stuck: " + "; ".join(self.waiting()[:20]))
+            self.env.run(until=self.train.until)
+            progress.stop("until")
         return TrainRecord(
             progress.curve,
             self.updates,
@@ -119,11 +126,9 @@ class Training:
         """Begin the processes."""
         raise NotImplementedError
 
-    def _deadline(self) -> Generator[simpy.Event, Any, None]:
-        yield self.env.timeout(self.train.until)
-        if not self.stopped.triggered:
-            self.progress.stop("until")
-            self.stopped.succeed()
+    def waiting(self) -> list[str]:
+        """Return what each worker waits for."""
+        raise NotImplementedError
 
     def transfer(self, rounds: Iterable[Round], nodes: NDArray[np.int64]) -> simpy.Event:
         """Begin a plan that all its nodes join now; return the event of the last one's finish."""
@@ -148,10 +153,16 @@ class SyncJob(Training):
     def __init__(self, scenario: Scenario, train: Train, problem: Objective, optimizer: Synchronous) -> None:
         super().__init__(scenario, train, problem)
         self.optimizer = optimizer
+        self._left = np.zeros(self.count, dtype=bool)
 
     def start(self) -> None:
         """Begin the one process."""
         self.env.process(self._rounds())
+
+    def waiting(self) -> list[str]:
+        """Return who has not got the result of the exchange."""
+        turn = len(self.updates) + 1
+        return [f"worker {worker} waits for an exchange of turn {turn}" for worker in np.flatnonzero(self._left)]
 
     def _rounds(self) -> Generator[simpy.Event, Any, None]:
         state, turn, sent = self.optimizer.init(self.problem, self.scenario.seed), 0, 0
@@ -196,6 +207,7 @@ class SyncJob(Training):
 
     def _joined(self, rounds: list[Round], due_s: NDArray[np.float64]) -> simpy.Event:
         finished, left = self.env.event(), np.ones(self.count, dtype=bool)
+        self._left = left
         row = {int(node): place for place, node in enumerate(self.workers)}
 
         def done(nodes: NDArray[np.int64]) -> None:
@@ -238,6 +250,11 @@ class AsyncJob(Training):
         self._pulled: dict[int, NDArray[np.float64]] = {}
         self._pushes: dict[int, NDArray[np.float64]] = {}
         self._applied = self.env.event()
+        self._doing = ["to begin"] * self.count
+
+    def waiting(self) -> list[str]:
+        """Return what each worker does that is not over."""
+        return [f"worker {worker} waits for {what}" for worker, what in enumerate(self._doing)]
 
     def start(self) -> None:
         """Begin a process for every worker."""
@@ -253,10 +270,13 @@ class AsyncJob(Training):
             self._pulled[worker] = self.optimizer.pull(self.server)
             # A pull is what the server holds when it answers, before its way here. All know the first one.
             if turn:
+                self._doing[worker] = f"what it pulls on turn {turn}"
                 yield self._travel(worker, 1, pull_floats)
+            self._doing[worker] = f"its gradients of turn {turn}"
             work_s = float(self.compute_s(evaluations, turn)[worker])
             yield self.env.timeout(self.devices.lasts_s(worker, float(self.env.now), work_s))
             sent_s = float(self.env.now)
+            self._doing[worker] = f"the server to get what it pushes on turn {turn}"
             yield self._travel(worker, 0, push_floats)
             self.progress.evaluations += evaluations
             self.server = self.optimizer.apply(self.problem, self.server, worker, self._result(worker))
@@ -275,6 +295,7 @@ class AsyncJob(Training):
             self._applied = self.env.event()
             if self.record(self.optimizer.model(self.server), self.version):
                 return
+            self._doing[worker] = f"others, after turn {turn}"
             while self.optimizer.waits(self.server, worker):
                 yield self._applied
 

@@ -13,6 +13,7 @@ from netsim.engine.progress import GOALS
 from netsim.engine.train import run_training
 from netsim.record.result import RUN_COLUMNS, TRAIN_COLUMNS, Result
 from netsim.registry import label
+from netsim.scenario.rules import adapted
 from netsim.workload.live import Live
 
 if TYPE_CHECKING:
@@ -49,11 +50,15 @@ def simulate_learned(scenario: Scenario, train: Train, learned: Learned, baselin
     row = learned_row(scenario, train, learned, baseline, timed)
     begin_s = np.concatenate([[0.0], timed.end_s])
     scores = zip(learned.rel_error, learned.cosine, strict=True)
+    settings = [{"setting": one} for one in learned.settings] or [{}] * len(timed.turns)
     steps = [
         {"step": number, "worker": -1, "begin_s": begin_s[number - 1], "end_s": begin_s[number], "staleness": 0}
         | turn
         | {"rel_error": rel_error, "cosine": cosine}
-        for number, (turn, (rel_error, cosine)) in enumerate(zip(timed.turns, scores, strict=True), start=1)
+        | setting
+        for number, (turn, (rel_error, cosine), setting) in enumerate(
+            zip(timed.turns, scores, settings, strict=True), start=1
+        )
     ]
     there, total_s = timed.topology, max(float(begin_s[-1]), 1e-300)
     links = link_table(there.link_names, there.capacity_bytes_per_s, there.latency_s).assign(
@@ -78,7 +83,7 @@ def _result(
     place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
     about: dict[str, Any] = {
         "scenario": scenario.name,
-        "optimizer": train.optimizer.label,
+        "optimizer": _optimizer_name(scenario, train),
         "workers": scenario.topology.num_workers,
     }
     bandwidth, latency_s = scenario.topology.access
@@ -136,6 +141,13 @@ def _turns(record: TrainRecord) -> float:
     """Return how often a worker took part in an update: in every synchronous one, in a share of the others."""
     together = all(one["worker"] < 0 for one in record.updates)
     return len(record.updates) / (1 if together else len(record.sent_bytes))
+
+
+def _optimizer_name(scenario: Scenario, train: Train) -> str:
+    """Return the optimizer's label, and what else of a training is neither its scheme nor its cluster."""
+    passes, policy = scenario.job.grad_accumulation, adapted(scenario)
+    more = [f"grad_accumulation({passes})"] if passes > 1 else []
+    return "+".join([train.optimizer.label, *more, *([policy.label] if policy else [])])
 
 
 def conditions_name(scenario: Scenario) -> str:

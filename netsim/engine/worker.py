@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from netsim.engine.device import KINDS, Device
 from netsim.engine.push_pull import Item
 from netsim.engine.server import later
-from netsim.engine.step import Span
+from netsim.engine.step import SPAN_WORKERS, Span
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import simpy
 
     from netsim.engine.coding import Exchange
-    from netsim.engine.server_job import ServerJob
-    from netsim.engine.step import Compute
+    from netsim.engine.device import Compute
+    from netsim.engine.server_processes import ServerProcesses
 
 
 class Worker:
@@ -27,7 +27,7 @@ class Worker:
     `stale` and `rows` are by step. What the device does not work is exposed communication.
     """
 
-    def __init__(self, job: ServerJob, index: int) -> None:
+    def __init__(self, job: ServerProcesses, index: int) -> None:
         self.job, self.index, self.env = job, index, job.env
         self.device = Device(job.env, partial(job.devices.lasts_s, index))
         self.rows: list[dict[str, Any]] = []
@@ -128,6 +128,11 @@ class Worker:
         self._span(step, what, bucket, self.env.now + wait_s - seconds, self.env.now + wait_s)
         return wait_s
 
+    def waiting(self) -> list[str]:
+        """Return what the worker waits for."""
+        buckets = [bucket for bucket, event in enumerate(self._awaited) if not event.triggered]
+        return [f"worker {self.index} waits for bucket {bucket}" for bucket in buckets]
+
     # ---- accounts
 
     def _open(self, server: int) -> None:
@@ -166,7 +171,8 @@ class Worker:
         self._comm_s = self._latency_s = 0.0
 
     def _span(self, step: int, what: str, bucket: int, start_s: float, end_s: float | None = None) -> None:
-        if step == self.job.warm_up and (self.env.now if end_s is None else end_s) > start_s:
+        kept = step == self.job.warm_up and self.index < SPAN_WORKERS
+        if kept and (self.env.now if end_s is None else end_s) > start_s:
             self.spans.append(Span(self.index, what, bucket, start_s, self.env.now if end_s is None else end_s))
 
 

@@ -1,7 +1,7 @@
 """Networks: rounds of transfers in, finish times out, at several fidelities."""
 
 from netsim.network.analytic import Analytic
-from netsim.network.base import Execution, Fidelity, Network, Round, fidelities
+from netsim.network.base import Execution, Fidelity, Network, Round, Transfers, fidelities
 from netsim.network.flow import Flow
 from netsim.network.ideal import Ideal
 from netsim.network.packet import PacketFidelity
@@ -16,6 +16,7 @@ __all__ = [
     "Network",
     "PacketFidelity",
     "Round",
+    "Transfers",
     "Transport",
     "fidelities",
     "transports",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import simpy
     from numpy.typing import NDArray
 
-    from netsim.network.base import Done, Round
+    from netsim.network.base import Done, Round, Transfers
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
 
@@ -151,16 +151,9 @@ class Analytic(Fidelity):
         """Return an analytic network in `env`."""
         return Bound(env, Links(topology, transport), link_load)
 
-    def transfer_times(
-        self,
-        topology: Topology,
-        transport: Transport,
-        src: NDArray[np.int64],
-        dst: NDArray[np.int64],
-        nbytes: NDArray[np.float64],
-        start_s: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
+    def transfer_times(self, topology: Topology, transport: Transport, transfers: Transfers) -> NDArray[np.float64]:
         """Return the [F] seconds at which each transfer would finish alone on its route."""
         links = Links(topology, transport)
+        src, dst, nbytes, start_s = transfers
         routed = links.routed(src, dst)
         return np.asarray(start_s + routed.delay_s + links.slow_start_s(src, dst, nbytes) + nbytes / routed.rate)

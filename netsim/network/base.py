@@ -51,6 +51,15 @@ class Round:
     slices: int | None = 1
 
 
+class Transfers(NamedTuple):
+    """Independent transfers: source and destination nodes [F], bytes [F], seconds [F] at which each is started."""
+
+    src: NDArray[np.int64]
+    dst: NDArray[np.int64]
+    nbytes: NDArray[np.float64]
+    start_s: NDArray[np.float64]
+
+
 class LinkState(NamedTuple):
     """What links [K] are like for a time.
 
@@ -86,6 +95,8 @@ class Network(ABC):
 
     links: Links
     """The links as the transport achieves them; `links.nbytes` [L] counts what each has been given to carry."""
+    most_transfers: float = float("inf")
+    """Transfers that a plan may have that are solved one by one; one with more is refused by an InputError."""
 
     @abstractmethod
     def begin(
@@ -129,16 +140,8 @@ class Fidelity(ABC):
         """Return a network of this fidelity in `env`."""
 
     @abstractmethod
-    def transfer_times(
-        self,
-        topology: Topology,
-        transport: Transport,
-        src: NDArray[np.int64],
-        dst: NDArray[np.int64],
-        nbytes: NDArray[np.float64],
-        start_s: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """Return the [F] seconds at which independent transfers finish, each starting at its own `start_s`."""
+    def transfer_times(self, topology: Topology, transport: Transport, transfers: Transfers) -> NDArray[np.float64]:
+        """Return the [F] seconds at which independent transfers finish."""
 
 
 fidelities: Registry[Fidelity] = Registry("network")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import simpy
     from numpy.typing import NDArray
 
+    from netsim.network.base import Transfers
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
 
@@ -33,19 +34,12 @@ class Flow(Fidelity):
 
         return FlowNetwork(env, topology, transport)
 
-    def transfer_times(
-        self,
-        topology: Topology,
-        transport: Transport,
-        src: NDArray[np.int64],
-        dst: NDArray[np.int64],
-        nbytes: NDArray[np.float64],
-        start_s: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
+    def transfer_times(self, topology: Topology, transport: Transport, transfers: Transfers) -> NDArray[np.float64]:
         """Return the [F] seconds at which independent transfers finish."""
         from netsim.network.fluid import Fluid
 
         links = Links(topology, transport)
+        src, dst, nbytes, start_s = transfers
         routed = links.routed(src, dst)
         begin_s = start_s + routed.delay_s + links.slow_start_s(src, dst, nbytes)
         fluid = Fluid(links)

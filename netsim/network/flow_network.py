@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsim.network.base import Execution, Network, Round
+from netsim.errors import InputError
+from netsim.network.base import Execution, Network, Round, repeats
 from netsim.network.fluid import Fluid
 from netsim.network.kernel import SAME_INSTANT
 from netsim.network.lanes import NOBODY, Lanes, owners
@@ -84,10 +85,11 @@ class FlowNetwork(Network):
         self, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done, *, collective: bool = True
     ) -> Execution:
         """Return the execution of a plan; see Network.begin."""
+        self._refuse_many(rounds)
         plan = Plan(self, rounds, nodes, done)
         self.links.account(rounds)
         plan.owner = owners(rounds, self.links) if collective and not self._in_fluid else None
-        apart = plan.owner is not None and self._keeps_apart(plan.owner) and self._are_up(plan.owner)
+        apart = plan.owner is not None and self._keeps_apart(plan.owner) and self._are_up(rounds)
         if apart and self._seen is None:
             plan.lanes = Lanes(rounds, nodes, self.links)
             self._in_lanes.append(plan)
@@ -96,6 +98,17 @@ class FlowNetwork(Network):
             self._open(plan)
         return plan
 
+    def _refuse_many(self, rounds: Sequence[Round]) -> None:
+        if not np.isfinite(self.most_transfers):
+            return
+        number = sum(times * len(one.src) for one, times in repeats(rounds))
+        if number > self.most_transfers and owners(rounds, self.links) is None:
+            raise InputError(
+                f"an exchange of {number:,} messages is more than {self.most_transfers:,.0f}",
+                "use fewer workers, or another sync",
+                "sync",
+            )
+
     def _keeps_apart(self, owner: NDArray[np.int64]) -> bool:
         """Say whether a plan's links are free, or owned by the same sources, in all other lanes."""
         for other in self._in_lanes:
@@ -103,9 +116,9 @@ class FlowNetwork(Network):
                 return False
         return True
 
-    def _are_up(self, owner: NDArray[np.int64]) -> bool:
+    def _are_up(self, rounds: Sequence[Round]) -> bool:
         """Say whether no link of a plan has failed: a recurrence would never end."""
-        return not self._changing or bool((self.links.capacity[owner != NOBODY] > 0).all())
+        return not self._changing or all((self.links.route(one).rate > 0).all() for one, _ in repeats(rounds))
 
     def held_s(self) -> NDArray[np.float64]:
         """Return [L] the seconds that transfers have held each link, added up over transfers that are over."""
@@ -125,7 +138,8 @@ class FlowNetwork(Network):
         """Change links from now on; see Network.change. Plans in lanes that they touch leave these first."""
         now_s = self._env.now
         moved = self.links.moved_by(links, state)
-        if any((plan.owner[moved] != NOBODY).any() for plan in self._in_lanes if plan.owner is not None):
+        shared = moved[moved < len(self.links.nbytes)]
+        if len(shared) < len(moved) or any(self._uses(plan, shared) for plan in self._in_lanes):
             self._leave_lanes()
         if now_s != self._changed_s:  # changes of one instant are one change: nothing happens between them
             self.fluid.run(now_s + SAME_INSTANT * now_s, now_s)
@@ -135,6 +149,10 @@ class FlowNetwork(Network):
         for number, plan in self._in_fluid.items():
             self.fluid.retime(number, plan.rounds, plan.place)
         self._timer.set(now_s)
+
+    @staticmethod
+    def _uses(plan: Plan, links: NDArray[np.int64]) -> bool:
+        return plan.owner is not None and bool((plan.owner[links] != NOBODY).any())
 
     def _open(self, plan: Plan) -> None:
         plan.number = self.fluid.open(plan.rounds, plan.nodes, plan.place)

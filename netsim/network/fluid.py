@@ -67,7 +67,7 @@ class Fluid:
         """Forget a plan that is over."""
         table = self._lent.pop(plan).table
         self._in_flight -= table.in_flight
-        self._on_link -= table.on_link
+        self._on_link[: len(table.on_link)] -= table.on_link
         self._spare.append(plan)
 
     def abandon(self, plan: int, now_s: float) -> None:
@@ -92,6 +92,7 @@ class Fluid:
 
     def change(self, links: NDArray[np.int64], now_s: float) -> None:
         """Take the capacities over that `links` [K] have from now on; all that was due must have happened."""
+        self._more_links()
         kernel.change(self.core, links, self.links.capacity[links], now_s)
 
     def held_s(self, now_s: float) -> NDArray[np.float64]:
@@ -153,7 +154,7 @@ class Fluid:
 
     def queue(self, routed: Routed, begin_s: NDArray[np.float64], nbytes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Queue transfers [F] that hold their links from `begin_s` on, on their own; return what will be their ends."""
-        on_link = np.bincount(routed.links, minlength=len(self._on_link))
+        on_link = np.bincount(routed.links, minlength=len(self.links.capacity))
         self._make_room(len(begin_s), on_link, int(np.diff(routed.start).max(initial=1)))
         finish_s = np.full(len(begin_s), np.inf)
         self.core = self.core._replace(finish_of=finish_s)
@@ -164,6 +165,7 @@ class Fluid:
 
     def _make_room(self, in_flight: int, on_link: NDArray[np.int64], most_hops: int) -> None:
         """Have slots and lists for so many more transfers, and the caps that were met when they were routed."""
+        self._more_links()
         if len(self.links.capacity) > len(self.links.nbytes):
             self.core.rate[:, kernel.CAPACITY] = self.links.capacity
         self._in_flight += in_flight
@@ -176,6 +178,21 @@ class Fluid:
             self._more_slots(max(self._in_flight - have, have))
         if (self._on_link > self._room).any():
             self._longer_lists(np.where(self._on_link > self._room, 2 * self._on_link, self._room))
+
+    def _more_links(self) -> None:
+        """Have room for the private links of pairs of hosts that have been met since."""
+        have, capacity = len(self._on_link), self.links.capacity
+        if len(capacity) == have:
+            return
+        room, core = np.full(len(capacity) - have, 4), self.core
+        new = _empty(capacity[have:], room)
+        new.links[:, kernel.FROM] += len(core.entry)
+        self._on_link, self._room = _longer(self._on_link, len(room)), np.concatenate([self._room, room])
+        grown: dict[str, Any] = {
+            name: np.concatenate([getattr(core, name), getattr(new, name)])
+            for name in ("rate", "links", "entry", "mark", "held", "share", "over_s")
+        }
+        self.core = core._replace(**grown, lists=np.concatenate([core.lists, new.lists], axis=1))
 
     def _more_slots(self, count: int) -> None:
         core, have = self.core, len(self.core.most)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import simpy
     from numpy.typing import NDArray
 
-    from netsim.network.base import LinkState, Round
+    from netsim.network.base import LinkState, Round, Transfers
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
 
@@ -50,15 +50,7 @@ class Ideal(Fidelity):
         """Return an ideal network in `env`."""
         return _Free(env, Links(topology, transport), no_time)
 
-    def transfer_times(
-        self,
-        topology: Topology,
-        transport: Transport,
-        src: NDArray[np.int64],
-        dst: NDArray[np.int64],
-        nbytes: NDArray[np.float64],
-        start_s: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
+    def transfer_times(self, topology: Topology, transport: Transport, transfers: Transfers) -> NDArray[np.float64]:
         """Return the start times: nothing takes any time."""
-        topology.routes(src, dst)
-        return start_s.copy()
+        topology.routes(transfers.src, transfers.dst)
+        return transfers.start_s.copy()

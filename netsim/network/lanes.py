@@ -55,16 +55,20 @@ class Lane(NamedTuple):
 
 
 def owners(rounds: Sequence[Round], links: Links) -> NDArray[np.int64] | None:
-    """Return [L] the source that owns each link (NOBODY if unused), or None where transfers of a plan can meet."""
-    owner = np.full(len(links.capacity), NOBODY, dtype=np.int64)
+    """Return [L] the source that owns each link (NOBODY if unused), or None where transfers of a plan can meet.
+
+    Private links of pairs of hosts always belong to their source, and are left out.
+    """
+    owner = np.full(len(links.nbytes), NOBODY, dtype=np.int64)
     for one in {(id(one.src), id(one.dst)): one for one in rounds}.values():
         if len(np.unique(one.src)) < len(one.src):
             return None
         routed = links.route(one)
-        source = np.repeat(one.src, np.diff(routed.start))
-        held = owner[routed.links]
-        owner[routed.links] = source
-        if ((held != NOBODY) & (held != source)).any() or (owner[routed.links] != source).any():
+        shared = routed.links < len(owner)
+        link, source = routed.links[shared], np.repeat(one.src, np.diff(routed.start))[shared]
+        held = owner[link]
+        owner[link] = source
+        if ((held != NOBODY) & (held != source)).any() or (owner[link] != source).any():
             return None
     return owner
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from netsim.errors import InputError
 from netsim.network.base import repeats
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 
 _ROUTES_KEPT = 256
-_MOST_NODES_WITH_CAPS = 4096
 
 
 class Routed(NamedTuple):
@@ -40,7 +38,8 @@ class Links:
     """Capacities [L + caps] bytes/s as a transport achieves them, and a count of the bytes [L] that every link carries.
 
     Where the transport's cap on a pair of hosts is less than their route's capacity, the route ends with a private
-    link of the pair, which all its transfers share. Private links have their places behind the topology's L.
+    link of the pair, which all its transfers share. Private links have their places behind the topology's L, in the
+    order in which their pairs are first routed; `capacity` grows with them and has room for some more.
     """
 
     def __init__(self, topology: Topology, transport: Transport) -> None:
@@ -56,25 +55,22 @@ class Links:
         self._shared_s, self._since_s = np.zeros(len(self.capacity)), 0.0
         self._full = self.capacity
         self.loss = np.zeros(len(self.capacity))
-        self._met: NDArray[np.bool_] | None = None
+        self._changing = False
+        self._pairs, self._place = (np.zeros(0, dtype=np.int64) for _ in range(2))
         self._routed: dict[tuple[int, int, int], tuple[Round, Routed]] = {}
-        self._caps = False
-        if self._may_cap():
-            self._hold_caps()
+        self._caps = self._may_cap()
 
     def expect_changes(self) -> None:
         """Get ready for links that change: from now on every pair of hosts may be capped, as it may come to be."""
         self.capacity, self.propagation_s = self.capacity.copy(), self.propagation_s.copy()
-        transport, nodes = self.transport, len(self.topology.names)
+        transport, self._changing = self.transport, True
         may_cap = not (transport.cap is transport.window is transport.segment is None)
-        if not self._caps and may_cap and not self.topology.local.all():
-            self._hold_caps()
-        self._met = np.zeros(nodes**2 if self._caps else 0, dtype=bool)
+        self._caps = self._caps or (may_cap and not self.topology.local.all())
 
     def moved_by(self, links: NDArray[np.int64], state: LinkState) -> NDArray[np.int64]:
         """Return those whose capacity a change of links [K] may move: themselves, and the caps on pairs of hosts."""
         same = (state.latency_s == self.propagation_s[links]).all() and (state.loss == self.loss[links]).all()
-        return links if same or not self._caps else np.concatenate([links, self._known_caps()])
+        return links if same or not self._caps else np.concatenate([links, self._place])
 
     def change(self, links: NDArray[np.int64], state: LinkState, now_s: float) -> None:
         """Put links [K] into a state from now on."""
@@ -83,27 +79,27 @@ class Links:
         self._routed.clear()
         self.share[links], self.propagation_s[links], self.loss[links] = state
         self.capacity[links] = self._full[links] * state.share
-        known = self._known_caps()
-        if len(known):
-            ends = np.divmod(known - len(self.nbytes), len(self.topology.names))
-            self.capacity[known] = self._cap(*self._both_ways(*ends))
+        if len(self._pairs):
+            ends = np.divmod(self._pairs, len(self.topology.names))
+            self.capacity[self._place] = self._cap(*self._both_ways(*ends))
 
     def mean_share(self, now_s: float) -> NDArray[np.float64]:
         """Return [L] which part of its capacity each link has had until now, in the mean."""
         shared_s = self._shared_s + self.share * (now_s - self._since_s)
         return np.where(shared_s < now_s, shared_s / max(now_s, 1e-300), 1.0)
 
-    def _known_caps(self) -> NDArray[np.int64]:
-        return len(self.nbytes) + np.flatnonzero(False if self._met is None else self._met)
-
-    def _hold_caps(self) -> None:
-        nodes, self._caps = len(self.topology.names), True
-        if nodes > _MOST_NODES_WITH_CAPS:
-            raise InputError(
-                f"caps on flows between {nodes} nodes",
-                f"use at most {_MOST_NODES_WITH_CAPS} nodes, or a transport whose window fills the links",
-            )
-        self.capacity = np.concatenate([self.capacity, np.full(nodes**2, np.inf)])
+    def _private(self, pair: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the private links of pairs [F] (source times nodes plus destination); new pairs get new ones."""
+        met = np.append(self._pairs, -1)[np.searchsorted(self._pairs, pair)] == pair
+        if not met.all():
+            new = np.unique(pair[~met])
+            first, at = len(self.nbytes) + len(self._pairs), np.searchsorted(self._pairs, new)
+            self._pairs = np.insert(self._pairs, at, new)
+            self._place = np.insert(self._place, at, first + np.arange(len(new)))
+            lacking = first + len(new) - len(self.capacity)
+            if lacking > 0:
+                self.capacity = np.concatenate([self.capacity, np.full(max(lacking, len(self._pairs)), np.inf)])
+        return self._place[np.searchsorted(self._pairs, pair)]
 
     def route(self, one: Round) -> Routed:
         """Return the round's routes; rounds that share their arrays of nodes are looked up once."""
@@ -131,13 +127,10 @@ class Links:
         if not self._caps:
             return Routed(start, links, delay_s, rate)
         cap = np.where(spoken, self._cap(*self._both_ways(src, dst)), np.inf)
-        binds = cap < rate if self._met is None else spoken
+        binds = spoken if self._changing else cap < rate
         capped = np.flatnonzero(binds)
-        pair = src[capped] * len(self.topology.names) + dst[capped]
-        private = len(self.nbytes) + pair
+        private = self._private(src[capped] * len(self.topology.names) + dst[capped])
         self.capacity[private] = cap[capped]
-        if self._met is not None:
-            self._met[pair] = True
         links = np.insert(links, start[1:][capped], private)
         start = start + np.concatenate([[0], np.cumsum(binds)])
         return Routed(start, links, delay_s, np.minimum(rate, cap))

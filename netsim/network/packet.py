@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from netsim.network.base import Done, Round
+    from netsim.network.base import Done, Round, Transfers
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
 
@@ -76,26 +76,18 @@ class PacketFidelity(Fidelity):
         """Return a packet network in `env`."""
         return PacketNetwork(env, topology, transport, self)
 
-    def transfer_times(
-        self,
-        topology: Topology,
-        transport: Transport,
-        src: NDArray[np.int64],
-        dst: NDArray[np.int64],
-        nbytes: NDArray[np.float64],
-        start_s: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
+    def transfer_times(self, topology: Topology, transport: Transport, transfers: Transfers) -> NDArray[np.float64]:
         """Return the [F] seconds at which the last byte of each transfer arrives."""
         env = simpy.Environment(initial_time=0.0)
         network = self.build(env, topology, transport)
-        finish_s = np.zeros(len(src))
+        finish_s = np.zeros(len(transfers.src))
 
         def note(place: int) -> Callable[[], None]:
             return lambda: finish_s.__setitem__(place, network.now_s)
 
-        for place in range(len(src)):
-            begin_s = float(start_s[place]) + network.links.overhead_s
-            network.send(int(src[place]), int(dst[place]), float(nbytes[place]), begin_s, note(place))
+        for place, (src, dst, nbytes, start_s) in enumerate(zip(*transfers, strict=True)):
+            begin_s = float(start_s) + network.links.overhead_s
+            network.send(int(src), int(dst), float(nbytes), begin_s, note(place))
         env.run()
         return finish_s
 

@@ -111,6 +111,9 @@ class Optimizer(ABC):
 class Synchronous(Optimizer):
     """All workers go through rounds together."""
 
+    adjustable: ClassVar[bool] = False
+    """Whether workers do `steps` steps by themselves in a round, of which `lasting` may change the number."""
+
     @property
     def schemes(self) -> tuple[Scheme, ...]:
         """Return the schemes of its own by which it codes what it exchanges."""
@@ -120,6 +123,10 @@ class Synchronous(Optimizer):
     def dense(self) -> Synchronous:
         """Return the optimizer that it is an approximation of, which exchanges everything exactly at every step."""
         return self
+
+    def lasting(self, state: State, steps: int) -> State:
+        """Return the state whose next round has so many local steps; only of those that are `adjustable`."""
+        raise NotImplementedError
 
     def accumulating(self, passes: int) -> Synchronous:
         """Return the optimizer whose batches are `passes` times as large.

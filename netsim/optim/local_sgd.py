@@ -38,6 +38,7 @@ class LocalSGD(Synchronous):
 
     linear: ClassVar[bool] = False
     coded: ClassVar[bool] = True
+    adjustable: ClassVar[bool] = True
     lr: Annotated[float, Gt(0)] = 0.1
     batch: Annotated[int, Ge(1)] = 1
     beta: Beta = 0.0
@@ -54,6 +55,10 @@ class LocalSGD(Synchronous):
         """Return the first model and momenta of zeros."""
         x = problem.start()
         return Local(x, np.zeros((problem.workers, len(x)), dtype=x.dtype), 0, seed, self.steps)
+
+    def lasting(self, state: Local, steps: int) -> Local:
+        """Return the state whose next round has so many steps."""
+        return state._replace(steps=steps)
 
     def turn(self, problem: Objective, state: Local) -> Turn:
         """Run a round."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from netsim.workload.live import Objective
 
 _GRADIENT_BATCH = 64
-_PROBE = 1e-2
-"""The length of the step, relative to the model, over which the gradient's change stands for its derivative."""
 
 
 class Pruned(NamedTuple):
@@ -34,7 +32,7 @@ class PacTrain(Momentum):
     """Momentum SGD on a network pruned at the start, with gradient sparsity enforcing; use it with scheme pactrain.
 
     The share `pruned` of all weights of tensors with two or more dimensions goes to zero: the smallest (`magnitude`),
-    or those without which the gradient's norm falls least (`grasp`: x H g, with H g from the change along g). Every
+    or those without which the gradient's norm falls least (`grasp`: x H g). Every
     worker zeroes the gradients of pruned weights before they are sent, so that all have the same mask, which scheme
     `{kind: pactrain, pruned: 0}` finds, agrees on and packs. Prune what is `pretrained`.
     """
@@ -72,14 +70,11 @@ class PacTrain(Momentum):
 
 
 def grasp(problem: Objective, x: NDArray[Any]) -> NDArray[Any]:
-    """Return [d] x H g: by how much the squared norm of the gradient falls, to first order, when a weight goes to 0."""
+    """Return [d] x H g, over the first samples of every worker.
+
+    To first order, half the squared norm of the gradient falls by as much when a weight goes to zero.
+    """
     everyone = np.arange(problem.workers)
     rows = np.tile(np.arange(min(_GRADIENT_BATCH, problem.samples)), (problem.workers, 1))
-
-    def gradient(at: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(problem.batch_gradients(everyone, rows, np.tile(at, (problem.workers, 1))).mean(axis=0))
-
-    along = gradient(x)
-    length = _PROBE * np.linalg.norm(x) / max(float(np.linalg.norm(along)), 1e-30)
-    curvature = (gradient((x + length * along).astype(x.dtype)) - along) / length
-    return np.asarray(x * curvature)
+    gradient = problem.batch_gradients(everyone, rows, np.tile(x, (problem.workers, 1))).mean(axis=0)
+    return np.asarray(x * problem.curvature(rows, x, gradient))

@@ -23,7 +23,7 @@ def error(runs: pd.DataFrame) -> Figure:
     by = point_columns(runs)
     chosen = spread(runs, by)
     syncs = list(dict.fromkeys(runs["sync"]))[:_MOST_SYNCS]
-    looks = style.looks(runs)
+    looks = style.looks(runs["scheme"])
     figure = layout.figure(2.8 + 3.4 * len(chosen), 0.6 + 3.2 * len(syncs))
     grid = figure.subplots(len(syncs), len(chosen), squeeze=False)
     for row, sync in zip(grid, syncs, strict=True):

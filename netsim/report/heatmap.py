@@ -35,7 +35,7 @@ def heatmap(runs: pd.DataFrame) -> Figure:
         list(pd.unique(runs[y] if y == "sync" else runs[y].sort_values())),
     )
     figure, grid = layout.panel_figure(panels, 1.0 + 1.05 * max(2, len(columns)), 1.0 + 0.75 * len(rows))
-    looks = style.looks(runs)
+    looks = style.looks(runs["scheme"])
     winners: dict[str, None] = {}
     for axes, (_, part) in zip(grid, panels, strict=True):
         for (column, row), cell in part.groupby([x, y], sort=False):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from netsim.report.points import label, point_columns, split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -52,13 +52,27 @@ def wrapped(text: str, characters: int) -> str:
     return "\n".join(textwrap.wrap(text, characters))
 
 
+LEGEND_INCHES = 2.6
+"""Room for a legend at the right, unless its names are long."""
+
+
+def legend_inches(names: Iterable[str]) -> float:
+    """Return the room that a legend of these names takes, in letters of 8 points."""
+    return max(LEGEND_INCHES, 0.55 + 0.066 * max(map(len, names), default=0))
+
+
 def panel_figure(
-    panels: Sequence[tuple[str, pd.DataFrame]], width: float, height: float, *, sharey: bool = False
+    panels: Sequence[tuple[str, pd.DataFrame]],
+    width: float,
+    height: float,
+    *,
+    sharey: bool = False,
+    legend: float = LEGEND_INCHES,
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with a titled panel of `width` x `height` inches for each, and room for a legend at the right."""
     columns = min(len(panels), 2 if len(panels) == 4 else 3)
     rows = math.ceil(len(panels) / columns)
-    made = figure(2.6 + width * columns, 0.6 + height * rows)
+    made = figure(legend + width * columns, 0.6 + height * rows)
     grid = list(made.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
     for axes, (title, _) in zip(grid, panels, strict=False):
         axes.set_title(wrapped(title, int(width * 12)), fontsize=10, loc="left")

@@ -39,7 +39,7 @@ def speedup(runs: pd.DataFrame, x: str = "") -> Figure:
     height = 0.5 + (0.6 + 0.24 * runs["scheme"].nunique() if single else 3.5)
     figure, grid = layout.panel_figure(panels, 4.1, height, sharey=single)
     order = list(runs.groupby("scheme", sort=False)["speedup_x"].mean().sort_values(na_position="first").index)
-    looks = style.looks(runs)
+    looks = style.looks(runs["scheme"])
     for axes, (_, part) in zip(grid, panels, strict=True):
         if single:
             _bars(axes, part, order, looks)
@@ -76,8 +76,8 @@ def _line(axes: Axes, line: pd.DataFrame, look: style.Look) -> None:
     xs, ys, dashed = line.index.to_numpy(), line["speedup_x"].to_numpy(), line["dashed"].to_numpy(dtype=bool)
     for first in range(len(xs) - 1):
         ends = slice(first, first + 2)
-        pattern = "--" if dashed[ends].any() else "-"
-        axes.plot(xs[ends], ys[ends], color=look.colour, linewidth=1.1 + 1.6 * look.thickness, linestyle=pattern)
+        pattern = "--" if dashed[ends].any() else look.pattern
+        axes.plot(xs[ends], ys[ends], color=look.colour, linewidth=look.linewidth, linestyle=pattern)
     for hollow in (False, True):
         chosen = dashed == hollow
         style.markers(axes, xs[chosen], ys[chosen], look, hollow=hollow)

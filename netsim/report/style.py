@@ -1,9 +1,8 @@
-"""How schemes and parts of a step look: a colour, a marker and a thickness that all figures of a result share."""
+"""How schemes and parts of a step look: a colour, a marker and a line that all figures of a result share."""
 
 from __future__ import annotations
 
-from itertools import cycle
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import pandas as pd
 from matplotlib.lines import Line2D
@@ -11,6 +10,8 @@ from matplotlib.lines import Line2D
 from netsim.report.points import UNCOMPRESSED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from matplotlib.axes import Axes
 
 # Okabe and Ito (2008) without yellow and black, then Tol's muted ones and a brown: told apart with any colour vision.
@@ -27,6 +28,9 @@ COLOURS = (
     "#8C564B",
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
+Pattern: TypeAlias = Literal["-"] | tuple[float, tuple[float, ...]]
+PATTERNS: tuple[Pattern, ...] = ("-", (0, (1.2, 0.8)), (0, (5, 1.2, 1.2, 1.2, 1.2, 1.2)), (0, (2.5, 1)))
+"""Of lines, where there are more of them than colours; plain dashes and dashes with dots mean something else."""
 GREY = "#444444"
 PARTS = {
     "compute_s": ("compute", "#B8B8B8"),
@@ -49,7 +53,7 @@ def parts(runs: pd.DataFrame) -> dict[str, tuple[str, str]]:
 
 
 class Look(NamedTuple):
-    """A scheme's colour, marker and thickness in every figure of a result.
+    """The colour, marker, thickness and pattern of a scheme, or another name, in every figure of a result.
 
     The thickness falls from 1 to 0 in the order of drawing, so that coinciding lines all remain visible.
     """
@@ -57,21 +61,37 @@ class Look(NamedTuple):
     colour: str
     marker: str
     thickness: float = 0.5
+    pattern: Pattern = "-"
+
+    @property
+    def linewidth(self) -> float:
+        """Return the width of a line in points."""
+        return 1.1 + 1.6 * self.thickness
 
 
-def looks(runs: pd.DataFrame) -> dict[str, Look]:
-    """Return a look for every scheme of the whole table, so that all panels and figures agree."""
-    names = [str(name) for name in dict.fromkeys(runs["scheme"]) if name != UNCOMPRESSED]
+def looks(names: Iterable[object]) -> dict[str, Look]:
+    """Return a look for every name of the whole table, so that all panels and figures agree.
+
+    Colours come first with solid lines, then again with each of `PATTERNS`: 40 names look different.
+    """
+    told = [name for name in dict.fromkeys(map(str, names)) if name != UNCOMPRESSED]
     found = {
-        name: Look(colour, marker, 1 - rank / len(names))
-        for rank, (name, colour, marker) in enumerate(zip(names, cycle(COLOURS), cycle(MARKERS), strict=False))
+        name: Look(
+            COLOURS[rank % len(COLOURS)],
+            MARKERS[rank % len(MARKERS)],
+            1 - rank / len(told),
+            PATTERNS[rank // len(COLOURS) % len(PATTERNS)],
+        )
+        for rank, name in enumerate(told)
     }
     return {UNCOMPRESSED: Look(GREY, "*", 0.0)} | found
 
 
 def legend_handle(name: str, look: Look) -> Line2D:
     """Return the legend entry of a scheme."""
-    return Line2D([], [], color=look.colour, marker=look.marker, markersize=5.5, linewidth=1.4, label=name)
+    return Line2D(
+        [], [], color=look.colour, marker=look.marker, markersize=5.5, linewidth=1.4, linestyle=look.pattern, label=name
+    )
 
 
 def markers(axes: Axes, xs: Any, ys: Any, look: Look, *, hollow: bool) -> None:

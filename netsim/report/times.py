@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from netsim.report import scales
-from netsim.report.style import GREY
+from netsim.report.style import GREY, Look
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ _LANE = 0.055
 """The height of a lane, as a share of the panel's."""
 
 
-def times(axes: Axes, rows: pd.DataFrame, x: str, name: str, looks: Mapping[str, tuple[str, str]]) -> None:
+def times(axes: Axes, rows: pd.DataFrame, x: str, name: str, looks: Mapping[str, Look]) -> None:
     """Draw `time_to_target_s` of `rows` against a column `x`, a line for each value of the column `name`.
 
     Who missed the target at some `x` stands there above a grey line, hollow, in a lane of its own.
@@ -28,15 +28,18 @@ def times(axes: Axes, rows: pd.DataFrame, x: str, name: str, looks: Mapping[str,
     missing = [one for one, line in medians.items() if line.isna().any()]
     ceiling = 1.0 - _LANE * (len(missing) + 1) if missing else 1.0
     for one, line in medians.items():
-        colour, marker = looks[one]
-        axes.plot(line.index, line, color=colour, marker=marker, markersize=5.5, linewidth=1.4)
+        look = looks[one]
+        axes.plot(
+            line.index, line, color=look.colour, marker=look.marker, markersize=5.5, linewidth=look.linewidth,
+            linestyle=look.pattern,
+        )  # fmt: skip
     _limits(axes, pd.concat(list(medians.values())).dropna(), ceiling)
     for lane, one in enumerate(missing):
-        colour, marker = looks[one]
+        look = looks[one]
         where = medians[one].index[medians[one].isna()]
         axes.plot(
-            where, [1.0 - _LANE * (lane + 0.5)] * len(where), linestyle="", marker=marker, markersize=5.5,
-            color=colour, markerfacecolor="white", transform=axes.get_xaxis_transform(), clip_on=False,
+            where, [1.0 - _LANE * (lane + 0.5)] * len(where), linestyle="", marker=look.marker, markersize=5.5,
+            color=look.colour, markerfacecolor="white", transform=axes.get_xaxis_transform(), clip_on=False,
         )  # fmt: skip
     if missing:
         axes.plot([0, 1], [ceiling, ceiling], color=GREY, linewidth=0.7, transform=axes.transAxes)

@@ -39,7 +39,10 @@ def named(rows: pd.DataFrame) -> pd.Series[str]:
         return rows["optimizer"].astype(str)
     if one_optimizer:
         return rows["scheme"].astype(str)
-    both = rows["optimizer"].astype(str) + " " + rows["scheme"].astype(str)
+    # Where one optimizer alone has schemes, these need not say whose they are.
+    coded = rows[rows["scheme"] != "none"]
+    alone = coded.groupby("workload")["optimizer"].nunique().max() < 2
+    both = rows["scheme"].astype(str) if alone else rows["optimizer"].astype(str) + " " + rows["scheme"].astype(str)
     return both.where(rows["scheme"] != "none", rows["optimizer"].astype(str))
 
 
@@ -56,7 +59,10 @@ def training_summary(runs: pd.DataFrame, width: int = 120) -> str:
         heading = f"Training at {label(by, key)}" if by else "Training"
         goal = GOALS[first["target_of"]]
         heading += f" ({first['workload']}, {first['workers']} workers, target: {goal} {first['target']:g})"
-        blocks.append("\n".join([heading, *_block(ordered, goal, width)]))
+        rivals = part["optimizer"].nunique() > 1
+        lines = _block(ordered, goal, width, float(first["time_to_target_s"]) if rivals else None)
+        note = [f"  the first: {named(part).iloc[0]}; steps: against those of each optimizer without compression"]
+        blocks.append("\n".join([heading, *lines, *(note if rivals else [])]))
     warnings = [
         wrapped
         for line in disagreements(runs)
@@ -65,7 +71,8 @@ def training_summary(runs: pd.DataFrame, width: int = 120) -> str:
     return "\n\n".join([*blocks, *(["\n".join(["Warning", *warnings])] if warnings else [])])
 
 
-def _block(part: pd.DataFrame, goal: str, width: int) -> list[str]:
+def _block(part: pd.DataFrame, goal: str, width: int, first_s: float | None) -> list[str]:
+    """Return the lines of a table; `first_s` is the time that unlike trainings are held against, not each one's own."""
     compared = part["speedup_to_target_x"].notna().any() or part["speedup_x"].notna().any()
     columns = [
         Column("training", words=True), Column("target", words=True), Column("time to|target"),
@@ -73,12 +80,15 @@ def _block(part: pd.DataFrame, goal: str, width: int) -> list[str]:
         Column("simulated"),
     ]  # fmt: skip
     if compared:
-        columns[3:3] = [Column("speedup to|target"), Column("speedup|of steps")]
+        target = "speedup to|target" if first_s is None else "against|the first"
+        columns[3:3] = [Column(target), Column("speedup|of steps")]
     rows = []
     for name, (_, row) in zip(named(part), part.iterrows(), strict=True):
         cells = _cells(name, row)
         if compared:
-            cells[3:3] = [ratio(float(row["speedup_to_target_x"])), ratio(float(row["speedup_x"]))]
+            own_s = float(row["time_to_target_s"]) or float("nan")
+            target_x = float(row["speedup_to_target_x"]) if first_s is None else first_s / own_s
+            cells[3:3] = [ratio(target_x), ratio(float(row["speedup_x"]))]
         rows.append(cells)
     return table(columns, rows, width)
 

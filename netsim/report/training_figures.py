@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
 from math import log10
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from netsim.report import layout, scales
 from netsim.report.points import label, spread
-from netsim.report.style import COLOURS, MARKERS, Look, legend_handle
+from netsim.report.style import Look, legend_handle, looks
 from netsim.report.text import nbytes
 from netsim.report.times import times
 from netsim.report.training import GOALS, named
@@ -32,11 +31,11 @@ _FACETS = ("workload", "workers", "bandwidth_bytes_per_s", "latency_s", "sync")
 def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     """Return what the target is about against simulated seconds, epochs and bytes; up to four points, a row each."""
     runs = runs.assign(name=named(runs))
-    looks = _looks(runs)
+    look_of = _looks(runs)
     keys = ["scenario", "point", "scheme", "sync", "optimizer", "workers"]
     by = [column for column in _FACETS if runs[column].nunique(dropna=False) > 1]
     facets = spread(runs, by, 4) if by else [((), runs)]
-    figure = layout.figure(12.5, 0.8 + 2.9 * len(facets))
+    figure = layout.figure(9.9 + layout.legend_inches(look_of), 0.8 + 2.9 * len(facets))
     grid = figure.subplots(len(facets), len(_X), squeeze=False, sharey="row")
     for axes_row, (key, part) in zip(grid, facets, strict=True):
         first = part.iloc[0]
@@ -44,7 +43,7 @@ def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         lines = points.merge(part[[*keys, "name"]].drop_duplicates(), on=keys)
         for axes, (x, title) in zip(axes_row, _X.items(), strict=True):
             for name, line in lines.groupby("name", sort=False):
-                _draw(axes, line, x, column, looks[str(name)])
+                _draw(axes, line, x, column, look_of[str(name)])
             _axis(axes, x)
             axes.set_xlabel(title, fontsize=9)
             axes.axhline(float(first["target"]), color="black", linewidth=0.7, linestyle="--")
@@ -52,18 +51,17 @@ def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         if first["target_of"] == "gradient_norm":
             axes_row[0].set_yscale("log")
         axes_row[0].set_ylabel(GOALS[first["target_of"]], fontsize=9)
-    _legend(figure, looks)
+    _legend(figure, look_of)
     layout.footer(figure, runs, "Dashed: the target.")
     return figure
 
 
-def _draw(axes: Axes, line: pd.DataFrame, x: str, y: str, look: tuple[str, str]) -> None:
-    colour, marker = look
+def _draw(axes: Axes, line: pd.DataFrame, x: str, y: str, look: Look) -> None:
     known = line[line[y] > 0]
     if x == "wire_bytes_per_worker":
         known = known[known[x] > 0]
-    axes.plot(known[x], known[y], color=colour, linewidth=1.2)
-    axes.plot(known[x].iloc[-1:], known[y].iloc[-1:], marker, color=colour)
+    axes.plot(known[x], known[y], color=look.colour, linewidth=look.linewidth, linestyle=look.pattern)
+    axes.plot(known[x].iloc[-1:], known[y].iloc[-1:], look.marker, color=look.colour)
     scales.tidy(axes)
 
 
@@ -83,7 +81,7 @@ def _axis(axes: Axes, x: str) -> None:
 def time_to_target(runs: pd.DataFrame) -> Figure:
     """Return the simulated seconds to the target against workers, or else bandwidth; who missed it stands above."""
     runs = runs.assign(name=named(runs))
-    looks = _looks(runs)
+    look_of = _looks(runs)
     x = (
         "bandwidth_bytes_per_s"
         if runs["workers"].nunique() < 2 < 1 + runs["bandwidth_bytes_per_s"].nunique()
@@ -91,21 +89,25 @@ def time_to_target(runs: pd.DataFrame) -> Figure:
     )
     by = [column for column in _FACETS if column != x and runs[column].nunique(dropna=False) > 1]
     panels = spread(runs, by, 6) if by else [((), runs)]
-    figure, grid = layout.panel_figure([(label(by, key), part) for key, part in panels], 5.0, 3.6)
+    figure, grid = layout.panel_figure(
+        [(label(by, key), part) for key, part in panels], 5.0, 3.6, legend=layout.legend_inches(look_of)
+    )
     for axes, (_, part) in zip(grid, panels, strict=True):
-        times(axes, part, x, "name", looks)
+        times(axes, part, x, "name", look_of)
         scales.value_axis(axes, x, part[x])
     grid[0].set_ylabel("simulated time to the target (s)", fontsize=9)
-    _legend(figure, looks)
+    _legend(figure, look_of)
     layout.footer(figure, runs, "Hollow: the target was not reached.")
     return figure
 
 
-def _looks(rows: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    names = dict.fromkeys(map(str, rows["name"].dropna()))
-    return {name: (colour, mark) for name, colour, mark in zip(names, cycle(COLOURS), cycle(MARKERS), strict=False)}
+def _looks(rows: pd.DataFrame) -> dict[str, Look]:
+    """Return a look for every training of a table, in the order in which they are listed."""
+    names = list(dict.fromkeys(map(str, rows["name"].dropna())))
+    found = looks(names)
+    return {name: found[name] for name in names}
 
 
-def _legend(figure: Figure, looks: dict[str, tuple[str, str]]) -> None:
-    handles = [legend_handle(name, Look(colour, marker)) for name, (colour, marker) in looks.items()]
+def _legend(figure: Figure, look_of: dict[str, Look]) -> None:
+    handles = [legend_handle(name, look) for name, look in look_of.items()]
     figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)

@@ -20,6 +20,7 @@ from netsim.errors import InputError
 from netsim.network import base as network
 from netsim.network import transport
 from netsim.optim import base as optim
+from netsim.policy import base as policy
 from netsim.registry import FileField, Registry
 from netsim.scenario.files import resolve
 from netsim.sync import base as sync
@@ -39,6 +40,7 @@ REGISTRIES: dict[type, Registry[Any]] = {
     cost.CostModel: cost.costs,
     optim.Optimizer: optim.optimizers,
     conditions.Condition: conditions.conditions,
+    policy.Policy: policy.policies,
     tasks.Task: tasks.tasks,
 }
 """The base class of every kind of plug-in and its registry."""

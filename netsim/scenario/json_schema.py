@@ -113,6 +113,7 @@ def _dataclass(cls: type) -> dict[str, Any]:
             schema = {key: value for key, value in shown[one.name].items() if key not in {"title", "default"}}
         else:
             schema = _dataclass(nested) if isinstance(nested, type) else _reference(nested.kind)
+            schema = {"anyOf": [schema, {"type": "null"}]} if one.name in fields.optional else schema
         properties[one.name] = schema | _default(one, fields.hints[one.name])
     about = (inspect.getdoc(cls) or "").split("\n")[0]
     return {"type": "object", "description": about, "additionalProperties": False, "properties": properties}

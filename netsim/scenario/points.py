@@ -12,6 +12,7 @@ import netsim.compress
 import netsim.conditions
 import netsim.network
 import netsim.optim
+import netsim.policy
 import netsim.sync
 import netsim.topology
 import netsim.workload  # noqa: F401

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from netsim.compress.base import Scheme
     from netsim.optim.base import Optimizer
+    from netsim.policy import Policy
     from netsim.scenario.schema import Scenario
     from netsim.sync.base import Sync
 
@@ -140,13 +141,30 @@ RULES = (
             "remove it; `job.straggler` is what they use",
         )
         for key in fields(Job)
-        if key.name not in {"straggler", "steps"}
+        if key.name not in {"straggler", "steps", "skip_steps"}
+    ),
+    *(
+        Rule(
+            key,
+            lambda one: one.train is not None,
+            "has no effect on training, which goes on until its target",
+            "remove it, or set `train.max_epochs`",
+        )
+        for key in ("job.steps", "job.skip_steps")
     ),
     Rule(
-        "job.steps",
-        lambda one: one.train is not None,
-        "has no effect on training, which goes on until its target",
-        "remove it, or set `train.max_epochs`",
+        "train.policy",
+        lambda one: adapted(one) is None and not _sets(one, "ratio"),
+        "has no effect: nothing here does local steps that it could set",
+        "use `optimizer: {kind: local_sgd}`, or remove it",
+        allowed=("null",),
+    ),
+    Rule(
+        "train.policy",
+        lambda one: adapted(one) is None and not _sets(one, "steps"),
+        "has no effect: no scheme here has a ratio that it could set",
+        "add one to `schemes` that keeps a `ratio` of the elements, such as topk, or remove it",
+        allowed=("null",),
     ),
     Rule(
         "train.gradient_time",
@@ -198,10 +216,10 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
         problem = f"optimizer {train.optimizer.kind!r} is for linear models, and workload {scenario.workload.kind!r} is"
         able = ", ".join(name for name in optimizers if not optimizers.get(name).linear)
         yield InputError(f"{problem} none", f"use one of {able}", "train.optimizer")
-    if scenario.conditions and learns(scenario):
+    if scenario.conditions and learns(scenario) and isinstance(scenario.sync, ParameterServer):
         problem = f"conditions would come anew at every turn of optimizer {train.optimizer.kind!r}"
-        remedy = "remove them, or use an asynchronous optimizer, whose events all lie on one clock"
-        yield InputError(f"{problem}, whose turns are timed one by one", remedy, "conditions")
+        remedy = "use a collective such as ring, or an asynchronous optimizer, whose events lie on one clock"
+        yield InputError(f"{problem}: turns over a parameter server are timed one by one", remedy, "conditions")
     if scenario.scheme.kind != "none" and not train.optimizer.coded:
         problem = f"scheme {scenario.scheme.kind!r} has no effect with optimizer {train.optimizer.kind!r}"
         yield InputError(problem, "remove `schemes:`", "schemes")
@@ -210,7 +228,7 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
 
 def outlasted(scenario: Scenario) -> Iterator[InputError]:
     """Yield that a scheme's warm-up outlasts the job, so that nothing is ever compressed."""
-    scheme, steps = scenario.scheme, scenario.job.steps
+    scheme, steps = scenario.scheme, scenario.job.skip_steps + scenario.job.steps
     if scenario.train is None and scheme.chain_at(steps - 1) != scheme.chain():
         problem = f"scheme {scheme.label!r} is still warming up when the job's {steps} steps are over"
         yield InputError(problem, "give it fewer `steps`, or the job more: `job: {steps: ...}`", "schemes")
@@ -239,6 +257,25 @@ def learns(scenario: Scenario) -> bool:
     """Return whether a point's training does not depend on time, and so is measured once for all clusters."""
     train = scenario.train
     return train is not None and isinstance(train.optimizer, Synchronous) and not train.optimizer.linear
+
+
+def adapted(scenario: Scenario) -> Policy | None:
+    """Return the policy of a point whose training depends on time in that it sets something, or None."""
+    train = scenario.train
+    if train is None or train.policy is None or not learns(scenario):
+        return None
+    assert isinstance(train.optimizer, Synchronous)
+    able = train.optimizer.adjustable if train.policy.sets == "steps" else _keeps(scenario.scheme)
+    return train.policy if able else None
+
+
+def _keeps(scheme: Scheme) -> bool:
+    return scheme.keeping(1.0) is not None
+
+
+def _sets(scenario: Scenario, what: str) -> bool:
+    train = scenario.train
+    return train is not None and train.policy is not None and train.policy.sets == what
 
 
 def misfits(scenario: Scenario) -> Iterator[tuple[int, InputError]]:
@@ -279,6 +316,11 @@ def impossible(scheme: Scheme, sync: Sync) -> InputError | None:
             f"use a sync that can: {', '.join(able)}"
             if able
             else "no registered sync carries it; choose another scheme",
+        )
+    if scheme.agrees and isinstance(sync, ParameterServer) and sync.staleness:
+        return InputError(
+            f"workers agree on what scheme {scheme.kind!r} sends, and with `staleness` they do not wait for each other",
+            "use staleness: 0, or a scheme of one message",
         )
     return None
 

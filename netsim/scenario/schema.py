@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge, Gt
 
 from netsim.optim.base import Optimizer
+from netsim.policy.base import Policy
 from netsim.units import Bytes, Seconds
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ class Job:
 
     `overlap`: `ddp` exchanges a bucket as soon as its last gradient is ready; `none` waits for the whole backward pass;
     `per_tensor` gives every tensor its own exchange. `bucket` and `first_bucket` are DDP's bucket sizes. `steps` is the
-    number of simulated steps; the captured steps are taken in turn. `grad_accumulation` micro-batches share one
-    exchange. `coding_unit`: a scheme codes each `tensor` (as papers do) or the flat `bucket` (as DDP hooks do).
+    number of simulated steps; the captured steps are taken in turn. `skip_steps` are coded before and not told, for
+    schemes that begin otherwise than they go on. `grad_accumulation` micro-batches share one exchange.
+    `coding_unit`: a scheme codes each `tensor` (as papers do) or the flat `bucket` (as DDP hooks do).
     `scheduling`, of a parameter server: messages leave in the `order` in which they are ready, or by `priority`: those
     of the layers that the next forward pass needs first overtake, and it waits for each layer by itself. `credit` is
     how many bytes a worker may have under way to its servers; without one, a message to each.
@@ -67,6 +69,7 @@ class Job:
     bucket: Bytes = 25 * 2.0**20
     first_bucket: Bytes = 2.0**20
     steps: Annotated[int, Ge(1)] = 3
+    skip_steps: Annotated[int, Ge(0)] = 0
     grad_accumulation: Annotated[int, Ge(1)] = 1
     coding_unit: Literal["tensor", "bucket"] = "tensor"
     scheduling: Literal["order", "priority"] = "order"
@@ -84,7 +87,7 @@ class Train:
     evaluations over all samples) end what does not reach it. `gradient_time` is what a worker takes for the gradient of
     one sample; the slowest worker takes `speed_spread` times as long as the fastest. Where `slow_workers` is given, so
     many are as slow and all others as fast; else workers lie between in equal ratios. `every` is the epochs between two
-    points of the curve.
+    points of the curve. A `policy` chooses local steps or a scheme's ratio anew after every round, by measured times.
     """
 
     optimizer: Optimizer
@@ -96,6 +99,7 @@ class Train:
     speed_spread: Annotated[float, Ge(1)] = 1.0
     slow_workers: Annotated[int, Ge(1)] | None = None
     every: Annotated[float, Gt(0)] = 1.0
+    policy: Policy | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

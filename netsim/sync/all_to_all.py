@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from netsim.errors import InputError
 from netsim.network.base import Round
 from netsim.sync.base import Collective, Payload, Sync, syncs
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from netsim.sync.base import Nodes
+
+_MOST_WORKERS = 4096
 
 
 @syncs.register("all_to_all", paper="Tang et al. 2021, arXiv 2102.02888 (compressed_allreduce)")
@@ -27,6 +30,14 @@ class AllToAll(Sync):
 
     carries = frozenset[Collective]({"sum", "gather", "owner"})
     alone = frozenset({"reduce_scatter", "all_to_all"})
+
+    def check(self, num_workers: int) -> None:
+        """Raise InputError for more workers than memory has room for."""
+        if num_workers > _MOST_WORKERS:
+            raise InputError(
+                f"{num_workers:,} workers send each other {num_workers * (num_workers - 1):,} messages at once",
+                f"use at most {_MOST_WORKERS:,} workers, which take 20 GB, or an architecture of more rounds",
+            )
 
     def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:
         """Return the rounds."""

@@ -63,6 +63,10 @@ class Objective(ABC):
         """Return [k, d] the mean gradients over samples `rows` [k, m] of some workers, each at its model [k, d]."""
 
     @abstractmethod
+    def curvature(self, rows: NDArray[np.int64], x: NDArray[Any], along: NDArray[Any]) -> NDArray[Any]:
+        """Return [d] the Hessian times `along` [d], at a model [d], over samples `rows` [W, m] of all workers."""
+
+    @abstractmethod
     def evaluate(self, x: NDArray[Any]) -> tuple[float, float, float]:
         """Return loss, metric and gradient norm at a model [d]."""
 
@@ -108,6 +112,16 @@ class Problem(Objective):
         a, targets = self.features[workers[:, None], rows], self.targets[workers[:, None], rows]
         mean = np.einsum("km,kmd->kd", self.slopes(a, targets, x), a) / rows.shape[1]
         return np.asarray(mean + self.penalty * x)
+
+    def curvature(
+        self, rows: NDArray[np.int64], x: NDArray[np.float64], along: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return [d] the Hessian times `along`."""
+        a = np.take_along_axis(self.features, rows[:, :, None], axis=1)
+        outputs = a @ x
+        # The logistic loss is as curved for either target.
+        bend = np.ones_like(outputs) if self.loss == "squared" else 1 / (2 + 2 * np.cosh(outputs))
+        return np.asarray(np.einsum("wm,wmd->d", bend * (a @ along), a) / rows.size + self.penalty * along)
 
     def evaluate(self, x: NDArray[np.float64]) -> tuple[float, float, float]:
         """Return the exact objective over all samples, the metric, and the norm of the exact gradient."""

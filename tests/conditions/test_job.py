@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netsim.engine.job import slowness
-from netsim.engine.simulate import simulate
+from netsim.engine.job import run_job, slowness
+from netsim.engine.measure import dense
+from netsim.engine.simulate import open_workload, simulate
 from netsim.errors import NetsimError, ScenarioErrors
 from netsim.record.result import PARTS
 from netsim.scenario.schema import Straggler
@@ -103,10 +104,12 @@ def test_a_job_that_gets_nowhere_says_so(scenario):
 @pytest.mark.slow
 def test_random_failures_cost_what_daly_says(scenario):
     """A saved stretch of S seconds takes (1/rate + D)(exp(rate S) - 1) in the mean (Daly 2006, FGCS 22, eq. 13)."""
-    rate, down_s, every = 1 / 3, 0.5, 8
+    rate, down_s, every = 1.0, 0.5, 2
     failures = f"[{{kind: node_failure, nodes: [worker1], mean_time_between: {1 / rate} s, duration: {down_s} s}}]"
     job = f"{{steps: {every * 1500}, checkpoint: {{every: {every}, write: 100 ms}}}}"
-    total_s = steps(simulate(scenario(conditions=failures, job=job)))["step_time_s"].sum()
+    point = scenario(conditions=failures, job=job)
+    gradients = open_workload(point.workload)
+    total_s = run_job(point, dense(point, gradients), gradients.timing).total_s
     stretch_s = every * STEP_S + 0.1
     expected_s = 1500 * (1 / rate + down_s) * (np.exp(rate * stretch_s) - 1)
     assert total_s == pytest.approx(expected_s, rel=0.05)

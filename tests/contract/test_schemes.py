@@ -139,8 +139,10 @@ def test_all_workers_end_with_identical_tensors(scheme: Scheme, shape: tuple[int
 
 @every_scheme
 def test_ops_are_as_declared(scheme: Scheme) -> None:
-    sent = {message.op for outcome in _steps(scheme, (24, 40)) for messages in outcome.messages for message in messages}
-    assert sent <= scheme.ops
+    rounds = [[messages[0].op for messages in outcome.messages] for outcome in _steps(scheme, (24, 40))]
+    assert {op for ops in rounds for op in ops} <= scheme.ops
+    collectives = max(sum(op != "shard" for op in ops) for ops in rounds)  # shards are an owner's answer
+    assert (collectives > 1) == scheme.agrees or "skip_small" in scheme.chain()
 
 
 @every_scheme

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from netsim.scenario.load import parse_text
-from netsim.workload.base import Tensor, Timing
-from netsim.workload.trace import Origin, TraceFacts, write_trace
+from netsim.workload.base import Timing
+from netsim.workload.trace import write_trace
+from tests.traces import small_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,26 +29,8 @@ READY_S = (0.01, 0.02, 0.05, 0.08, 0.1)
 @pytest.fixture(scope="session")
 def small_trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a trace of 5 tensors (5,002 elements), 4 workers that agree in part, 3 steps."""
-    facts = TraceFacts(
-        tensors=tuple(Tensor(name, shape) for name, shape in SHAPES),
-        timing=Timing(forward_s=0.04, backward_s=0.1, optimizer_s=0.01, ready_s=READY_S),
-        steps=(0, 5, 10),
-        num_workers=4,
-        losses=((1.0,) * 4,) * 3,
-        origin=Origin(
-            task="test",
-            device="a device",
-            driver="",
-            torch="2",
-            netsim="0",
-            python="3",
-            dtype="float32",
-            date="2026-01-01",
-            batch=4,
-            threads=1,
-            seed=0,
-        ),
-    )
+    timing = Timing(forward_s=0.04, backward_s=0.1, optimizer_s=0.01, ready_s=READY_S)
+    facts = small_facts(SHAPES, timing, steps=(0, 5, 10), losses=((1.0,) * 4,) * 3)
     generator = torch.Generator().manual_seed(1)
     common = {tensor: torch.randn(tensor.shape, generator=generator) for tensor in facts.tensors}
     gradients = [common[tensor] + torch.randn(tensor.shape, generator=generator) for _, tensor in facts.entries()]

@@ -10,6 +10,7 @@ import pytest
 
 from netsim.engine.measure import dense, replay
 from netsim.engine.simulate import open_workload, simulate
+from netsim.errors import ScenarioErrors
 from netsim.record.result import PARTS
 from netsim.scenario.schema import Job
 from netsim.sync.base import syncs
@@ -217,3 +218,20 @@ def test_links_and_spans_tell_of_the_same_step(scenario: Callable[..., Scenario]
     assert (spans.end_s >= spans.start_s).all()
     assert spans.end_s.max() == pytest.approx(result.steps.step_time_s[0])
     assert set(spans.what) == {"forward", "backward", "encode", "communicate", "decode", "optimizer"}
+
+
+def test_large_exchanges_are_no_baselines(scenario: Callable[..., Scenario], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An all-to-all of 4 has 12 transfers in each of two rounds; a ring has none that are solved one by one."""
+    point = scenario(sync="parameter_server")
+    monkeypatch.setattr("netsim.engine.simulate.MANY_WORKERS", 2)
+    for most, left_out in ((23, {"all_to_all", "double_binary_tree"}), (1000, set[str]())):
+        monkeypatch.setattr("netsim.engine.simulate.MOST_TRANSFERS", most)
+        result = simulate(point)
+        assert set(result.provenance["not_compared"]) == left_out
+        steps_s = [step_time_s(simulate(scenario(sync=name))) for name in syncs if name not in left_out]
+        assert result.runs.vs_best_dense_x.iloc[0] == pytest.approx(min(steps_s) / step_time_s(result), rel=1e-9)
+
+
+def test_more_workers_than_memory_holds_in_an_all_to_all_are_refused(scenario: Callable[..., Scenario]) -> None:
+    with pytest.raises(ScenarioErrors, match="8,192 workers send each other 67,100,672 messages"):
+        scenario(topology="{kind: star, workers: 8192, bandwidth: 1 Gbit/s}", sync="all_to_all")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from netsim.workload import Network
 
 LIVE = "{kind: live, task: %s, samples: 64, held_out: 16%s}"
+FAILURE = "[{kind: node_failure, at: 1 s, duration: 1 s, nodes: [worker0]}]"
 TOPK = "[error_feedback, {kind: topk, ratio: 0.01}]"
 
 
@@ -223,7 +224,7 @@ def test_seconds_of_a_pass_are_those_of_a_trace(times: Path) -> None:
         ({"train": train("central_vr_sync")}, "for linear models"),
         ({"workload": "{kind: live, task: gpt-stdlibb}"}, "unknown task"),
         ({"job": "{steps: 3}"}, "goes on until its target"),
-        ({"conditions": "[{kind: node_failure, at: 1 s, duration: 1 s, nodes: [worker0]}]"}, "anew at every turn"),
+        ({"conditions": FAILURE, "sync": "{kind: parameter_server, servers: 1}"}, "anew at every turn"),
         ({"sync": "{kind: parameter_server}", "train": train("asgd"), "schemes": "[topk]"}, "no effect with optimizer"),
     ],
 )
@@ -251,6 +252,23 @@ def test_a_faster_step_that_trains_slower_is_warned_of() -> None:
     assert not disagreements(runs.assign(speedup_to_target_x=[1.0, 1.5], status="target"))
 
 
+def test_rivals_of_compression_are_named_and_held_against_the_first() -> None:
+    """One training with each: half the exchanges, and as many local steps, of two passes."""
+    sgd, more = "{kind: sgd, lr: 0.5, batch: 2}", "{kind: local_sgd, lr: 0.5, batch: 2, steps: 2}"
+    optimizers, passes = f"train.optimizer: [{sgd}, {sgd}, {more}]", "job.grad_accumulation: [1, 2, 1]"
+    goal = train(sgd, ", target_of: loss, target: 5.5")
+    runs = sweep(points(train=goal, sweep=f"{{zip: {{{optimizers}, {passes}}}}}"))
+    assert runs["status"].tolist() == ["target"] * 3
+    first = "sgd(lr=0.5, batch=2)"
+    names = [first, f"{first}+grad_accumulation(2)", "local_sgd(lr=0.5, batch=2, steps=2)"]
+    assert runs["optimizer"].tolist() == names
+    text = training_summary(runs, 200)
+    for name, row in zip(names, runs.itertuples(), strict=True):
+        (line,) = [one for one in text.splitlines() if one.strip().startswith(f"{name} ")]
+        assert f"{runs['time_to_target_s'][0] / row.time_to_target_s:.2f}x" in line
+    assert f"the first: {first};" in text
+
+
 def test_points_that_differ_in_time_alone_share_their_training() -> None:
     from netsim.engine.simulate import measurement_key
 
@@ -263,6 +281,33 @@ def test_points_that_differ_in_time_alone_share_their_training() -> None:
 def test_a_target_that_is_met_at_the_start_takes_no_time() -> None:
     row = simulate(point(train=train("{kind: sgd, batch: 2}", ", target_of: loss, target: 50"))).runs.iloc[0]
     assert (row["status"], row["time_to_target_s"], row["steps_to_target"], row["total_s"]) == ("target", 0, 0, 0)
+
+
+@pytest.mark.parametrize("kept", ["", "every: 3, write: 100 ms"], ids=["waits", "goes back"])
+def test_a_failure_costs_a_training_what_it_undoes(kept: str) -> None:
+    """A worker is down from 1.0 to 2.0 s; all else is as without it. Turns take as long as each other."""
+    usual = simulate(point(job=f"{{checkpoint: {{{kept}}}}}"))
+    restart = f"{kept}, restart: 200 ms" if kept else ""
+    failed = simulate(point(job=f"{{checkpoint: {{{restart}}}}}", conditions=FAILURE))
+    turn_s, total_s = usual.steps["step_time_s"].iloc[0], usual.runs["total_s"][0]
+    assert failed.curves["loss"].tolist() == usual.curves["loss"].tolist()
+    if not kept:
+        assert failed.runs["total_s"][0] == pytest.approx(total_s + 1.0, abs=turn_s)
+    else:
+        back_s = 3 * turn_s + 0.1  # to the last checkpoint at most
+        assert total_s + 1.2 <= failed.runs["total_s"][0] <= total_s + 1.2 + back_s
+        assert usual.steps["lost_s"].sum() == pytest.approx(2 * 0.1)
+    assert failed.steps["lost_s"].sum() > usual.steps["lost_s"].sum()
+    assert failed.steps["end_s"].iloc[-1] == pytest.approx(failed.steps["step_time_s"].sum())
+
+
+def test_turns_on_one_clock_take_what_they_take_one_by_one() -> None:
+    never = "[{kind: link_profile, links: [worker0], at: [1000 s], bandwidth: [1 kbit/s]}]"
+    given = {"schemes": f"[{TOPK}]", "job": "{straggler: {distribution: uniform, spread: 0.5}}"}
+    one_by_one, together = simulate(point(**given)), simulate(point(**given, conditions=never))
+    for column in ("step_time_s", "comm_s", "wire_bytes_per_worker"):
+        assert together.steps[column].tolist() == pytest.approx(one_by_one.steps[column].tolist(), rel=1e-9)
+    assert together.links["bytes_per_step"].tolist() == pytest.approx(one_by_one.links["bytes_per_step"].tolist())
 
 
 class Interrupted(Exception):
@@ -280,8 +325,21 @@ class Interrupted(Exception):
         ("{kind: zero_one_adam, batch: 2, freeze: 2, renewals: 1, local_steps: 1}", "none", "all_to_all"),
         ("{kind: local_sgd, batch: 2, steps: 2}", "[error_feedback, two_way, rms_sign]", "all_to_all"),
         ("{kind: signum, batch: 2}", "none", "all_to_all"),
+        ("{kind: local_sgd, batch: 2}, policy: adaptive_steps", "fp16", "ring"),
+        ("{kind: momentum, batch: 2}, policy: adaptive_ratio", "{kind: topk, ratio: 0.1}", "ring"),
     ],
-    ids=["topk", "powersgd", "dgc", "pactrain", "onebit_lamb", "zero_one_adam", "local_sgd", "signum"],
+    ids=[
+        "topk",
+        "powersgd",
+        "dgc",
+        "pactrain",
+        "onebit_lamb",
+        "zero_one_adam",
+        "local_sgd",
+        "signum",
+        "steps",
+        "ratio",
+    ],
 )
 def test_a_checkpoint_in_the_middle_and_a_resume_give_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, scheme: str, sync: str

@@ -21,6 +21,7 @@ from netsim.engine.simulate import simulate
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
 from netsim.optim import optimizers
+from netsim.policy import policies
 from netsim.scenario.rules import impossible
 from netsim.scenario.schema import Checkpoint, Job, Scenario, Straggler, Train
 from netsim.sync import Ring, syncs
@@ -160,6 +161,7 @@ def test_every_field_has_a_case() -> None:
         "sync": syncs,
         "cost": costs,
         "optimizer": optimizers,
+        "policy": policies,
         "condition": conditions,
     }
     wanted |= {f"train.{one.name}" for one in dataclasses.fields(Train)} - {"train.optimizer"}

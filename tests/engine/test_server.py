@@ -13,7 +13,7 @@ from netsim.engine.job import run_job
 from netsim.engine.measure import dense
 from netsim.engine.server import Shard
 from netsim.engine.simulate import open_workload, simulate
-from netsim.errors import InputError
+from netsim.errors import ScenarioErrors
 from netsim.network.run import plan_times
 from netsim.record.result import PARTS
 from netsim.theory.exchange_time import asynchronous_server_s, pipelined_server_s
@@ -456,7 +456,10 @@ def test_a_server_encodes_anew_whatever_has_changed(scenario: Make) -> None:
     assert result.runs.exposed_comm_s.iloc[0] == pytest.approx(server_s, **EXACT)
 
 
-def test_a_scheme_that_converses_needs_everyone(scenario: Make) -> None:
-    point = scenario(schemes="[{kind: powersgd, rank: 1}]", sync=SERVER % ", staleness: 1")
-    with pytest.raises(InputError, match="2 exchanges"):
-        simulate(point)
+@pytest.mark.parametrize(
+    "scheme", ["[error_feedback, {kind: powersgd, rank: 1}]", "{kind: terngrad, scale: shared}", "thc", "oktopk"]
+)
+def test_what_workers_agree_on_needs_everyone(scenario: Make, scheme: str) -> None:
+    with pytest.raises(ScenarioErrors, match=r"scenario:4: schemes\.0: workers agree on what scheme"):
+        scenario(schemes=f"[{scheme}]", sync=SERVER % ", staleness: 1")
+    scenario(schemes=f"[{scheme}]", sync=SERVER % "")

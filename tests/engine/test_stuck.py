@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from netsim.engine.job import run_job
-from netsim.engine.measure import measure
-from netsim.engine.simulate import open_workload
+from netsim.engine.job import JobRecord, run_job
+from netsim.engine.measure import dense, measure
+from netsim.engine.simulate import open_workload, simulate
 from netsim.errors import Deadlock
 from netsim.network import Flow
 from netsim.network.base import Execution, Network
 from netsim.network.links import Links
+from netsim.scenario.load import parse_text
 from netsim.scenario.schema import Scenario
 
 
@@ -47,3 +48,42 @@ def test_a_job_that_cannot_go_on_lists_who_waits_for_what(scenario: Callable[...
     with pytest.raises(Deadlock) as error:
         run_job(stuck, measure(stuck), open_workload(stuck.workload).timing)
     assert all(f"worker {worker} waits for bucket 0" in str(error.value) for worker in range(4))
+
+
+def job_of(point: Scenario) -> JobRecord:
+    gradients = open_workload(point.workload)
+    return run_job(point, dense(point, gradients), gradients.timing)
+
+
+@pytest.mark.parametrize("sync", ["ring", "parameter_server", "{kind: parameter_server, staleness: 1}"])
+def test_a_job_that_others_starve_is_noticed(
+    scenario: Callable[..., Scenario], monkeypatch: pytest.MonkeyPatch, sync: str
+) -> None:
+    """Ten times of what a link carries comes to it, so that the messages on it become ever more, for ever."""
+    monkeypatch.setattr("netsim.engine.watch.EVENTS", 100)
+    monkeypatch.setattr("netsim.engine.watch.PATIENCE", 0.5)
+    overload = "{kind: background, src: [worker0], dst: [worker1], rate: 100 Mbit/s, size: 40 kB, arrivals: constant}"
+    starved = scenario(sync=sync, conditions=f"[{overload}]")
+    with pytest.raises(Deadlock, match=r"no worker has got on for .* s, .*worker 1 waits for bucket 0"):
+        job_of(starved)
+    busy = scenario(sync=sync, conditions=f"[{overload.replace('100 Mbit/s', '8 Mbit/s')}]")
+    assert len(job_of(busy).steps) >= busy.job.steps
+
+
+@pytest.mark.parametrize("optimizer", ["central_vr_sync", "central_vr_async"])
+def test_a_training_that_cannot_go_on_lists_who_waits_for_what(optimizer: str) -> None:
+    text = f"""
+topology: {{kind: star, workers: 4, bandwidth: 100 Mbit/s, latency: 100 us}}
+network: {{kind: flow, transport: ideal}}
+workload: {{kind: ridge, samples: 200, features: 20}}
+sync: parameter_server
+train: {{optimizer: {optimizer}}}
+"""
+    stuck = replace(parse_text(text)[-1], network=Losing())
+    what = {
+        "central_vr_sync": "an exchange of turn 1",
+        "central_vr_async": "the server to get what it pushes on turn 0",
+    }
+    with pytest.raises(Deadlock) as error:
+        simulate(stuck)
+    assert all(f"worker {worker} waits for {what[optimizer]}" in str(error.value) for worker in range(4))

@@ -10,7 +10,7 @@ import pytest
 
 from netsim.api import collective_time, transfer_times
 from netsim.errors import InputError
-from netsim.network import Round, fidelities, transports
+from netsim.network import Round, Transfers, fidelities, transports
 from netsim.network.run import plan_times
 from netsim.network.transport import Tcp
 from netsim.sync import AllGather, AllToAll, ParameterServer, Payload, Ring, Tree
@@ -236,8 +236,8 @@ def test_no_protocol_is_spoken_inside_a_machine(network):
     fidelity = fidelities.get(network)()
 
     def alone_s(src, dst):
-        ends = np.array([src]), np.array([dst]), np.array([1e8]), np.zeros(1)
-        return fidelity.transfer_times(topology, transport, *ends)[0]
+        ends = Transfers(np.array([src]), np.array([dst]), np.array([1e8]), np.zeros(1))
+        return fidelity.transfer_times(topology, transport, ends)[0]
 
     assert alone_s(0, 1) == pytest.approx(2 * hop_s + 1e8 / hop_bytes_per_s, **EXACT)
     assert alone_s(0, 2) == pytest.approx(2 * hop_s + 2 * lan_s + 1e-3 + 1e8 / (B * 0.5), **EXACT)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsim.errors import InputError
-from netsim.network import PacketFidelity, Round, fidelities, transports
+from netsim.network import PacketFidelity, Round, Transfers, fidelities, transports
 from netsim.network.congestion import Cubic, Dctcp, Reno
 from netsim.network.run import plan_times
 from netsim.topology import GpuCluster, Star
@@ -25,7 +25,7 @@ def star(workers: int) -> Topology:
 
 def times(fidelity: object, topology: Topology, src: list[int], dst: list[int], nbytes: float) -> np.ndarray:
     sizes, starts = np.full(len(src), float(nbytes)), np.zeros(len(src))
-    return fidelity.transfer_times(topology, IDEAL, np.array(src), np.array(dst), sizes, starts)  # type: ignore[attr-defined]
+    return fidelity.transfer_times(topology, IDEAL, Transfers(np.array(src), np.array(dst), sizes, starts))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("nbytes", [1, 1499, 1500, 1501, 150_000])
@@ -54,11 +54,11 @@ def test_it_becomes_the_flow_model_as_packets_shrink(data: st.DataObject) -> Non
     step = np.array(data.draw(st.lists(st.integers(1, workers - 1), min_size=count, max_size=count)))
     sizes = np.array(data.draw(st.lists(st.floats(5e4, 1e5), min_size=count, max_size=count)))
     starts = np.array(data.draw(st.lists(st.floats(0, 1e-3), min_size=count, max_size=count)))
-    at = src, (src + step) % workers, sizes, starts
-    flow_s = FLOW.transfer_times(topology, IDEAL, *at)
+    at = Transfers(src, (src + step) % workers, sizes, starts)
+    flow_s = FLOW.transfer_times(topology, IDEAL, at)
     off = []
     for mtu in (1000.0, 100.0):
-        packet_s = PacketFidelity(mtu=mtu, window=16 * mtu).transfer_times(topology, IDEAL, *at)
+        packet_s = PacketFidelity(mtu=mtu, window=16 * mtu).transfer_times(topology, IDEAL, at)
         off.append(np.abs(packet_s / flow_s - 1).max())
     assert off[1] < 0.05
     assert off[1] < off[0] / 3 + 1e-3

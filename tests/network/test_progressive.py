@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from netsim.network import fidelities, transports
+from netsim.network import Transfers, fidelities, transports
 from netsim.network.fluid import Fluid
 from netsim.network.links import Links
 from netsim.topology import Topology
@@ -27,7 +27,7 @@ def random_transfers(rng, most_links, most_transfers):
 
 
 def flow_times(topology, src, dst, nbytes, start_s):
-    return fidelities.get("flow")().transfer_times(topology, IDEAL, src, dst, nbytes, start_s)
+    return fidelities.get("flow")().transfer_times(topology, IDEAL, Transfers(src, dst, nbytes, start_s))
 
 
 def agree(seed, most_links, most_transfers):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 import pytest
+import simpy
 from scipy import optimize
 
-from netsim.errors import InputError
-from netsim.network import fidelities, transports
+from netsim.network import Flow, Round, Transfers, fidelities, transports
 from netsim.network.links import Links
 from netsim.network.run import plan_times
 from netsim.network.transport import Gloo, Mpi, Nccl, Rdma, Tcp
@@ -30,7 +30,7 @@ def star(n=2, bandwidth=B, latency=LATENCY):
 def alone_s(network, transport, nbytes, topology=None, ends=((0,), (1,))):
     src, dst = (np.array(one) for one in ends)
     fidelity, sizes = fidelities.get(network)(), np.full(len(src), float(nbytes))
-    return fidelity.transfer_times(topology or star(), transport, src, dst, sizes, np.zeros(len(src)))
+    return fidelity.transfer_times(topology or star(), transport, Transfers(src, dst, sizes, np.zeros(len(src))))
 
 
 def ring_s(network, transport, n, nbytes, topology=None, collective=True):
@@ -94,10 +94,35 @@ def test_no_cap_inside_a_machine():
     assert times[0] < 1e-3 < 1 < times[1]
 
 
-def test_caps_between_more_nodes_than_can_be_held_are_refused():
-    with pytest.raises(InputError, match="caps on flows"):
-        Links(star(5000), Tcp(cap=1e6))
-    Links(star(5000), Tcp(window=1e9))
+def test_pairs_that_send_nothing_take_no_private_link():
+    """A ring of 6,000 has 6,000 pairs of 36 million; each is capped by itself all the same."""
+    topology, capped = star(6000), Tcp(cap=1e6, efficiency=1.0, overhead=0.0)
+    workers = topology.workers
+    one = Round(workers, np.roll(workers, -1), np.full(len(workers), 1e6))
+    links = Links(topology, capped)
+    links.account([one, one])
+    assert len(links.capacity) <= len(links.nbytes) + 2 * len(workers)
+    np.testing.assert_allclose(plan_times(Flow(), topology, capped, [one], workers), LATENCY + 1.0, rtol=1e-9)
+
+
+def test_pairs_that_are_met_later_are_capped_too():
+    """Plans that begin while others are under way bring private links that the solver has not seen."""
+    env = simpy.Environment()
+    network = Flow().build(env, star(8), Tcp(cap=1e6, efficiency=1.0, overhead=0.0))
+    ended_s = {}
+    for number in range(7):
+        ends = np.array([number]), np.array([number + 1])
+        event = env.timeout(0.1 * number, value=(number, Round(*ends, np.array([1e6]))))
+
+        def begin(fired):
+            number, one = fired.value
+            nodes = np.concatenate([one.src, one.dst])
+            note = lambda some: ended_s.setdefault(number, env.now)  # noqa: E731
+            network.begin([one], nodes, note, collective=False).join(nodes)
+
+        event.callbacks.append(begin)
+    env.run()
+    np.testing.assert_allclose([ended_s[number] for number in range(7)], 1.0 + LATENCY + 0.1 * np.arange(7), rtol=1e-9)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -215,5 +240,5 @@ def test_random_transfers_under_caps_give_what_progressive_filling_gives(seed):
             latency.append(0.0)
         routes.append([*links, private[pair]])
     expected = reference.transfer_times(capacity, latency, routes, nbytes.tolist(), start_s.tolist())
-    got = fidelities.get("flow")().transfer_times(topology, tcp, src, dst, nbytes, start_s)
+    got = fidelities.get("flow")().transfer_times(topology, tcp, Transfers(src, dst, nbytes, start_s))
     np.testing.assert_allclose(got, expected, rtol=1e-9)

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from netsim.errors import InputError
-from netsim.report import scales, style
+from netsim.report import layout, scales, style
 from netsim.report.breakdown import breakdown
 from netsim.report.error import error
 from netsim.report.heatmap import heatmap
@@ -81,7 +81,7 @@ def drawn_points(axes, look):
 def test_the_speedup_lines_are_the_table():
     table = runs()
     figure = speedup(table)
-    looks = style.looks(table)
+    looks = style.looks(table["scheme"])
     for axes, sync in zip(figure.axes, ("ring", "parameter_server"), strict=True):
         assert axes.get_title("left") == sync
         for scheme in table["scheme"].unique():
@@ -119,9 +119,26 @@ def test_extrapolated_rows_are_hollow_and_said():
 
 def test_looks_are_distinct_and_do_not_depend_on_the_panel():
     table = runs()
-    looks = style.looks(table)
+    looks = style.looks(table["scheme"])
     assert len({(look.colour, look.marker) for look in looks.values()}) == table["scheme"].nunique()
-    assert style.looks(table[table["sync"] == "ring"]) == looks
+    assert style.looks(table[table["sync"] == "ring"]["scheme"]) == looks
+
+
+def test_forty_names_look_different_and_the_first_ten_by_colour_alone():
+    looks = list(style.looks(["none", *map(str, range(40))]).values())
+    assert len({(look.colour, look.pattern) for look in looks}) == 41
+    assert len({look.colour for look in looks[:11]}) == 11
+    # Dashes say that statistics are extrapolated, dashes with dots are the headroom.
+    assert not {"--", "-."} & {look.pattern for look in looks}
+
+
+@pytest.mark.parametrize("name", ["fp16", "local_sgd(batch=4, beta=0.9, steps=1)+adaptive_steps(share=0.5, most=8)"])
+def test_a_legend_of_long_names_leaves_panels_their_width(name):
+    figure, (axes,) = layout.panel_figure([("", runs())], 5.0, 3.6, legend=layout.legend_inches([name]))
+    handle = style.legend_handle(name, style.looks([name])[name])
+    figure.legend(handles=[handle], loc="outside right upper", fontsize=8, frameon=False)
+    png(figure)
+    assert 4.0 < axes.get_position().width * figure.get_size_inches()[0] < 6.5
 
 
 def test_any_column_can_be_the_x_axis():

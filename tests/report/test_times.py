@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from netsim.report.style import GREY
+from netsim.report.style import GREY, Look, looks
 from netsim.report.times import times
 
 NAMES = ("a", "b", "c", "d")
@@ -23,7 +23,7 @@ def drawn(seconds: dict[str, list[float]]):
         ]
     )
     axes = Figure().subplots()
-    times(axes, rows, "workers", "name", {name: (f"C{index}", "o") for index, name in enumerate(NAMES)})
+    times(axes, rows, "workers", "name", {name: Look(f"C{index}", "o") for index, name in enumerate(NAMES)})
     found = []
     for line in axes.lines:
         points = line.get_transform().transform(np.column_stack([line.get_xdata(), line.get_ydata()]).astype(float))
@@ -57,3 +57,15 @@ def test_nobody_reached_the_target() -> None:
 def test_everybody_reached_it() -> None:
     _, found = drawn({"a": [1, 2, 3], "b": [3, 2, 1]})
     assert [hollow for _, hollow, _ in found] == [False, False]
+
+
+def test_a_colour_that_comes_again_has_another_pattern() -> None:
+    names = [f"scheme{rank}" for rank in range(11)]
+    rows = pd.DataFrame(
+        [{"name": name, "workers": n, "time_to_target_s": n + rank} for rank, name in enumerate(names) for n in (1, 2)]
+    )
+    axes = Figure().subplots()
+    times(axes, rows, "workers", "name", looks(names))
+    first, again = axes.lines[0], axes.lines[10]
+    assert first.get_color() == again.get_color()
+    assert [first.is_dashed(), again.is_dashed()] == [False, True]

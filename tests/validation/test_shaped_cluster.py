@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netsim.network import fidelities
+from netsim.network import Transfers, fidelities
 from netsim.network.run import plan_times
 from netsim.network.transport import Gloo, Nccl
 from netsim.sync import Payload, Ring
@@ -95,16 +95,16 @@ def all_reduce_ms(transport, nodes, delay_ms, rate_gbit, mib, network="flow"):
 
 def point_to_point_ms(transport, delay_ms, rate_gbit, mib):
     topology = Star(workers=2, bandwidth=rate_gbit * GBIT, latency=delay_ms / 1e3).build()
-    one = np.array([0]), np.array([1]), np.array([mib * MIB]), np.zeros(1)
-    return 1e3 * fidelities.get("flow")().transfer_times(topology, transport, *one)[0]
+    one = Transfers(np.array([0]), np.array([1]), np.array([mib * MIB]), np.zeros(1))
+    return 1e3 * fidelities.get("flow")().transfer_times(topology, transport, one)[0]
 
 
 def wan_gbit_s(round_trip_ms):
     """Return the rate of a long transfer over two channels of one socket each, NCCL's choice for an unknown card."""
     topology = Star(workers=2, bandwidth=VPN, latency=round_trip_ms / 2e3).build()
     nbytes = 1e12
-    one = np.array([0]), np.array([1]), np.array([nbytes]), np.zeros(1)
-    return nbytes / fidelities.get("flow")().transfer_times(topology, Nccl(sockets=2), *one)[0] / GBIT
+    one = Transfers(np.array([0]), np.array([1]), np.array([nbytes]), np.zeros(1))
+    return nbytes / fidelities.get("flow")().transfer_times(topology, Nccl(sockets=2), one)[0] / GBIT
 
 
 @pytest.mark.parametrize("network", ["flow", "analytic"])

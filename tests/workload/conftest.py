@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from netsim.workload.base import Tensor, Timing
+from netsim.workload.base import Timing
 from netsim.workload.tasks import GptStdlib, LstmStdlib, Resnet20Digits
-from netsim.workload.trace import Origin, TraceFacts, write_trace
+from netsim.workload.trace import write_trace
+from tests.traces import small_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from netsim.workload.trace import TraceFacts
 
 from netsim.workload import capture as capturing
 
@@ -32,26 +35,8 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def facts() -> TraceFacts:
-    return TraceFacts(
-        tensors=tuple(Tensor(name, shape) for name, shape in SHAPES),
-        timing=Timing(forward_s=0.5, backward_s=1.0, optimizer_s=0.25, ready_s=(0.0, 0.5, 0.5, 0.75)),
-        steps=(2, 7, 30),
-        num_workers=2,
-        losses=((1.5, 1.25), (0.5, None), (0.25, 0.125)),
-        origin=Origin(
-            task="test",
-            device="a device",
-            driver="a driver",
-            torch="2",
-            netsim="0",
-            python="3",
-            dtype="float32",
-            date="2026-01-01",
-            batch=4,
-            threads=2,
-            seed=0,
-        ),
-    )
+    timing = Timing(forward_s=0.5, backward_s=1.0, optimizer_s=0.25, ready_s=(0.0, 0.5, 0.5, 0.75))
+    return small_facts(SHAPES, timing, steps=(2, 7, 30), losses=((1.5, 1.25), (0.5, None), (0.25, 0.125)))
 
 
 @pytest.fixture

@@ -165,6 +165,19 @@ class Network(Objective):
             found[place] = self._gradient
         return found
 
+    def curvature(self, rows: NDArray[np.int64], x: NDArray[Any], along: NDArray[Any]) -> NDArray[Any]:
+        """Return [d] the Hessian times `along`, by differentiating the gradient's product with it."""
+        self._flat.copy_(torch.from_numpy(np.array(x, dtype=np.float32)))
+        total, direction = torch.zeros_like(self._flat), torch.from_numpy(np.array(along, dtype=np.float32))
+        for worker, chosen in enumerate(rows):
+            # Only plain attention can be differentiated twice.
+            with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+                loss = self.task.loss(self.module, *self.batch(worker, chosen))
+                grads = torch.autograd.grad(loss, self.parameters, create_graph=True)
+                product = torch.cat([one.reshape(-1) for one in grads]) @ direction
+                total += torch.cat([one.reshape(-1) for one in torch.autograd.grad(product, self.parameters)])
+        return (total / len(rows)).numpy()
+
     def batch(self, worker: int, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs and targets of some of a worker's samples."""
         chosen = torch.from_numpy(np.asarray(rows))

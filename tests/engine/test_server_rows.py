@@ -1,0 +1,73 @@
+"""Workers as rows of arrays against workers as processes: the same jobs, told the same to rounding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from netsim.engine.measure import measure
+from netsim.engine.server_processes import ServerProcesses
+from netsim.engine.server_rows import ServerRows, keeps_to
+from netsim.engine.simulate import open_workload
+from netsim.errors import Deadlock
+from tests.engine.test_stuck import Losing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netsim.scenario.schema import Scenario
+
+UNEQUAL = "straggler: {distribution: lognormal, spread: 0.5}"
+MACHINES = "{kind: gpu_cluster, machines: 2, gpus_per_machine: 3, bandwidth: 10 Mbit/s, hop_bandwidth: 1 GB/s}"
+CASES = {
+    "one server": {},
+    "unequal workers": {"job": f"{{first_bucket: 3 kB, {UNEQUAL}}}"},
+    "tensor by tensor": {"job": f"{{overlap: per_tensor, {UNEQUAL}}}", "sync": ", servers: 2"},
+    "pieces": {"sync": ", servers: 3, sharding: hash, partition: 1 kB", "job": f"{{first_bucket: 3 kB, {UNEQUAL}}}"},
+    "co-located": {"sync": ", servers: 3, placement: colocated", "job": f"{{overlap: per_tensor, {UNEQUAL}}}"},
+    "several messages": {"schemes": "[{kind: powersgd, rank: 1}]", "job": f"{{overlap: per_tensor, {UNEQUAL}}}"},
+    "messages of unequal size": {"schemes": "[[error_feedback, {kind: adaptive_threshold}]]"},
+    "encoded anew": {"schemes": "[[two_way, rms_sign]]", "sync": ", servers: 2, sharding: even"},
+    "calls and overheads": {"network": "{kind: flow, transport: gloo}", "job": "{overlap: per_tensor}"},
+    "machines": {"topology": MACHINES, "job": f"{{overlap: per_tensor, {UNEQUAL}}}"},
+    "bounds": {"network": "{kind: analytic, transport: tcp}", "job": f"{{overlap: per_tensor, {UNEQUAL}}}"},
+    "workers that fail": {
+        "conditions": "[{kind: node_failure, nodes: ['worker*'], mean_time_between: 1 s, duration: 50 ms}]"
+    },
+    "links that vary": {
+        "conditions": "[{kind: link_profile, links: [worker1], at: [0 s, 0.2 s], bandwidth: [10 Mbit/s, 3 Mbit/s]}]"
+    },
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_rows_are_what_processes_are(scenario: Callable[..., Scenario], case: str) -> None:
+    given = dict(CASES[case])
+    point = scenario(sync=f"{{kind: parameter_server{given.pop('sync', '')}}}", **given)
+    assert keeps_to(point.sync, point.job)
+    measured, timing = measure(point), open_workload(point.workload).timing
+    rows, processes = (kind(point, point.sync, measured, timing).run() for kind in (ServerRows, ServerProcesses))
+    assert len(rows.steps) == len(processes.steps) == point.job.steps
+    for one, other in zip(rows.steps, processes.steps, strict=True):
+        assert one == pytest.approx(other, rel=1e-9, abs=1e-12)
+    assert rows.link_bytes == pytest.approx(processes.link_bytes, rel=1e-9)
+    assert rows.total_s == pytest.approx(processes.total_s, rel=1e-9)
+    assert rows.link_steps == processes.link_steps
+    spans = [sorted(one.spans) for one in (rows, processes)]
+    assert [one[:3] for one in spans[0]] == [one[:3] for one in spans[1]]
+    for end in (3, 4):
+        told_s = [[one[end] for one in some] for some in spans]
+        assert told_s[0] == pytest.approx(told_s[1], rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("scheduling", ["order", "priority"])
+def test_a_stuck_job_lists_who_waits(scenario: Callable[..., Scenario], scheduling: str) -> None:
+    from dataclasses import replace
+
+    point = replace(scenario(sync="parameter_server", job=f"{{scheduling: {scheduling}}}"), network=Losing())
+    kind = ServerRows if keeps_to(point.sync, point.job) else ServerProcesses
+    job = kind(point, point.sync, measure(point), open_workload(point.workload).timing)
+    with pytest.raises(Deadlock) as error:
+        job.run()
+    assert all(f"worker {worker} waits for bucket 0" in str(error.value) for worker in range(4))

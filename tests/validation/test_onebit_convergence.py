@@ -1,0 +1,66 @@
+"""1-bit LAMB and its rivals on a small transformer: who follows LAMB's loss, sample for sample (arXiv:2104.06069, 4).
+
+Published, BERT-Large: LAMB 1.362 and 1-bit Adam 1.504 at batch 16K; LAMB 1.451, 1-bit LAMB 1.443 and the compression of
+LAMB without corrected factors 1.494 at 64K and 32K. Here: a transformer of one layer, batches of 2,048 bytes, 1,500
+steps, a sixth of them warm-up, bounds of the factors as published, and for each the best of three learning rates half a
+decade apart. As in the paper, the variance remembers as long as the warm-up lasts: 1 / (1 - beta2) steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import netsim
+from netsim.engine.learn import learn
+
+STEPS, WARM_UP, POINTS = 1500, 250, 30
+SCENARIO = Path(__file__).parents[2] / "scenarios" / "onebit-lamb.yaml"
+
+
+@cache
+def losses(kind: str, corrected: bool = True) -> np.ndarray:
+    """Return the loss on held-out samples at the points of a training, from the end of warm-up on."""
+    one = next(
+        one
+        for one in netsim.load(SCENARIO)
+        if one.train.optimizer.kind == kind and getattr(one.train.optimizer, "corrected", True) == corrected
+    )
+    learned = learn(one, replace(one.train, target=0.01))
+    assert len(learned.turns) == STEPS
+    assert len(learned.curve) == POINTS + 1
+    return np.array([row["loss"] for row in learned.curve[POINTS * WARM_UP // STEPS :]])
+
+
+def apart(kind: str, corrected: bool = True) -> np.ndarray:
+    """Return how far a loss is above LAMB's after the same samples, as shares of it."""
+    return losses(kind, corrected) / losses("lamb") - 1
+
+
+@pytest.mark.slow
+def test_one_bit_lamb_follows_lamb_within_two_percent_all_the_way() -> None:
+    assert np.abs(apart("onebit_lamb")).max() <= 0.02
+
+
+@pytest.mark.slow
+def test_one_bit_adam_does_not() -> None:
+    """Above by more than 2 % in the mean over the curve, and at the end still above."""
+    found = apart("onebit_adam")
+    assert found.mean() > 0.02
+    assert found[-1] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="it is not: with corrected factors the loss ends 0.1 to 1.4 % above, 3 seeds")
+def test_without_the_correction_it_is_worse() -> None:
+    assert apart("onebit_lamb", corrected=False).mean() > apart("onebit_lamb").mean()
+
+
+@pytest.mark.slow
+def test_without_the_correction_it_follows_as_well() -> None:
+    """What is measured where the paper's claim is missed."""
+    assert np.abs(apart("onebit_lamb", corrected=False)).max() <= 0.02
