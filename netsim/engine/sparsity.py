@@ -1,9 +1,10 @@
 """How sparse gradients of several workers overlap: measured on captured ones, extrapolated by a fitted curve.
 
 Where `held` elements are non-zero at exactly c of m workers, the mean union of any k workers is known exactly, over all
-choices of k at once (rarefaction: Hurlbert, Ecology 1971). Beyond m workers some elements are taken to be non-zero at
-all of them, and each other one with a probability of its own, beta-distributed over the elements: independent supports
-and equal supports are its two ends.
+choices of k at once (rarefaction: Hurlbert, Ecology 1971). Beyond m workers elements are taken to be found as features
+are by the stable-beta process (Teh and Görür, NeurIPS 2009; Masoero et al., Biometrika 2022, predict new genetic
+variants so): worker i + 1 finds again what many had, and new ones at a rate that falls as a power of i. An element
+holds a Poisson number of features, so that independent supports and equal supports are the curve's two ends.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 BLOCK = 256
 """Elements of a block of OmniReduce."""
 
-_LEAST, _MOST = -14.0, 25.0
-"""Logarithms of the concentrations that are tried: from equal supports to independent ones."""
-_SHARES = 1001
+_DISCOUNTS = np.linspace(0.0, 0.995, 200)
+"""Discounts that are tried."""
+_LEAST = 1e-9
+"""Of what is never quite 0 or 1."""
 
 
 def count_holders(supports: Sequence[torch.Tensor]) -> NDArray[np.int64]:
@@ -58,54 +60,52 @@ def _log_choose(n: NDArray[np.int64], k: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Growth:
-    """The union's density as workers join: shared + (1 - shared) (1 - product over i < k of (b + i) / (a + b + i)).
+    """The union's density as workers join: 1 - (1 - density)^(n_k / n_1), n_k features at k workers in the mean.
+
+    Worker i + 1 adds (i - 1 + c + s) / (i + c) as many new features as worker i, c the concentration and s the
+    discount: as many for ever as c grows, none as c + s falls to 0.
 
     Attributes:
         density: of one worker.
-        concentration: a + b, small where workers agree on what is not shared, large where they do not.
-        shared: density of what every worker holds.
+        concentration: more than -discount, large where workers do not agree.
+        discount: 0 to 1; the number of features grows in the end as this power of the number of workers.
     """
 
     density: float
     concentration: float
-    shared: float = 0.0
+    discount: float = 0.0
 
-    def __call__(self, workers: float) -> float:
+    def __call__(self, workers: int) -> float:
         """Return the density of the union of so many workers."""
         if not 0 < self.density < 1:
             return self.density
-        return float(_union(self.density, np.array(self.shared), np.array(self.concentration), workers))
+        found = _found(np.array([self.concentration]), np.array([self.discount]), workers)[0, -1]
+        return float(-np.expm1(np.log1p(-self.density) * found))
 
 
-def _union(
-    density: float, shared: NDArray[np.float64], whole: NDArray[np.float64], workers: float
-) -> NDArray[np.float64]:
-    empty = (1 - density) / (1 - shared) * whole
-    log_missed = gammaln(empty + workers) - gammaln(empty) - gammaln(whole + workers) + gammaln(whole)
-    return np.asarray(1 - (1 - shared) * np.exp(log_missed))
+def _found(concentration: NDArray[np.float64], discount: NDArray[np.float64], workers: int) -> NDArray[np.float64]:
+    """Return [n, workers] the features of 1..workers workers over those of one, for n pairs of parameters."""
+    before, c = np.arange(1, workers), concentration[:, None]
+    less = (before - 1 + c + discount[:, None]) / (before + c)  # of new features than the worker before
+    return np.cumprod(np.hstack([np.ones((len(c), 1)), less]), axis=1).cumsum(axis=1)
 
 
 def fit_growth(densities: NDArray[np.float64]) -> Growth:
     """Return the curve through the densities of one and two workers, and nearest to the others of [m].
 
-    What is shared settles the concentration with which the curve passes through both; of a thousand shares that leave
-    the rest no more apart than independent supports, the one with the least squared relative error is taken. Nothing
-    is shared where there are two workers only.
+    For each discount one concentration leads through both; the one with the least squared relative error is taken, and
+    no discount where there are two workers only.
     """
     first, second = float(densities[0]), float(densities[min(1, len(densities) - 1)])
     if len(densities) < 2 or not 0 < first < 1:
-        return Growth(first, float(np.exp(_MOST)))
-    most = 1 - (1 - first) ** 2 / (1 - second) if second < 1 and len(densities) > 2 else 0.0
-    shared = np.linspace(0.0, max(most, 0.0), _SHARES)
-    one, both = (1 - first) / (1 - shared), (1 - second) / (1 - shared)
-    apart = np.maximum(both - one**2, np.finfo(float).tiny)
-    whole = np.clip((one - both) / apart, np.exp(_LEAST), np.exp(_MOST))
-    error = sum(
-        ((_union(first, shared, whole, k) / density - 1) ** 2 for k, density in enumerate(densities.tolist(), start=1)),
-        start=np.zeros(_SHARES),
-    )
-    best = int(np.argmin(error))
-    return Growth(first, float(whole[best]), float(shared[best]))
+        return Growth(first, 1 / _LEAST)
+    again = np.log1p(-min(second, 1 - _LEAST)) / np.log1p(-first) - 1  # (c + s) / (1 + c)
+    again = min(max(again, _LEAST), 1 - _LEAST)
+    discount = _DISCOUNTS if len(densities) > 2 else np.zeros(1)
+    concentration = (again - discount) / (1 - again)
+    curves = -np.expm1(np.log1p(-first) * _found(concentration, discount, len(densities)))
+    best = int(np.argmin(((curves / densities - 1) ** 2).sum(axis=1)))
+    return Growth(first, float(concentration[best]), float(discount[best]))
 
 
 @dataclass(frozen=True)

@@ -31,18 +31,28 @@ FAMILIES = {
 }
 """The schemes of the comparison: name, colour, marker. All others are grey and named in the figure."""
 LEAST_RATE, MOST_RATE = 0.004, 40.0
-_MOST_PANELS = 4
+_MOST_PANELS, _MOST_COLUMNS = 4, 2
 _MOST_STEPS = 2
-_TABLE_WIDTH = 136
+_ABOUT = (
+    f"  By rate. Packed: as sent; coded: symbols at their entropy; both of {GAUSSIAN} samples.",
+    "  Error: squared, over energy. A gap: coded bits less those of the best code of any length for the same error.",
+    "  For a trace, the best for independent values of fitted distributions: below 0 where a scheme follows more.",
+)
+_CORNER = (MOST_RATE, 0.0)
+_TABLE_WIDTH = 140
 
 
 def rate_distortion(points: pd.DataFrame, sources: pd.DataFrame) -> Figure:
     """Return the figure: the Gaussian source, then captured steps, early to late, each with its bounds."""
     places = list(dict.fromkeys(zip(points["source"].astype(str), points["step"].astype(int), strict=True)))
     shown = places[:1] + _spread(places[1:], _MOST_PANELS - 1)
-    figure = layout.figure(0.8 + 4.4 * len(shown), 4.9)
-    grid = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
-    for axes, (source, step) in zip(grid, shown, strict=True):
+    columns = min(_MOST_COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = layout.figure(0.8 + 4.4 * columns, 1.4 + 3.5 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
+    for axes in grid[len(shown) :]:
+        axes.remove()
+    for axes, (source, step) in zip(grid, shown, strict=False):
         here = (points["source"] == source) & (points["step"] == step)
         there = sources[(sources["source"] == source) & (sources["step"] == step)]
         shapes = there.groupby("shape")["elements"].sum()
@@ -51,9 +61,12 @@ def rate_distortion(points: pd.DataFrame, sources: pd.DataFrame) -> Figure:
         _bounds(axes, shapes / shapes.sum(), gaussian=source == GAUSSIAN)
         _schemes(axes, _mean(points[here], ["kind", "scheme"]))
         _axes(axes)
-    grid[0].set_ylabel("distortion: squared error / energy", fontsize=9)
-    handles = {str(one.get_label()): one for axes in grid for one in axes.get_legend_handles_labels()[0]}
-    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    for axes in grid[: len(shown) : columns]:
+        axes.set_ylabel("distortion: squared error / energy", fontsize=9)
+    handles = {str(one.get_label()): one for axes in grid[: len(shown)] for one in axes.get_legend_handles_labels()[0]}
+    figure.legend(
+        handles=list(handles.values()), loc="outside lower center", ncols=min(4, 2 * columns), fontsize=8, frameon=False
+    )
     return figure
 
 
@@ -68,9 +81,11 @@ def _spread(places: Sequence[tuple[str, int]], most: int) -> list[tuple[str, int
 def _mean(points: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return means over tensors, each element counting the same."""
     columns = ["rate_bits", "coded_bits", "distortion", "bound_bits", "gap_bits"]
-    weighted = points[columns].mul(points["elements"], axis=0).assign(elements=points["elements"])
-    sums = weighted.groupby([points[one] for one in by], sort=False).sum()
-    return sums[columns].div(sums["elements"], axis=0).reset_index()
+    weighted = points[columns].mul(points["elements"], axis=0)
+    sums = weighted.groupby([points[one] for one in by], sort=False).sum(min_count=1)
+    counted = points[columns].notna().mul(points["elements"], axis=0)  # a tensor without error has no bound
+    elements = counted.groupby([points[one] for one in by], sort=False).sum()
+    return sums[columns].div(elements.where(elements > 0)).reset_index()
 
 
 def _bounds(axes: Axes, shapes: pd.Series[float], *, gaussian: bool) -> None:
@@ -92,11 +107,13 @@ def _bounds(axes: Axes, shapes: pd.Series[float], *, gaussian: bool) -> None:
 
 
 def _schemes(axes: Axes, means: pd.DataFrame) -> None:
+    families = means[means["kind"].isin(list(FAMILIES))]
+    taken = list(zip(families["coded_bits"].astype(float), families["distortion"].astype(float), strict=True))
     named: list[tuple[float, float]] = []
     for kind, part in means.groupby("kind", sort=False):
         family = FAMILIES.get(str(kind))
         if family is None:
-            _others(axes, part, named)
+            _others(axes, part, named, taken)
             continue
         name, colour, marker = family
         rising = part.sort_values("coded_bits")
@@ -108,14 +125,17 @@ def _schemes(axes: Axes, means: pd.DataFrame) -> None:
         )  # fmt: skip
 
 
-def _others(axes: Axes, part: pd.DataFrame, named: list[tuple[float, float]]) -> None:
-    """Draw points that belong to no family, with names where they are far enough from those already written."""
+def _others(
+    axes: Axes, part: pd.DataFrame, named: list[tuple[float, float]], taken: Sequence[tuple[float, float]]
+) -> None:
+    """Draw points of no family, with names where these are far enough from those already written and from families."""
     for row in part.itertuples():
         rate, distortion = float(str(row.coded_bits)), float(str(row.distortion))
         if not (LEAST_RATE < rate < MOST_RATE and distortion < 1):
             continue
         axes.plot([rate], [distortion], color=GREY, marker=".", linestyle="", zorder=2)
-        if all(abs(np.log2(rate / x)) > 2 or abs(distortion - y) > 0.04 for x, y in [*named, (MOST_RATE, 0.0)]):
+        free = all(abs(np.log2(rate / x)) > 0.2 or abs(distortion - y) > 0.02 for x, y in taken)
+        if free and all(abs(np.log2(rate / x)) > 2 or abs(distortion - y) > 0.04 for x, y in [*named, _CORNER]):
             named.append((rate, distortion))
             axes.annotate(
                 str(row.kind), (rate, distortion), xytext=(4, 2), textcoords="offset points", fontsize=6, color=GREY
@@ -148,24 +168,29 @@ def _gaps(name: str, part: pd.DataFrame, gaussian: pd.DataFrame) -> str:
         for step in _spread([(layer, one) for one in sorted(set(part["step"]))], _MOST_STEPS):
             here = part[(part["layer"] == layer) & (part["step"] == step[1])]
             of[step] = _mean(here, ["scheme"]).set_index("scheme")["gap_bits"]
+    whole = _mean(part, ["scheme"]).set_index("scheme")["distortion"].to_dict()
+    exact = [str(scheme) for scheme, error in gaussian["distortion"].items() if not error]
     headings = [
         "packed|bits",
         "coded|bits",
-        "error|",
+        f"{GAUSSIAN}|error",
+        "trace|error",
         f"{GAUSSIAN}|gap",
         *(f"{layer}|step {step}" for layer, step in of),
     ]
     rows = [
         [
-            str(scheme), f"{row['rate_bits']:.3f}", f"{row['coded_bits']:.3f}", f"{row['distortion']:.4f}",
+            str(scheme), f"{row['rate_bits']:.3f}", f"{row['coded_bits']:.3f}", f"{row['distortion']:.3g}",
+            f"{whole[scheme]:.3g}" if scheme in whole else UNKNOWN,
             _gap(row["gap_bits"]), *(_gap(gaps.get(scheme, np.nan)) for gaps in of.values()),
         ]
-        for scheme, row in gaussian.iterrows()
+        for scheme, row in gaussian.sort_values("coded_bits", kind="stable").iterrows()
+        if str(scheme) not in exact
     ]  # fmt: skip
     title = f"Bits an element from the bound, entropy-coded{f': {name}' if name else ''}"
-    about = f"  The first columns are those of {GAUSSIAN} samples; elsewhere the bound is that of a fitted source."
     columns = [Column("scheme|", words=True), *map(Column, headings)]
-    return "\n".join([title, about, *table(columns, rows, width=_TABLE_WIDTH)])
+    without = [f"  Without an error, and so without a bound: {', '.join(exact)}."] if exact else []
+    return "\n".join([title, *_ABOUT, *without, *table(columns, rows, width=_TABLE_WIDTH)])
 
 
 def _gap(value: float) -> str:

@@ -114,7 +114,8 @@ class Documented(CostModel):
     """Published coding times of a V100; estimates from memory traffic where nothing is published.
 
     `scaled_sign` takes the figures of EF-SignSGD, `rms_sign` of One-bit, `topk` of DGC and `randomk` of Random-K. All
-    others and a server's sum are estimated. Every figure is in `netsim.workload.documented`, with its source.
+    others and a server's sum are estimated. Every figure is in `netsim.workload.documented`, with its source. Figures
+    hold for default parameters: `topk` at 10 % or `powersgd` of rank 4 takes longer than they say.
     """
 
     def coding(self, scheme_kind: str) -> Coding:
@@ -134,7 +135,8 @@ class Documented(CostModel):
 
     def source(self) -> str:
         """Name the papers."""
-        return f"{documented.DEVICE}, as published: Espresso (EuroSys 2023), Cupcake (MLSys 2023); others estimated"
+        papers = "Espresso (EuroSys 2023), Cupcake (MLSys 2023)"
+        return f"{documented.DEVICE}, default parameters, as published: {papers}; others estimated"
 
 
 @costs.register("measured")
@@ -195,7 +197,8 @@ class Measured(CostModel):
         """Return the device, when it was measured and with what."""
         read = self._read
         threads = f" ({read.get('threads')} used)" if read.get("threads") else ""
-        return f"{read.get('device')}{threads}, measured {read.get('date')} with torch {read.get('torch')}"
+        when = f"measured {read.get('date')} with torch {read.get('torch')}"
+        return f"{read.get('device')}{threads}, default parameters, {when}"
 
 
 def _numbers(values: object) -> TypeGuard[list[float]]:

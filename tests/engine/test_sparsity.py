@@ -38,10 +38,18 @@ def test_ends_of_the_growth_curve() -> None:
         assert fit_growth(np.array(densities))(64) == pytest.approx(expected, rel=0.01)
 
 
-def test_the_curve_is_found_again_where_some_elements_are_shared() -> None:
-    law = Growth(0.05, 3.0, shared=0.02)
+def test_the_curve_grows_as_its_law_says() -> None:
+    # Few features, so that unions are their sums: with c = 0 and s = 1/2, 1 + 1/2 + 3/8 + ..., as 2 / sqrt(pi) sqrt(k).
+    rare = Growth(1e-9, 0.0, 0.5)
+    assert [rare(workers) for workers in (1, 2, 3)] == pytest.approx([1e-9, 1.5e-9, 1.875e-9])
+    assert rare(10_000) == pytest.approx(1e-9 * 2 / np.sqrt(np.pi) * 100, rel=1e-3)
+
+
+@pytest.mark.parametrize(("concentration", "discount"), [(3.0, 0.0), (0.5, 0.6), (-0.2, 0.7)])
+def test_the_curve_is_found_again(concentration: float, discount: float) -> None:
+    law = Growth(0.05, concentration, discount)
     found = fit_growth(np.array([law(workers) for workers in range(1, 5)]))
-    assert (found.concentration, found.shared) == pytest.approx((3.0, 0.02), rel=0.02)
+    assert (found.concentration, found.discount) == pytest.approx((concentration, discount), rel=0.02, abs=0.005)
     assert [found(workers) for workers in (8, 64)] == pytest.approx([law(8), law(64)], rel=1e-3)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from netsim.cli import main
 from netsim.engine.sparsity import count_holders, fit_growth, measure_sparsity, supports, union_densities
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.slow
 
 RATIOS = 0.001, 0.01, 0.1
 WORKERS, FITTED = 8, 4
-MISSED = {("lstm-stdlib", 0.001): 0.075}
-"""Few of so many elements, in an embedding whose rows are used by some workers only: 7.1 % too few at eight."""
+CHANCE = 1e-3
+"""Of random hashing to be less even than the bound, over all of a trace's workers and partitions."""
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +50,26 @@ def test_eight_workers_from_four(captured, task: str, ratio: float) -> None:
         curve = fit_growth(measured[:FITTED])
         errors = [curve(workers) / measured[workers - 1] - 1 for workers in range(2, WORKERS + 1)]
         print(f"\n  {task}, top {ratio:g}, step {step}: {np.round(errors, 4)}")  # noqa: T201
-        assert np.abs(errors).max() < MISSED.get((task, ratio), 0.05)
+        assert np.abs(errors).max() < 0.05
 
 
+@pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("task", list(tasks))
-def test_hashing_balances_owners(captured, task: str) -> None:
+def test_hashing_balances_owners(captured, task: str, ratio: float) -> None:
+    """n elements in m partitions at random: sqrt((m - 1) / n) is the deviation of a partition, over its mean."""
     trace = captured(task)
+    worst = norm.isf(CHANCE / WORKERS**2)  # of 64 partitions, 4.2 deviations
     for step in range(trace.num_steps):
-        found = measure_sparsity(supports(trace, step, 0.01))
-        print(f"\n  {task}, step {step}: {found.hash_imbalance:.3f} hashed, {found.shard_skew:.2f} in shards")  # noqa: T201
-        assert found.hash_imbalance < 1.1
+        each = supports(trace, step, ratio)
+        found = measure_sparsity(each)
+        scatter = worst * np.sqrt((WORKERS - 1) / min(int(one.sum()) for one in each))
+        print(  # noqa: T201
+            f"\n  {task}, top {ratio:g}, step {step}: {found.hash_imbalance:.3f} hashed, "
+            f"{1 + scatter:.3f} at most by chance, {found.shard_skew:.2f} in shards"
+        )
+        assert found.hash_imbalance < 1 + scatter
+        if scatter < 0.1:
+            assert found.hash_imbalance < 1.1
 
 
 @pytest.mark.parametrize("task", list(tasks))
