@@ -64,7 +64,7 @@ CASES: dict[str, Case] = {
         {"network": "{kind: flow, transport: tcp}"},
         {"network": "{kind: flow, transport: {kind: tcp, overhead: 1 ms}}"},
     ),
-    "workload.recorded.trace": ({}, {"workload": "{kind: recorded, trace: other}"}),
+    "workload.recorded.trace": ({"schemes": "[topk]"}, {"workload": "{kind: recorded, trace: other}"}),
     "workload.recorded.speed": ({}, {"workload": "{kind: recorded, trace: small, speed: 2}"}),
     "workload.published.model": (
         {"workload": "{kind: published, model: resnet50, gradients: small}", "job": "{steps: 1}"},
