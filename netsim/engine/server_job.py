@@ -52,7 +52,7 @@ class ServerJob(ABC):
         timing: Timing,
         seen: Seen | None = None,
     ) -> None:
-        self.job, self.sync, self.measurement = scenario.job, sync, measurement
+        self.job, self.sync, self.measurement, self.timing = scenario.job, sync, measurement, timing
         self.env = simpy.Environment(initial_time=0.0)
         self.topology = scenario.topology.build(sync.dedicated_servers)
         self.network = scenario.network.build(self.env, self.topology, scenario.transport)

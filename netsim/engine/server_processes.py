@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from netsim.engine.coding import Exchange
     from netsim.engine.measure import Measurement
     from netsim.engine.step import Span
-    from netsim.network.base import Seen
-    from netsim.scenario.schema import Scenario
-    from netsim.sync.parameter_server import ParameterServer
     from netsim.workload.base import Timing
 
 _NOT_MEANS = {"step", "worker", "begin_s", "end_s", "staleness"}
@@ -36,15 +33,9 @@ class ServerProcesses(ServerJob):
         optimizer_s: by bucket, the seconds of its update by itself.
     """
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        sync: ParameterServer,
-        measurement: Measurement,
-        timing: Timing,
-        seen: Seen | None = None,
-    ) -> None:
-        super().__init__(scenario, sync, measurement, timing, seen)
+    def begin(self) -> None:
+        """Start the workers."""
+        sync, measurement, timing = self.sync, self.measurement, self.timing
         self.ways = PushPull(self.post, self.network, self.nodes, sync, self.job.credit)
         self.by_priority = self.job.scheduling == "priority"
         self.warm_up = self.job.steps if sync.staleness else int(self.by_priority)
@@ -53,9 +44,6 @@ class ServerProcesses(ServerJob):
         self.optimizer_s = timing.optimizer_s * elements / max(elements.sum(), 1)
         self.workers = [Worker(self, index) for index in range(len(self.topology.workers))]
         self._unfinished = len(self.workers)
-
-    def begin(self) -> None:
-        """Start the workers."""
         for worker in self.workers:
             self.env.process(worker.run())
 
