@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme
+from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme, average
 from netsim.compress.shards import Cut, owned, size_of
 from netsim.lazy import torch
 
@@ -46,8 +46,12 @@ class Lossless(Scheme):
         """Push to the owners, who average, and pull what they hold."""
         numel = grad.numel()
         up = yield Message.of("owner", *self.code(grad.flatten(), pull=False))
-        total = up.decoded_mean(lambda parts: self.read(parts, numel, pull=False))
-        cut = self.cut(numel, state.owners, grad.device)
+        total, cut = up.once(
+            lambda: (
+                average(self.read(parts, numel, pull=False) for parts in up.parts),
+                self.cut(numel, state.owners, grad.device),
+            )
+        )
         mine = [part for one in owned(state, state.rank) for part in self.code(total[cut[one]], pull=True)]
         down = yield Message.of("shard", *mine)
         mean = down.once(lambda: join(down.parts, cut, state, lambda parts, size: self.read(parts, size, pull=True)))
