@@ -58,6 +58,7 @@ class Links:
         self._changing = False
         self._pairs, self._place = (np.zeros(0, dtype=np.int64) for _ in range(2))
         self._routed: dict[tuple[int, int, int], tuple[Round, Routed]] = {}
+        self._window_bytes = self._windows()
         self._caps = self._may_cap()
 
     def expect_changes(self) -> None:
@@ -81,7 +82,7 @@ class Links:
         self.capacity[links] = self._full[links] * state.share
         if len(self._pairs):
             ends = np.divmod(self._pairs, len(self.topology.names))
-            self.capacity[self._place] = self._cap(*self._both_ways(*ends))
+            self.capacity[self._place] = self._cap(*ends)
 
     def mean_share(self, now_s: float) -> NDArray[np.float64]:
         """Return [L] which part of its capacity each link has had until now, in the mean."""
@@ -126,7 +127,7 @@ class Links:
         delay_s = latency_s + self.overhead_s * spoken
         if not self._caps:
             return Routed(start, links, delay_s, rate)
-        cap = np.where(spoken, self._cap(*self._both_ways(src, dst)), np.inf)
+        cap = np.where(spoken, self._cap(src, dst), np.inf)
         binds = spoken if self._changing else cap < rate
         capped = np.flatnonzero(binds)
         private = self._private(src[capped] * len(self.topology.names) + dst[capped])
@@ -209,23 +210,28 @@ class Links:
             next_s = np.maximum(next_s, room_s)
         return np.asarray(np.maximum(next_s - chunk_s, 0.0))
 
-    def _cap(self, round_trip_s: NDArray[np.float64], loss: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return bytes/s that pairs of hosts can move over their sockets, by round-trip time and loss on the way."""
-        cap = np.full(len(round_trip_s), self.transport.cap or np.inf)
-        if self.transport.window is not None:
-            with np.errstate(divide="ignore"):
-                cap = np.minimum(cap, self.transport.window / round_trip_s)
+    def _cap(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return [F] bytes/s that pairs of hosts move over their sockets, by window, round trip and loss on the way."""
+        start, links = self.topology.routes(src, dst)
+        loss = 1.0 - np.multiply.reduceat(1.0 - self.loss[links], start[:-1])
+        round_trip_s = self._round_trip_s(src, dst)
+        cap = self._windowed(self._window_bytes[dst], round_trip_s)
         if loss.any():
             cap = np.minimum(cap, self.transport.lossy_rate(round_trip_s, loss))
         return cap * self.transport.sockets
 
-    def _both_ways(
-        self, src: NDArray[np.int64], dst: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return [F] round-trip times, and the probabilities with which a packet is lost on its way there."""
-        start, links = self.topology.routes(src, dst)
-        arrives = np.multiply.reduceat(1.0 - self.loss[links], start[:-1])
-        return self._round_trip_s(src, dst), 1.0 - arrives
+    def _windowed(self, window: NDArray[np.float64], round_trip_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return [F] bytes/s of one socket whose receiver takes so much in a round trip."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.minimum(window / round_trip_s, self.transport.cap or np.inf))
+
+    def _windows(self) -> NDArray[np.float64]:
+        """Return [nodes] what a socket takes in a round trip: the node's own window, or the transport's."""
+        own, default = self.topology.window_bytes, self.transport.window
+        windows = np.full(len(self.topology.names), np.inf if default is None else default)
+        if own is None or self.transport.segment is None:
+            return windows
+        return np.where(np.isnan(own), windows, own)
 
     def _round_trip_s(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.float64]:
         forth, back = self.topology.routes(src, dst), self.topology.routes(dst, src)
@@ -234,10 +240,10 @@ class Links:
     def _may_cap(self) -> bool:
         """Say whether a cap could bind anywhere."""
         spoken = ~self.topology.local
-        if (self.transport.cap is None and self.transport.window is None) or not spoken.any():
+        if (self.transport.cap is None and np.isinf(self._window_bytes).all()) or not spoken.any():
             return False
         # No route has more hops than twice the hops from any one node to the farthest.
         hops = 2 * self.topology.farthest_hops()
         longest_s = 2 * hops * self.topology.latency_s.max()
-        least = self._cap(np.array([longest_s]), np.zeros(1))[0]
+        least = self._windowed(self._window_bytes, np.array(longest_s)).min() * self.transport.sockets
         return bool(least < self.capacity[spoken].max())

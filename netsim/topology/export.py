@@ -41,8 +41,10 @@ def to_networkx(topology: Topology) -> nx.DiGraph[str]:
     graph: nx.DiGraph[str] = nx.DiGraph(ecmp=topology.ecmp)
     kinds = np.full(len(topology.names), "switch", dtype=object)
     kinds[topology.workers], kinds[topology.servers] = "worker", "server"
-    for name, kind in zip(topology.names, kinds.tolist(), strict=True):
+    for node, (name, kind) in enumerate(zip(topology.names, kinds.tolist(), strict=True)):
         graph.add_node(name, kind=kind)
+        if topology.window_bytes is not None and not np.isnan(topology.window_bytes[node]):
+            graph.nodes[name]["window"] = f"{float(topology.window_bytes[node])!r} B"
     for link, (src, dst) in enumerate(zip(topology.link_src.tolist(), topology.link_dst.tolist(), strict=True)):
         graph.add_edge(
             topology.names[src],

@@ -22,7 +22,8 @@ from netsim.topology.graph import Topology
 class File(TopologyKind):
     """Any graph from a GraphML (.graphml) or node-link JSON (.json) file.
 
-    Nodes carry `kind` (worker, server or switch), edges `bandwidth` and `latency` as text with units, per direction.
+    Nodes carry `kind` (worker, server or switch) and, if it is not the transport's, the `window` of their sockets (text
+    with a unit), edges `bandwidth` and `latency` as text with units, per direction.
     Dedicated servers sit on the file's server nodes, in their order.
     """
 
@@ -31,12 +32,14 @@ class File(TopologyKind):
     @cached_property
     def _topology(self) -> Topology:
         graph = _read(Path(self.path))
-        for u, v, data in graph.edges(data=True):
-            for key in ("bandwidth", "latency"):
+        edges = ((f"edge {u} - {v}", data) for u, v, data in graph.edges(data=True))
+        nodes = ((f"node {node}", data) for node, data in graph.nodes(data=True))
+        for place, data in (*edges, *nodes):
+            for key in ("bandwidth", "latency", "window"):
                 if key in data and not isinstance(data[key], str):
                     raise InputError(
-                        f"edge {u} - {v} has the {key} {data[key]!r} without a unit",
-                        "write it as text, for example '10 Gbit/s' or '25 us'",
+                        f"{place} has the {key} {data[key]!r} without a unit",
+                        "write it as text, for example '10 Gbit/s', '25 us' or '6 MiB'",
                         file=self.path,
                     )
         try:

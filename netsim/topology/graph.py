@@ -11,7 +11,7 @@ import numpy as np
 
 from netsim.errors import InputError, closest
 from netsim.topology.tree import climb, hang_up
-from netsim.units import BANDWIDTH, DURATION, Quantity
+from netsim.units import BANDWIDTH, DURATION, SIZE, Quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,7 @@ class Topology:
         latency_s: [L] propagation seconds of each link.
         local: [L] whether the link lies inside a machine, where no transport protocol is spoken.
         ecmp: whether routes of equal length share the pairs of nodes, by a hash of source and destination.
+        window_bytes: [nodes] bytes that a socket of each node takes in a round trip; NaN where the transport says it.
     """
 
     names: tuple[str, ...]
@@ -49,6 +50,7 @@ class Topology:
     latency_s: NDArray[np.float64]
     local: NDArray[np.bool_]
     ecmp: bool = False
+    window_bytes: NDArray[np.float64] | None = None
     _predecessors: dict[int, NDArray[np.int32]] = field(default_factory=dict, repr=False)
     _distances: dict[int, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
@@ -57,8 +59,9 @@ class Topology:
         """Return the topology of a graph, directed or not (an undirected edge is a link in each direction).
 
         Edges carry `bandwidth` (text with a unit, or bytes/s), `latency` (text, or seconds; 0 if absent) and `local`
-        (true inside a machine). Nodes may carry `kind`: worker, server or switch; a node without one is a worker. The
-        graph may carry `ecmp`: true lets routes of equal length share the traffic.
+        (true inside a machine). Nodes may carry `kind`: worker, server or switch; a node without one is a worker. Hosts
+        may carry `window` (text, or bytes): what a socket of theirs takes in a round trip, in the place of the
+        transport's. The graph may carry `ecmp`: true lets routes of equal length share the traffic.
 
         Raises:
             InputError: an edge without bandwidth, or from a node to itself; a wrong value, an unknown kind, parallel
@@ -89,6 +92,7 @@ class Topology:
             latency_s=np.array(columns[3], dtype=np.float64),
             local=np.array(columns[4], dtype=np.bool_),
             ecmp=bool(graph.graph.get("ecmp", False)),
+            window_bytes=_windows(graph),
         )
 
     @cached_property
@@ -251,6 +255,22 @@ def _kind(node: object, attributes: dict[str, Any]) -> str:
     if kind not in KINDS:
         raise InputError(f"node {str(node)!r} has the unknown kind {kind!r}", closest(kind, KINDS))
     return kind
+
+
+def _windows(graph: nx.Graph[Any]) -> NDArray[np.float64] | None:
+    """Return [nodes] the hosts' own receive windows, NaN where there is none; None where nobody has one."""
+    stated = [data.get("window") for _, data in graph.nodes(data=True)]
+    if all(one is None for one in stated):
+        return None
+    return np.array([_window(node, one) for node, one in zip(graph.nodes, stated, strict=True)])
+
+
+def _window(node: object, stated: Any) -> float:
+    place = f"node {str(node)!r}"
+    window = np.nan if stated is None else _value(SIZE, stated, place)
+    if window == 0:
+        raise InputError(f"{place} has a window of 0 bytes", "give it some, or leave it out for the transport's")
+    return window
 
 
 def _edge(src: object, dst: object, data: dict[str, Any]) -> tuple[float, float, bool]:

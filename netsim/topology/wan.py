@@ -8,13 +8,13 @@ from math import isqrt
 from typing import Annotated
 
 import networkx as nx
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Gt, MinLen
 
 from netsim.errors import InputError
 from netsim.topology.base import TopologyKind, topologies
 from netsim.topology.graph import Topology
 from netsim.topology.hosts import add_hosts
-from netsim.units import Bandwidth, Seconds
+from netsim.units import Bandwidth, Bytes, Seconds
 
 
 @topologies.register("wan", paper="Hsieh et al. 2017, NSDI (Gaia)")
@@ -24,7 +24,8 @@ class Wan(TopologyKind):
 
     `round_trips` lists the pairs of sites in the order 0-1, 0-2, ..., 1-2, ...: s (s - 1) / 2 of them make s sites,
     with s w workers, 2 s w + s (s - 1) directed links, and 2 for each dedicated server; these are at the sites in turn.
-    Inside a site, hosts are on one non-blocking switch by links of `bandwidth` and `latency`.
+    Inside a site, hosts are on one non-blocking switch by links of `bandwidth` and `latency`. `windows` are what a
+    socket of each site's hosts takes in a round trip, where that is not the transport's `window`: systems differ.
     """
 
     round_trips: Annotated[tuple[Seconds, ...], MinLen(1)] = (50e-3,)
@@ -32,13 +33,20 @@ class Wan(TopologyKind):
     wan_bandwidth: Bandwidth = 125e6
     bandwidth: Bandwidth
     latency: Seconds = 12.5e-6
+    windows: tuple[Annotated[Bytes, Gt(0)], ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise InputError where the round trips are not those of all pairs."""
+        """Raise InputError where the round trips are not those of all pairs, or the windows not those of all sites."""
         if self.sites * (self.sites - 1) // 2 != len(self.round_trips):
             raise InputError(
                 f"{len(self.round_trips)} round trips are not those of all pairs of sites",
                 "give 1 for two sites, 3 for three, 6 for four, 10 for five, ...",
+            )
+        if len(self.windows) not in (0, self.sites):
+            raise InputError(
+                f"{len(self.windows)} windows are not those of {self.sites} sites",
+                "give one for each, or none",
+                "windows",
             )
 
     @property
@@ -61,6 +69,8 @@ class Wan(TopologyKind):
         graph: nx.Graph[str] = nx.Graph()
         sites = [f"site{index}" for index in range(self.sites)]
         add_hosts(graph, sites, self.workers_per_site, servers, self.bandwidth, self.latency)
+        for site, window in zip(sites, self.windows, strict=False):
+            nx.set_node_attributes(graph, dict.fromkeys(list(graph[site]), window), "window")
         for (one, other), round_trip_s in zip(combinations(sites, 2), self.round_trips, strict=True):
             graph.add_edge(one, other, bandwidth=self.wan_bandwidth, latency=round_trip_s / 2)
         return Topology.from_networkx(graph)

@@ -56,6 +56,24 @@ def test_a_window_that_fills_the_link_changes_nothing(network):
     assert alone_s(network, wide, 1e8)[0] == alone_s(network, plain, 1e8)[0]
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_receivers_own_window_takes_the_place_of_the_transports(network):
+    """Site 1 takes 4 MB a round trip, what a node does not say is the transport's 1 MB, and RDMA knows no window."""
+    ends = ([0, 1, 2], [1, 0, 0])
+    graph = nx.Graph()
+    graph.add_nodes_from([("a", {}), ("b", {"window": "4 MB"}), ("c", {})])
+    graph.add_edges_from([("a", "b"), ("a", "c")], bandwidth=B, latency=2 * LATENCY)
+    topology = Topology.from_networkx(graph)
+    for window, sockets in ((1e6, 1), (1e6, 2), (None, 1)):
+        tcp = Tcp(window=window, sockets=sockets, efficiency=1.0, overhead=0.0)
+        rates = np.minimum(B, sockets * np.array([4e6, window or np.inf, window or np.inf]) / (4 * LATENCY))
+        times = [alone_s(network, tcp, 1e8, topology, ends=((src,), (dst,)))[0] for src, dst in zip(*ends, strict=True)]
+        np.testing.assert_allclose(times, 2 * LATENCY + 1e8 / rates, rtol=1e-9)
+    assert alone_s(network, Rdma(efficiency=1.0, overhead=0.0), 1e8, topology)[0] == pytest.approx(
+        2 * LATENCY + 1e8 / B
+    )
+
+
 def test_transfers_of_a_pair_share_its_cap_and_others_do_not():
     capped = Tcp(cap=1e8, efficiency=1.0, overhead=0.0, window=None)
     times = alone_s("flow", capped, 1e8, star(4), ends=((0, 0, 2), (1, 1, 3)))

@@ -17,6 +17,7 @@ KINDS = {
     "gpu_cluster": GpuCluster(bandwidth=1e9, cards_per_machine=2),
     "leaf_spine": LeafSpine(leaves=3, hosts_per_leaf=2, bandwidth=1e9),
     "wan": Wan(round_trips=(0.01, 0.02, 0.03), bandwidth=1e9),
+    "wan with windows": Wan(round_trips=(0.01,), bandwidth=1e9, windows=(1e6 / 3, 2e6)),
 }
 
 
@@ -37,6 +38,7 @@ def test_files_are_read_back_as_they_were(tmp_path, name, ending):
     np.testing.assert_array_equal(again.workers, topology.workers)
     np.testing.assert_array_equal(again.servers, topology.servers)
     assert by_name(again) == by_name(topology)
+    np.testing.assert_equal(again.window_bytes, topology.window_bytes)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -74,6 +76,7 @@ def test_every_attribute_is_written():
         "latency_s",
         "local",
         "ecmp",
+        "window_bytes",
     }
     assert public == written
 

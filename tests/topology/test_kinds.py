@@ -122,6 +122,15 @@ def test_wan_pairs_have_their_own_round_trips():
     np.testing.assert_allclose(times, [0.005, 0.010, 0.015, 0.0])
     with pytest.raises(InputError, match="2 round trips"):
         Wan(round_trips=(0.1, 0.1), wan_bandwidth=B, bandwidth=B)
+    with pytest.raises(InputError, match="1 windows"):
+        Wan(round_trips=(0.1,), wan_bandwidth=B, bandwidth=B, windows=(1e6,))
+
+
+def test_hosts_of_a_site_have_its_window_and_switches_have_none():
+    topology = Wan(round_trips=(0.1,), workers_per_site=2, bandwidth=B, windows=(1e6, 2e6)).build(2)
+    np.testing.assert_array_equal(topology.window_bytes[topology.workers], [1e6, 1e6, 2e6, 2e6])
+    np.testing.assert_array_equal(topology.window_bytes[topology.servers], [1e6, 2e6])
+    assert np.isnan(topology.window_bytes).sum() == 2
 
 
 def test_wan_and_torus_can_be_written_as_text():

@@ -267,6 +267,8 @@ def test_a_file_with_too_few_servers_is_refused(tmp_path):
             '{"nodes": [{"id": 1}, {"id": 2}], "links": [{"source": 1, "target": 2, "bandwidth": 10}]}',
             "unit",
         ),
+        ("window.json", '{"nodes": [{"id": 1, "window": 10}, {"id": 2}], "links": []}', "node 1.*unit"),
+        ("shut.json", '{"nodes": [{"id": 1, "window": "0 B"}, {"id": 2}], "links": []}', "window of 0"),
         ("switches.json", '{"nodes": [{"id": 1, "kind": "switch"}], "links": []}', "no worker"),
         (
             "twice.json",

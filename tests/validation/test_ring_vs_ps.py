@@ -64,25 +64,25 @@ def compute_s(model):
 
 
 @cache
-def fitted(network):
-    """Return the rate in bytes/s at which the 8-GPU row of ResNet-50 over the ring comes out."""
-    (_, rate, _, _), _ = MEASURED[network, "resnet50"]
-    exchange_s = 8 * BATCH["resnet50"] / rate - compute_s("resnet50")
-    return 2 * 7 / 8 * nbytes_of("resnet50") / exchange_s
+def fitted(network, on="resnet50"):
+    """Return the rate in bytes/s at which the 8-GPU row of a model over the ring comes out."""
+    (_, rate, _, _), _ = MEASURED[network, on]
+    exchange_s = 8 * BATCH[on] / rate - compute_s(on)
+    return 2 * 7 / 8 * nbytes_of(on) / exchange_s
 
 
-def samples_per_s(network, model, gpus, exchange):
-    hop = fitted("IB")
-    card = min(fitted(network), hop)
+def samples_per_s(network, model, gpus, exchange, on):
+    hop = fitted("IB", on)
+    card = min(fitted(network, on), hop)
     return gpus * BATCH[model] / (compute_s(model) + exchange(model, gpus, card, hop))
 
 
 @cache
-def compared():
+def compared(on="resnet50"):
     return {
         (network, model, gpus, exchange.__name__): Compared(
             f"{network} {model} {gpus} GPUs {exchange.__name__[:-2]}",
-            samples_per_s(network, model, gpus, exchange),
+            samples_per_s(network, model, gpus, exchange, on),
             column[place],
         )
         for (network, model), columns in MEASURED.items()
@@ -91,11 +91,13 @@ def compared():
     }
 
 
-def errors(**wanted):
+def errors(on="resnet50", **wanted):
     keys = ("network", "model", "gpus", "exchange")
-    chosen = [key for key in compared() if wanted.items() <= dict(zip(keys, key, strict=True)).items()]
-    show(f"samples/s without overlap {wanted}", [compared()[key] for key in chosen])
-    return np.abs([compared()[key].error for key in chosen])
+    rows = {
+        key: row for key, row in compared(on).items() if wanted.items() <= dict(zip(keys, key, strict=True)).items()
+    }
+    show(f"samples/s without overlap {wanted}, rates of {on}", list(rows.values()))
+    return np.abs([row.error for row in rows.values()])
 
 
 def test_the_fitted_rates():
@@ -134,21 +136,36 @@ def test_what_crosses_10gbe_within_12_percent():
     assert found.max() <= 0.12
 
 
-BERT = """BERT-Large spends 0.10 to 0.12 s a step more than its bytes and one GPU's speed explain, the same inside one
-machine as over InfiniBand; a rate fitted on ResNet-50 cannot know"""
+BERT = """BERT-Large spends 0.17 s a step beyond its bytes and one GPU's speed, wherever a ring carries them, which a
+rate fitted on ResNet-50 cannot know; nor is that rate certain, of an exchange that is a tenth of a step"""
 
 
-def test_what_bert_large_lacks_is_the_same_wherever_a_ring_carries_it():
-    """Between 0.10 and 0.16 s a step, over 10GbE as over InfiniBand and inside one machine: not bytes, the device. An
-    optimizer of separate kernels (Adam with clipping moves some 33 words an element) would take 0.05 s at 900 GB/s."""
-    lacking_s = []
-    for network in ("10GbE", "IB"):
-        for gpus in GPUS:
-            row = compared()[network, "bert-large", gpus, "ring_s"]
-            lacking_s.append(gpus * BATCH["bert-large"] * (1 / row.measured - 1 / row.predicted))
-    assert 0.10 <= min(lacking_s) <= max(lacking_s) <= 0.16
+def test_two_rates_and_two_times_explain_all_rings():
+    """BERT-Large has 0.17 s a step that are no bytes, ResNet-50 5 ms. Its runs update one tensor at a time in separate
+    kernels of Adam (some 33 words an element with clipping: 0.05 s at 900 GB/s) once the exchange is over."""
+    rows, steps_s, rings = [], [], [(key, columns[0]) for key, columns in MEASURED.items()]
+    for (network, model), column in rings:
+        for gpus, rate in zip(GPUS, column, strict=True):
+            nbytes, over_card = 2 * (gpus - 1) / gpus * nbytes_of(model), network == "10GbE" and gpus > 4
+            steps_s.append(gpus * BATCH[model] / rate)
+            rows.append([nbytes * over_card, nbytes * (not over_card), model == "resnet50", model == "bert-large"])
+    relative = np.array(rows, dtype=float) / np.array(steps_s)[:, None]
+    found, *_ = np.linalg.lstsq(relative, np.ones(len(rows)), rcond=None)
+    assert np.abs(relative @ found - 1).max() <= 0.012
+    assert 8e-9 / found[:2] == pytest.approx([9.91, 59.1], abs=0.1)
+    more_s = found[2:] - [compute_s("resnet50"), compute_s("bert-large")]
+    assert more_s == pytest.approx([0.0046, 0.168], abs=0.001)
     elements = nbytes_of("bert-large") / 4
     assert 33 * 4 * elements / 900e9 == pytest.approx(0.049, abs=0.001)
+
+
+@pytest.mark.parametrize(("network", "median", "worst"), [("10GbE", 0.027, 0.136), ("IB", 0.029, 0.080)])
+def test_rates_of_bert_large_carry_over_to_resnet50(network, median, worst):
+    """The same single fit a network, on the 8-GPU row whose exchange is most of the step: InfiniBand meets both bounds,
+    10GbE all but the servers of BERT-Large on 16 and 32, which pushed and pulled in part at once."""
+    found = errors("bert-large", network=network)
+    assert np.median(found) == pytest.approx(median, abs=0.002)
+    assert found.max() == pytest.approx(worst, abs=0.002)
 
 
 @pytest.mark.parametrize(("network", "median", "worst"), [("10GbE", 0.064, 0.296), ("IB", 0.139, 0.299)])

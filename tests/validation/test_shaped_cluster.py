@@ -6,9 +6,9 @@ outside a placement group (EC2 user guide), which matters to Gloo with its one s
 guide says of "up to 10 Gbit/s" is that a small machine has less for good and bursts on credit and on what its
 neighbours leave: it names no rate that would explain the unshaped rows of NCCL.
 
-Between regions, the page moves 5.8 to 7.5 MB a round trip into Oregon and Frankfurt and, but for three rows, 9 to 12
-MB into the eight other regions, from whichever region and distance: what differs is the receiving machine, of which the
-page says nothing. The window of 2 x 3 MiB meets the former; the page's own setting of 16 sockets would not bind at all.
+Between regions, the page moves 6.2 to 7.5 MB a round trip into Oregon and 9.4 to 11 MB into Virginia and Sydney, from
+whichever region and distance: what differs is the receiving machine's window, of which the page says nothing. So each
+of the three has its own, from its pair with the longest round trip; the others' pairs are as fast as their tunnel.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from netsim.network import Transfers, fidelities
 from netsim.network.run import plan_times
 from netsim.network.transport import Gloo, Nccl
 from netsim.sync import Payload, Ring
-from netsim.topology import Star
+from netsim.topology import Star, Wan
 from tests.validation.compare import Compared, show
 
 MIB, GBIT = 2**20, 1e9 / 8
@@ -64,26 +64,28 @@ VPN = 1.25 * GBIT
 """The tunnels' own limit: the mean of 1.16 and 1.34 Gbit/s that 32 iperf3 connections got on the two shortest pairs."""
 WAN = (
     # receiving and sending region, round trip ms, NCCL Gbit/s
-    ("Oregon-Virginia", 67, 0.790),
-    ("Oregon-Ohio", 49, 1.10),
-    ("Oregon-Tokyo", 96, 0.523),
-    ("Oregon-Seoul", 124, 0.460),
-    ("Oregon-Singapore", 163, 0.341),
-    ("Oregon-Sydney", 139, 0.360),
-    ("Oregon-London", 136, 0.420),
-    ("Oregon-Frankfurt", 143, 0.404),
-    ("Virginia-Ohio", 11, 1.12),
-    ("London-Frankfurt", 14, 1.14),
-    ("London-Ireland", 12, 1.09),
-    ("Tokyo-Seoul", 34, 1.10),
+    ("Oregon", "Virginia", 67, 0.790),
+    ("Oregon", "Ohio", 49, 1.10),
+    ("Oregon", "Tokyo", 96, 0.523),
+    ("Oregon", "Seoul", 124, 0.460),
+    ("Oregon", "Singapore", 163, 0.341),
+    ("Oregon", "Sydney", 139, 0.360),
+    ("Oregon", "London", 136, 0.420),
+    ("Oregon", "Frankfurt", 143, 0.404),
+    ("Oregon", "Ireland", 124, 0.482),
+    ("Virginia", "Ohio", 11, 1.12),
+    ("Virginia", "London", 76, 1.16),
+    ("Virginia", "Tokyo", 143, 0.524),
+    ("Virginia", "Singapore", 230, 0.364),
+    ("London", "Frankfurt", 14, 1.14),
+    ("London", "Ireland", 12, 1.09),
+    ("Tokyo", "Seoul", 34, 1.10),
+    ("Sydney", "London", 262, 0.326),
 )
-WAN_MISSED = (
-    ("Oregon-Ireland", 124, 0.482, -0.16),
-    ("Virginia-London", 76, 1.16, -0.43),
-    ("Virginia-Tokyo", 143, 0.524, -0.33),
-    ("Virginia-Singapore", 230, 0.364, -0.40),
-    ("Sydney-London", 262, 0.326, -0.41),
-)
+LONG = (("Oregon", 163, 0.341), ("Virginia", 230, 0.364), ("Sydney", 262, 0.326))
+"""Of each region that receives over more than 35 ms, the pair with the longest round trip: it fills no tunnel."""
+WINDOWS = {region: rate * GBIT * round_trip_ms / 1e3 / 2 for region, round_trip_ms, rate in LONG}
+"""Bytes a round trip of each of the two sockets that NCCL opens where it does not know the card: a channel each."""
 
 
 def all_reduce_ms(transport, nodes, delay_ms, rate_gbit, mib, network="flow"):
@@ -99,12 +101,20 @@ def point_to_point_ms(transport, delay_ms, rate_gbit, mib):
     return 1e3 * fidelities.get("flow")().transfer_times(topology, transport, one)[0]
 
 
-def wan_gbit_s(round_trip_ms):
+def wan_gbit_s(receiver, round_trip_ms, windows):
     """Return the rate of a long transfer over two channels of one socket each, NCCL's choice for an unknown card."""
-    topology = Star(workers=2, bandwidth=VPN, latency=round_trip_ms / 2e3).build()
+    own = (windows[receiver],) * 2 if receiver in windows else ()
+    sites = Wan(round_trips=(round_trip_ms / 1e3,), wan_bandwidth=VPN, bandwidth=10 * GBIT, latency=0.0, windows=own)
     nbytes = 1e12
     one = Transfers(np.array([0]), np.array([1]), np.array([nbytes]), np.zeros(1))
-    return nbytes / fidelities.get("flow")().transfer_times(topology, Nccl(sockets=2), one)[0] / GBIT
+    return nbytes / fidelities.get("flow")().transfer_times(sites.build(), Nccl(sockets=2), one)[0] / GBIT
+
+
+def between_regions(windows):
+    return [
+        Compared(f"{receiver}-{sender}", wan_gbit_s(receiver, round_trip_ms, windows), rate)
+        for receiver, sender, round_trip_ms, rate in WAN
+    ]
 
 
 @pytest.mark.parametrize("network", ["flow", "analytic"])
@@ -133,6 +143,12 @@ def unshaped():
 def test_the_errors_without_shaping_are_as_published():
     assert np.median(unshaped()) == pytest.approx(0.142, abs=0.002)
     assert unshaped().max() == pytest.approx(0.196, abs=0.002)
+
+
+def test_no_rate_explains_what_was_measured_without_shaping():
+    """Were any one rate known that 4 to 32 of these machines had, the worst row would still be 7 % off."""
+    slower = 1 / (1 - unshaped())
+    assert (slower.max() - slower.min()) / (slower.max() + slower.min()) == pytest.approx(0.07, abs=0.005)
 
 
 @pytest.mark.xfail(
@@ -176,21 +192,32 @@ def test_point_to_point_within_15_percent_each(transport):
 
 
 def test_wan_pairs_within_15_percent_each():
-    rows = [Compared(name, wan_gbit_s(round_trip_ms), rate) for name, round_trip_ms, rate in WAN]
+    """Three pairs give the windows of their receivers; the other 14 are predicted."""
+    fitted = {(region, rate) for region, _, rate in LONG}
+    rows = [
+        one
+        for one, (region, *_, rate) in zip(between_regions(WINDOWS), WAN, strict=True)
+        if (region, rate) not in fitted
+    ]
+    show("NCCL between regions, Gbit/s, a window for each of three receivers", rows)
+    errors = np.abs([one.error for one in rows])
+    assert len(errors) == 14
+    assert errors.max() <= 0.15
+    assert np.median(errors) == pytest.approx(0.078, abs=0.01)
+
+
+def test_one_window_for_all_receivers_misses_five_wan_pairs():
+    """Linux' default is Oregon's to 14 %; machines elsewhere took 1.5 to 1.7 times as much."""
+    rows = between_regions({})
     show("NCCL between regions, Gbit/s, nothing fitted", rows)
-    assert max(abs(one.error) for one in rows) <= 0.15
-
-
-@pytest.mark.parametrize(("name", "round_trip_ms", "measured", "error"), WAN_MISSED)
-def test_errors_of_wan_pairs_that_are_missed_are_as_published(name, round_trip_ms, measured, error):
-    row = Compared(name, wan_gbit_s(round_trip_ms), measured)
-    show("NCCL between regions, Gbit/s, nothing fitted", [row])
-    assert row.error == pytest.approx(error, abs=0.01)
-
-
-@pytest.mark.parametrize(("name", "round_trip_ms", "measured", "error"), WAN_MISSED)
-@pytest.mark.xfail(
-    strict=True, reason="into these receivers 9 to 12 MB a round trip come, into Oregon (but for Ireland) 6.3 to 7.2"
-)
-def test_wan_pairs_that_are_missed(name, round_trip_ms, measured, error):
-    assert abs(Compared(name, wan_gbit_s(round_trip_ms), measured).error) <= 0.15
+    missed = {one.what: one.error for one in rows if abs(one.error) > 0.15}
+    assert missed == pytest.approx(
+        {
+            "Oregon-Ireland": -0.16,
+            "Virginia-London": -0.43,
+            "Virginia-Tokyo": -0.33,
+            "Virginia-Singapore": -0.40,
+            "Sydney-London": -0.41,
+        },
+        abs=0.01,
+    )

@@ -82,6 +82,13 @@ CASES |= {
         "wan", f"{WAN}, bandwidth: 1 Gbit/s", f"{WAN}, bandwidth: 1 Gbit/s".replace("10 Mbit/s", "20 Mbit/s")
     ),
     "topology.wan.bandwidth": topology("wan", f"{WAN}, {SLOW}", f"{WAN}, bandwidth: 5 Mbit/s"),
+    "topology.wan.windows": tuple(  # type: ignore[dict-item]
+        {
+            "topology": f"{{kind: wan, {WAN}, {SLOW}, windows: [3 MB, {window}]}}",
+            "network": "{kind: flow, transport: tcp}",
+        }
+        for window in ("3 MB", "3 kB")
+    ),
     "topology.wan.latency": topology("wan", f"{WAN}, {SLOW}", f"{WAN}, {SLOW}, latency: 5 ms"),
     "topology.gpu_cluster.rail_optimised": topology(
         "gpu_cluster",
