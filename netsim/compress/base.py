@@ -142,15 +142,15 @@ class Reply:
 
     def mean(self) -> Parts:
         """Return the element-wise mean over workers of each part in float32 (the reply to `sum`)."""
-        return tuple(_mean([one.float() for one in same]) for same in zip(*self.parts, strict=True))
+        return tuple(average([one.float() for one in same]) for same in zip(*self.parts, strict=True))
 
     def decoded_mean(self, decode: Callable[[Parts], torch.Tensor]) -> torch.Tensor:
         """Return the mean over workers of the decoded messages, computed once for all workers."""
-        return self.once(lambda: _mean(decode(one) for one in self.parts))
+        return self.once(lambda: average(decode(one) for one in self.parts))
 
 
-def _mean(tensors: Sequence[torch.Tensor] | Generator[torch.Tensor]) -> torch.Tensor:
-    """Return the mean of tensors of one shape, added in the order of the workers."""
+def average(tensors: Sequence[torch.Tensor] | Generator[torch.Tensor]) -> torch.Tensor:
+    """Return the mean of tensors of one shape, one for each worker, added in the order of the workers."""
     total, count = None, 0
     for one in tensors:
         # The first of them may be a message's own part, which must not change.
@@ -159,6 +159,11 @@ def _mean(tensors: Sequence[torch.Tensor] | Generator[torch.Tensor]) -> torch.Te
     if total is None:
         raise ValueError("an exchange needs at least one worker")
     return total.div_(count) if count > 1 else total.clone()
+
+
+def nothing(shape: Sequence[int]) -> torch.Tensor:
+    """Return float32 zeros of a shape, which take no memory: for a first state, which nobody changes in place."""
+    return torch.zeros(()).expand(tuple(shape))
 
 
 Exchange: TypeAlias = "Generator[Message, Reply, tuple[torch.Tensor, torch.Tensor, State]]"

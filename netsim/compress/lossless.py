@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme
+from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme, average
 from netsim.compress.shards import Cut, owned, size_of
 from netsim.lazy import torch
 
@@ -52,10 +52,13 @@ class Lossless(Scheme):
         """Push to the owners, who average, and pull what they hold."""
         numel, flat = grad.numel(), grad.flatten()
         up = yield Message.of("owner", *self.code(flat, pull=False), weigh=lambda: self.weigh(flat, state.owners))
-        total = up.decoded_mean(lambda parts: self.read(parts, numel, pull=False))
-        cut = self.cut(numel, state.owners, grad.device)
-        mine = [self.code(total[cut[one]], pull=True) for one in owned(state, state.rank)]
-        down = yield shards(mine)
+        total, cut = up.once(
+            lambda: (
+                average(self.read(parts, numel, pull=False) for parts in up.parts),
+                self.cut(numel, state.owners, grad.device),
+            )
+        )
+        down = yield shards([self.code(total[cut[one]], pull=True) for one in owned(state, state.rank)])
         mean = down.once(lambda: join(down.parts, cut, state, lambda parts, size: self.read(parts, size, pull=True)))
         return mean.reshape(grad.shape), grad, state
 

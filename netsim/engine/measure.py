@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from netsim.workload.base import Gradients, Tensor
 
 
+JUDGED = 2**22
+"""Elements of an estimate that are compared with the mean gradient, in float64, at a time."""
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
     """One collective of one bucket: messages of all its coded units, fused.
@@ -270,13 +274,18 @@ class Coder:
                 self.states[key] = outcome.states
             outcomes.append(outcome)
             if score is not None:
-                self._judge(key, outcome.mean.reshape(-1).double(), _mean(grads), score)
+                self._judge(key, [one.reshape(-1) for one in (outcome.mean, *grads)], score)
         return _fuse(outcomes, self.owners), [outcome.mean for outcome in outcomes]
 
-    def _judge(self, key: int, estimate: torch.Tensor, mean: torch.Tensor, score: Score) -> None:
-        score.add(estimate, mean)
-        if self.adds_up:
-            self.update.add(key, estimate, mean)
+    def _judge(self, key: int, flat: Sequence[torch.Tensor], score: Score) -> None:
+        """Judge an estimate by the gradients that follow it, in blocks where the whole of both is not kept."""
+        size = len(flat[0]) if self.adds_up else JUDGED
+        for first in range(0, len(flat[0]), max(size, 1)):
+            estimate, *grads = (one[first : first + size] for one in flat)
+            exact = estimate.double(), _mean(grads)
+            score.add(*exact)
+            if self.adds_up:
+                self.update.add(key, *exact)
 
     def _states(self, shape: torch.Size, key: int) -> list[Any]:
         """Return fresh states; every unit has a seed of its own, so that tensors of one shape draw unlike noise."""
