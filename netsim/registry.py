@@ -66,10 +66,12 @@ class FileField:
     suffix: str = ""
 
 
-def label(member: Any, leave_out: tuple[str, ...] = ()) -> str:
-    """Return a member's name with the fields that are not defaults, as in `topk(ratio=0.001)`."""
+def label(member: Any, leave_out: tuple[str, ...] = (), always: tuple[str, ...] = ()) -> str:
+    """Return a member's name with the fields that are not defaults, or `always` told, as in `topk(ratio=0.001)`."""
     told = [one for one in fields(member) if one.init and one.name not in leave_out]
-    changed = [one for one in told if one.default is MISSING or getattr(member, one.name) != one.default]
+    changed = [
+        one for one in told if one.name in always or one.default is MISSING or getattr(member, one.name) != one.default
+    ]
     shown = ", ".join(f"{one.name}={_text(getattr(member, one.name))}" for one in changed)
     return f"{member.kind}({shown})" if shown else str(member.kind)
 

@@ -106,16 +106,20 @@ class Message:
     op: Op
     layout: tuple[wire.Field, ...] = ()
     """The wire format of each part, known to every receiver from the tensor's shape and the scheme's fields alone."""
+    weigh: Callable[[], Sequence[float]] | None = None
+    """How much of an `owner` message goes to each owner, or of a `shard` message is each of its shards; None: alike."""
 
     @classmethod
-    def of(cls, op: Op, *coded: tuple[torch.Tensor, int | wire.Field]) -> Message:
+    def of(
+        cls, op: Op, *coded: tuple[torch.Tensor, int | wire.Field], weigh: Callable[[], Sequence[float]] | None = None
+    ) -> Message:
         """Return the message of some parts, each given with the bits its elements take on the wire or its field."""
         parts = tuple(part for part, _ in coded)
         layout = tuple(
             wire.Field(tuple(part.shape), part.dtype, field) if isinstance(field, int) else field
             for part, field in coded
         )
-        return cls(parts, sum(field.nbits(part) for part, field in zip(parts, layout, strict=True)), op, layout)
+        return cls(parts, sum(field.nbits(part) for part, field in zip(parts, layout, strict=True)), op, layout, weigh)
 
     def pack(self) -> bytes:
         """Return the ceil(nbits / 8) bytes of the message; `wire.unpack(data, layout)` gives the parts back."""
@@ -138,15 +142,15 @@ class Reply:
 
     def mean(self) -> Parts:
         """Return the element-wise mean over workers of each part in float32 (the reply to `sum`)."""
-        return tuple(_mean([one.float() for one in same]) for same in zip(*self.parts, strict=True))
+        return tuple(average([one.float() for one in same]) for same in zip(*self.parts, strict=True))
 
     def decoded_mean(self, decode: Callable[[Parts], torch.Tensor]) -> torch.Tensor:
         """Return the mean over workers of the decoded messages, computed once for all workers."""
-        return self.once(lambda: _mean(decode(one) for one in self.parts))
+        return self.once(lambda: average(decode(one) for one in self.parts))
 
 
-def _mean(tensors: Sequence[torch.Tensor] | Generator[torch.Tensor]) -> torch.Tensor:
-    """Return the mean of tensors of one shape, added in the order of the workers."""
+def average(tensors: Sequence[torch.Tensor] | Generator[torch.Tensor]) -> torch.Tensor:
+    """Return the mean of tensors of one shape, one for each worker, added in the order of the workers."""
     total, count = None, 0
     for one in tensors:
         # The first of them may be a message's own part, which must not change.
@@ -155,6 +159,11 @@ def _mean(tensors: Sequence[torch.Tensor] | Generator[torch.Tensor]) -> torch.Te
     if total is None:
         raise ValueError("an exchange needs at least one worker")
     return total.div_(count) if count > 1 else total.clone()
+
+
+def nothing(shape: Sequence[int]) -> torch.Tensor:
+    """Return float32 zeros of a shape, which take no memory: for a first state, which nobody changes in place."""
+    return torch.zeros(()).expand(tuple(shape))
 
 
 Exchange: TypeAlias = "Generator[Message, Reply, tuple[torch.Tensor, torch.Tensor, State]]"

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme, schemes
+from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme, nothing, schemes
 from netsim.compress.shards import owned
 from netsim.lazy import torch
 
@@ -49,7 +49,7 @@ class CompressedAllReduce(Scheme):
         """Return errors of zeros."""
         size = padded(shape.numel(), peer.owners)
         chunk = torch.zeros(size // peer.owners)
-        return Buffers(peer, torch.zeros(size), tuple(chunk for _ in owned(peer, peer.rank)))
+        return Buffers(peer, nothing((size,)), tuple(chunk for _ in owned(peer, peer.rank)))
 
     def exchange(self, grad: torch.Tensor, state: Buffers) -> Exchange:
         """Send the signs to the owners, then the owners' signs to everyone."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from netsim.compress.base import Exchange, Peer, Scheme, Wrapper, schemes
-from netsim.lazy import torch
+from netsim.compress.base import Exchange, Peer, Scheme, Wrapper, nothing, schemes
 
 if TYPE_CHECKING:
+    import torch
+
     from netsim.compress.base import State
 
 
@@ -25,7 +26,7 @@ class EF21(Wrapper):
 
     def init(self, shape: torch.Size, peer: Peer) -> tuple[State, torch.Tensor, torch.Tensor]:
         """Return the inner state and estimates of zeros."""
-        return self.inner.init(shape, peer), torch.zeros(shape), torch.zeros(shape)
+        return self.inner.init(shape, peer), nothing(shape), nothing(shape)
 
     def exchange(self, grad: torch.Tensor, state: tuple[Any, torch.Tensor, torch.Tensor]) -> Exchange:
         """Exchange the difference to the own estimate."""

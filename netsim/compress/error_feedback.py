@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from netsim.compress.base import Exchange, Peer, Scheme, Wrapper, schemes
-from netsim.lazy import torch
+from netsim.compress.base import Exchange, Peer, Scheme, Wrapper, nothing, schemes
 
 if TYPE_CHECKING:
+    import torch
+
     from netsim.compress.base import State
 
 
@@ -27,7 +28,7 @@ class ErrorFeedback(Wrapper):
 
     def init(self, shape: torch.Size, peer: Peer) -> tuple[State, torch.Tensor]:
         """Return the inner state and a residual of zeros."""
-        return self.inner.init(shape, peer), torch.zeros(shape)
+        return self.inner.init(shape, peer), nothing(shape)
 
     def exchange(self, grad: torch.Tensor, state: tuple[Any, torch.Tensor]) -> Exchange:
         """Exchange gradient + residual; keep what the inner scheme did not contribute."""

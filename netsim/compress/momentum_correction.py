@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Lt
 
-from netsim.compress.base import Exchange, Peer, Scheme, Wrapper, schemes
-from netsim.lazy import torch
+from netsim.compress.base import Exchange, Peer, Scheme, Wrapper, nothing, schemes
 
 if TYPE_CHECKING:
+    import torch
+
     from netsim.compress.base import State
 
 
@@ -31,7 +32,7 @@ class MomentumCorrection(Wrapper):
 
     def init(self, shape: torch.Size, peer: Peer) -> tuple[State, torch.Tensor, torch.Tensor]:
         """Return the inner state, and velocity and unsent values of zeros."""
-        return self.inner.init(shape, peer), torch.zeros(shape), torch.zeros(shape)
+        return self.inner.init(shape, peer), nothing(shape), nothing(shape)
 
     def exchange(self, grad: torch.Tensor, state: tuple[Any, torch.Tensor, torch.Tensor]) -> Exchange:
         """Exchange the accumulated velocity."""

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Lt
 
-from netsim.compress.base import Exchange, Message, Op, Peer, Scheme, schemes
+from netsim.compress.base import Exchange, Message, Op, Peer, Scheme, nothing, schemes
 from netsim.compress.shards import join_shards, own_shards
 from netsim.lazy import torch
 
@@ -26,7 +26,7 @@ class SignMajority(Scheme):
 
     def init(self, shape: torch.Size, peer: Peer) -> tuple[Peer, torch.Tensor]:
         """Return who the worker is, and a momentum of zeros."""
-        return peer, torch.zeros(shape)
+        return peer, nothing(shape)
 
     def exchange(self, grad: torch.Tensor, state: tuple[Peer, torch.Tensor]) -> Exchange:
         """Send signs to the owners, then their verdicts to everyone."""

@@ -63,7 +63,7 @@ class THC(Scheme):
         largest = norms.once(lambda: torch.cat([one for (one,) in norms.parts]).amax())
         edge = NormalDist().inv_cdf(1 - self.clipped / 2)
         # The root mean square of the rotated values, which include the padding.
-        limit = largest * (edge * sqrt(flat.numel() / padded(flat.numel())))
+        limit = (largest * (edge * sqrt(flat.numel() / padded(flat.numel())))).clamp(max=torch.finfo(flat.dtype).max)
         table = torch.tensor(_table(2**self.bits, self.granularity, edge), device=flat.device)
         code = self._encode(rotate(flat / limit.clamp(min=tiny(flat)), seed), table, key)
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 BLOCK = 256
 """Elements of a block of OmniReduce."""
 
+COUNTED = 2**22
+"""Elements of which the holders are counted at a time."""
+
 _DISCOUNTS = np.linspace(0.0, 0.995, 200)
 """Discounts that are tried."""
 _LEAST = 1e-9
@@ -36,8 +39,11 @@ _LEAST = 1e-9
 
 def count_holders(supports: Sequence[torch.Tensor]) -> NDArray[np.int64]:
     """Return [m + 1] elements that are non-zero in exactly 0..m of the tensors, which have one shape."""
-    holders = torch.stack([(one != 0).flatten() for one in supports]).sum(dim=0)
-    return np.asarray(torch.bincount(holders, minlength=len(supports) + 1).cpu().numpy(), dtype=np.int64)
+    flat, counts = [one.flatten() for one in supports], np.zeros(len(supports) + 1, dtype=np.int64)
+    for first in range(0, len(flat[0]), COUNTED):
+        holders = torch.stack([one[first : first + COUNTED] != 0 for one in flat]).sum(dim=0)
+        counts += torch.bincount(holders, minlength=len(counts)).cpu().numpy()
+    return counts
 
 
 def union_densities(held: NDArray[np.int64]) -> NDArray[np.float64]:

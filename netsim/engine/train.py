@@ -9,8 +9,9 @@ those under way is needed, for all of them in one batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import simpy
@@ -19,20 +20,24 @@ from netsim.conditions import Cluster
 from netsim.engine.job import slowness, unequal_speeds
 from netsim.engine.progress import Progress
 from netsim.errors import Deadlock
+from netsim.network.base import Round
 from netsim.network.timer import Timer
 from netsim.optim.base import FLOAT_BYTES, Asynchronous, Exchange, Synchronous, Task
 from netsim.sync.base import Payload, carrier
 from netsim.workload.live import Live
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator
 
     from numpy.typing import NDArray
 
-    from netsim.network.base import Round
     from netsim.scenario.schema import Scenario, Train
     from netsim.topology.graph import Topology
     from netsim.workload.live import Objective
+
+
+Leaving: TypeAlias = "dict[int, tuple[Round, simpy.Event]]"
+"""What some workers send or pull now, each with the event of its arrival."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,10 @@ class Training:
         self.updates: list[dict[str, Any]] = []
         self.progress = Progress(train, problem)
         self.stopped = self.env.event()
+        # Workers that do not wait for each other are on a few turns at a time.
+        self.compute_s = lru_cache(maxsize=256)(self._compute_s)
 
-    def compute_s(self, evaluations: float, turn: int) -> NDArray[np.float64]:
+    def _compute_s(self, evaluations: float, turn: int) -> NDArray[np.float64]:
         """Return [W] the seconds in which each worker evaluates some gradients on its turn."""
         draw = np.random.default_rng((self.scenario.seed, turn))
         workload = self.scenario.workload
@@ -129,22 +136,6 @@ class Training:
     def waiting(self) -> list[str]:
         """Return what each worker waits for."""
         raise NotImplementedError
-
-    def transfer(self, rounds: Iterable[Round], nodes: NDArray[np.int64]) -> simpy.Event:
-        """Begin a plan that all its nodes join now; return the event of the last one's finish."""
-        kept = [one for one in rounds if len(one.src)]
-        finished = self.env.event()
-        if not kept:
-            return finished.succeed()
-        left = {int(node) for node in nodes}
-
-        def done(some: NDArray[np.int64]) -> None:
-            left.difference_update(some.tolist())
-            if not left:
-                finished.succeed()
-
-        self.network.begin(kept, nodes, done, collective=False).join(nodes)
-        return finished
 
 
 class SyncJob(Training):
@@ -238,7 +229,10 @@ class SyncJob(Training):
 
 
 class AsyncJob(Training):
-    """A process a worker, and a server that answers in the order of arrival."""
+    """A process a worker, and a server that answers in the order of arrival.
+
+    What leaves at an instant is one plan: equal workers stay in step, so that they need few.
+    """
 
     def __init__(self, scenario: Scenario, train: Train, problem: Objective, optimizer: Asynchronous) -> None:
         super().__init__(scenario, train, problem)
@@ -251,6 +245,9 @@ class AsyncJob(Training):
         self._pushes: dict[int, NDArray[np.float64]] = {}
         self._applied = self.env.event()
         self._doing = ["to begin"] * self.count
+        self._leaving: tuple[Leaving, Leaving] = ({}, {})
+        self._leave = Timer(self.env, self._begin)
+        self._round = lru_cache(maxsize=None)(self._make_round)
 
     def waiting(self) -> list[str]:
         """Return what each worker does that is not over."""
@@ -301,13 +298,32 @@ class AsyncJob(Training):
 
     def _travel(self, worker: int, way: int, floats: int) -> simpy.Event:
         """Send a push (way 0) or a pull (way 1); return the event of its arrival."""
+        one, arrival = self._round(worker, way, floats), self.env.event()
+        if not len(one.src):
+            return arrival.succeed()
+        if not way:
+            self.sent_bytes[worker] += float(one.nbytes.sum())
+        self._leaving[way][worker] = one, arrival
+        self._leave.set(self.env.now)
+        return arrival
+
+    def _make_round(self, worker: int, way: int, floats: int) -> Round:
+        """Return a push (way 0) or a pull (way 1) of one worker; workers send the same ones over and over."""
         nbytes = float(FLOAT_BYTES * floats)
         add_s = self.scenario.cost.aggregate()(floats)
         payload = Payload("sum", np.array([nbytes]), nbytes, np.array([floats]), decode_s=add_s)
-        one = self.scenario.sync.rounds(payload, self.workers[worker : worker + 1], self.servers)[way]
-        if not way:
-            self.sent_bytes[worker] += float(one.nbytes.sum())
-        return self.transfer([one], np.concatenate([self.workers[worker : worker + 1], self.servers]))
+        return self.scenario.sync.rounds(payload, self.workers[worker : worker + 1], self.servers)[way]
+
+    def _begin(self) -> None:
+        """Begin a plan of all pushes that leave now, and one of all pulls."""
+        leaving, self._leaving = self._leaving, ({}, {})
+        for some in leaving:
+            if some:
+                rounds = [one for one, _ in some.values()]
+                nodes = self.workers[list(some)]
+                done = partial(_tell, dict(zip(nodes.tolist(), (arrival for _, arrival in some.values()), strict=True)))
+                nodes = np.concatenate([nodes, self.servers])
+                self.network.begin([_joint(rounds)], nodes, done, collective=False).join(nodes)
 
     def _result(self, worker: int) -> NDArray[np.float64]:
         """Return what a worker pushes; computes everybody's that has pulled meanwhile."""
@@ -323,6 +339,21 @@ class AsyncJob(Training):
             self._turns[some] += 1
             self._pulled.clear()
         return self._pushes.pop(worker)
+
+
+def _joint(rounds: list[Round]) -> Round:
+    """Return one round of the transfers of all."""
+    src, dst, nbytes = (
+        np.concatenate(parts) for parts in zip(*((one.src, one.dst, one.nbytes) for one in rounds), strict=True)
+    )
+    return Round(src, dst, nbytes, np.concatenate([np.broadcast_to(one.hold_s, one.src.shape) for one in rounds]))
+
+
+def _tell(arrivals: dict[int, simpy.Event], nodes: NDArray[np.int64]) -> None:
+    """Say that what the workers among some nodes have sent or pulled has arrived."""
+    for node in nodes.tolist():
+        if node in arrivals:
+            arrivals[node].succeed()
 
 
 def run_training(scenario: Scenario, train: Train, problem: Objective) -> TrainRecord:

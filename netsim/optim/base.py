@@ -93,11 +93,13 @@ class Optimizer(ABC):
     """Whether it is defined for linear models alone, of which a gradient is one number a sample."""
     coded: ClassVar[bool] = False
     """Whether what it exchanges goes through the scenario's scheme."""
+    told: ClassVar[tuple[str, ...]] = ()
+    """Parameters that its label tells even where they are defaults."""
 
     @property
     def label(self) -> str:
         """Return the name with the parameters that are not defaults."""
-        return label(self)
+        return label(self, always=self.told)
 
     def check(self, workers: int) -> None:
         """Raise InputError where the optimizer cannot run on so many workers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from annotated_types import Gt, Lt
@@ -37,6 +37,7 @@ class PacTrain(Momentum):
     `{kind: pactrain, pruned: 0}` finds, agrees on and packs. Prune what is `pretrained`.
     """
 
+    told: ClassVar[tuple[str, ...]] = ("pruned",)
     pruned: Annotated[float, Gt(0), Lt(1)] = 0.8
     score: Literal["magnitude", "grasp"] = "magnitude"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ _STATUS = {
 }
 GOALS = {"gradient_norm": "relative gradient norm", "loss": "loss", "accuracy": "accuracy"}
 """What each kind of target is called."""
+_LABEL = re.compile(r"(\w+)\(([^()]*)\)(.*)")
+"""A label's name, its parameters, and what follows them."""
 
 
 def trains(runs: pd.DataFrame) -> pd.Series[bool]:
@@ -32,6 +35,7 @@ def trains(runs: pd.DataFrame) -> pd.Series[bool]:
 
 def named(rows: pd.DataFrame) -> pd.Series[str]:
     """Return what each row's training is called among the others: its scheme, its optimizer, or both."""
+    rows = rows.assign(optimizer=_told_apart(rows["optimizer"]))
     one_scheme = rows["scheme"].nunique() < 2
     # Each workload may have an optimizer of its own: who compares within one needs no name for it.
     one_optimizer = rows.groupby("workload")["optimizer"].nunique().max() < 2
@@ -44,6 +48,18 @@ def named(rows: pd.DataFrame) -> pd.Series[str]:
     alone = coded.groupby("workload")["optimizer"].nunique().max() < 2
     both = rows["scheme"].astype(str) if alone else rows["optimizer"].astype(str) + " " + rows["scheme"].astype(str)
     return both.where(rows["scheme"] != "none", rows["optimizer"].astype(str))
+
+
+def _told_apart(labels: pd.Series[str]) -> pd.Series[str]:
+    """Return labels such as `sgd(lr=0.1, batch=8)` without the parameters that all of them share."""
+    parts = {one: _LABEL.fullmatch(one) for one in labels.dropna().unique()}
+    given = {one: part[2].split(", ") if part else [] for one, part in parts.items()}
+    shared = set[str].intersection(*map(set, given.values())) if len(given) > 1 else set[str]()
+    short = {}
+    for one, part in parts.items():
+        left = ", ".join(value for value in given[one] if value not in shared)
+        short[one] = f"{part[1]}({left}){part[3]}".replace("()", "") if part else one
+    return labels.map(short)
 
 
 def training_summary(runs: pd.DataFrame, width: int = 120) -> str:
@@ -90,6 +106,12 @@ def _block(part: pd.DataFrame, goal: str, width: int, first_s: float | None) -> 
             target_x = float(row["speedup_to_target_x"]) if first_s is None else first_s / own_s
             cells[3:3] = [ratio(target_x), ratio(float(row["speedup_x"]))]
         rows.append(cells)
+    for spare in ("simulated", "updates"):  # rather than a name that cannot be told from another
+        if max(map(len, table(columns, rows, width=1000))) > width:
+            place = next(place for place, column in enumerate(columns) if column.heading == spare)
+            columns.pop(place)
+            for cells in rows:
+                cells.pop(place)
     return table(columns, rows, width)
 
 

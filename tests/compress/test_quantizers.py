@@ -212,6 +212,11 @@ def test_sketch_recovers_the_few_large_values() -> None:
     assert float((found.mean - exact)[::1000].norm() / exact[::1000].norm()) < 0.05
 
 
+def test_the_range_of_thc_is_a_number_even_for_the_largest_gradients() -> None:
+    """Its limit is above the root mean square: infinity times the zeros of a rotated tensor would be no number."""
+    assert not compress(THC(), torch.full((2, 300), torch.finfo(torch.float32).max)).mean.isnan().any()
+
+
 def test_thc_is_nearly_unbiased_and_adds_without_decoding() -> None:
     grads = torch.randn(4, 4096, generator=torch.Generator().manual_seed(2))
     found = [compress(THC(), grads, seed=seed) for seed in range(20)]

@@ -14,6 +14,7 @@ import netsim
 from netsim.cli import main
 from netsim.engine.simulate import simulate
 from netsim.errors import ScenarioErrors
+from netsim.network.flow_network import FlowNetwork
 from netsim.scenario.dump import dump_yaml
 from netsim.scenario.load import parse_text
 
@@ -64,6 +65,20 @@ def slowed(optimizer: str, slow_workers: int | None) -> float:
     unequal = replace(equal, train=replace(equal.train, speed_spread=5, slow_workers=slow_workers))
     times = [simulate(one).runs.iloc[0]["time_to_target_s"] for one in (equal, unequal)]
     return times[1] / times[0]
+
+
+def test_what_leaves_at_an_instant_is_one_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal workers stay in step: a plan for all their pushes of a turn, and one for all their pulls."""
+    plans, begin = [], FlowNetwork.begin
+
+    def counted(self, rounds, *rest, **more):
+        plans.append(sum(len(one.src) for one in rounds))
+        return begin(self, rounds, *rest, **more)
+
+    monkeypatch.setattr(FlowNetwork, "begin", counted)
+    updates = len(run("{kind: easgd, steps: 100}", workers=6, epochs=3)[0].steps)
+    assert updates == 6 * 12
+    assert plans == [6] * (2 * 12 - 1)  # the first pull is known to all
 
 
 def test_unequal_nodes_hurt_sync_by_the_slowest_and_async_less() -> None:
