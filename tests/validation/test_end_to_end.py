@@ -10,8 +10,9 @@ RDMA, 12.5 us with TCP. Gradients in half precision are ours at twice the bandwi
   (github.com/netx-repo/training-bottleneck) has seconds of a step, batch 32, and of each layer, of VGG-16 with batch
   normalisation, its rules (buckets of 64 MiB or 5 ms) give the scaling factors below, by arithmetic.
 - BytePS, README and docs/performance.md: 8 V100 a machine, batch 64. BERT-Large, mixed precision, 256 GPUs, 100 Gbit/s:
-  its speed on one GPU is not said; 64 sequences took 0.311 s elsewhere (arXiv 2104.06069, table 5). Against Horovod:
-  how many machines is not said; 4 are taken, 2 and 8 make no difference of more than 9 points.
+  its speed on one GPU is not said; 64 sequences and the update took 0.311 s on V100 elsewhere (arXiv 2104.06069, table
+  5). Whether Horovod's exchange overlapped is not said either. Against Horovod: how many machines is not said; 4 are
+  taken, 2 and 8 make no difference of more than 9 points.
 - BytePS issue 29: one K40c does 54 images/s of ResNet-50, batch 32; 1 and 2 of them with 2 servers over 10 Gbit/s.
 - PyTorch issue 74148: PowerSGD on 2, 3 and 4 machines of 2 V100, 3 Gbit/s, ResNet-50; speed over that of one GPU (4, 6,
   8 would be ideal), not over all-reduce. Batch and rank are not said: 32 and the hook's default of 1 are taken.
@@ -133,9 +134,8 @@ def test_10_gbit_per_s_need_a_ratio_of_5_for_resnets_and_of_10_for_vgg16():
 
 def bert_large():
     """Return the scaling efficiency on 256 GPUs: a ring after the backward pass and beneath it, and BytePS."""
-    timing = load_model("bert-large").timing
-    speed = (timing.forward_s + timing.backward_s) / 0.311
-    single_s = one_gpu_s("bert-large") / speed
+    single_s = 0.311
+    speed = one_gpu_s("bert-large") / single_s
     job = "bucket: 128 MiB, first_bucket: 128 MiB"
     gpus = machines(32, 8, 200, "1 us", "200 GB/s")
     servers = "{kind: parameter_server, servers: 32, sharding: even}"
@@ -150,10 +150,10 @@ def bert_large():
 
 
 def test_bert_large_scales_as_reported_on_256_gpus():
-    """Horovod's 70 % are a ring that waits for the whole backward pass; a ring beneath it would scale as servers do."""
+    """Horovod's 70 % are those of a ring that waits for the backward pass; one beneath it would scale as servers do."""
     after, beneath, servers = bert_large()
     rows = [Compared("Horovod", after, 0.70), Compared("BytePS", servers, 0.90)]
-    assert errors("BERT-Large on 256 V100, 100 Gbit/s", rows) == pytest.approx([0.00, 0.04], abs=0.005)
+    assert errors("BERT-Large on 256 V100, 100 Gbit/s", rows) == pytest.approx([-0.01, 0.038], abs=0.002)
     assert beneath == pytest.approx(0.93, abs=0.005)
 
 
