@@ -14,7 +14,8 @@ from netsim.sync.base import Payload, carrier
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from netsim.engine.measure import Measurement, Stage
+    from netsim.engine.measure import Measurement
+    from netsim.engine.stage import Stage
     from netsim.scenario.schema import Scenario
     from netsim.sync.base import Sync
     from netsim.workload.cost import Seconds
