@@ -55,7 +55,9 @@ class AllToAll(Sync):
         collect = Round(scatter.src, scatter.dst, payload.down_bytes * down, work_s)
         return [scatter, collect]
 
-    def alone_rounds(self, collective: str, nbytes: float, workers: Nodes) -> Sequence[Round]:
+    def alone_rounds(
+        self, collective: str, nbytes: float, workers: Nodes, slice_bytes: float | None = None
+    ) -> Sequence[Round]:
         """Return one round in which everyone sends everyone its share."""
         if collective not in self.alone:
             return super().alone_rounds(collective, nbytes, workers)

@@ -95,8 +95,12 @@ class Sync(ABC):
     def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:
         """Return the rounds that carry `payload` between the nodes `workers` [n] and `servers` [s]."""
 
-    def alone_rounds(self, collective: str, nbytes: float, workers: Nodes) -> Sequence[Round]:
+    def alone_rounds(
+        self, collective: str, nbytes: float, workers: Nodes, slice_bytes: float | None = None
+    ) -> Sequence[Round]:
         """Return the rounds of a collective of `alone` by itself, of `nbytes` as nccl-tests count its size.
+
+        `slice_bytes` is in which pieces the transport passes data on, for those that do.
 
         Raises:
             InputError: it is none of them; the remedy names who can.

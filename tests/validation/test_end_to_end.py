@@ -101,7 +101,7 @@ GBIT_PER_S = (100, 10, 20, 50, 100)
 def scaling():
     return {
         (model, place): Compared(
-            f"{model} at {rate} Gbit/s",
+            f"{model} at 100 Gbit/s" if not place else f"{model} at 10 Gbit/s, ratio {rate / 10:g}",
             STEP_S[model]
             / dense_s(star(64, rate, "0 s"), "ideal", model, MERGED, "ring", speed=one_gpu_s(model) / STEP_S[model]),
             column[place],
@@ -216,6 +216,7 @@ def test_byteps_with_k40c_within_6_percent():
     assert errors("BytePS, images/s of K40c", rows) == pytest.approx([0.055, 0.047], abs=0.002)
 
 
+SETTING = ("nccl", "resnet50", "overlap: ddp", "ring")
 POWERSGD = ((2, 3.50), (3, 5.23), (4, 5.46))
 
 
@@ -224,10 +225,7 @@ def powersgd(speed):
     for count, reported in POWERSGD:
         *_, point = points(
             machines(count, 2, 3, hop="12 GB/s"),
-            "nccl",
-            "resnet50",
-            "overlap: ddp",
-            "ring",
+            *SETTING,
             speed=speed,
             schemes="[[error_feedback, {kind: powersgd, rank: 1}]]",
             cost="cost: {kind: documented}",
@@ -235,6 +233,17 @@ def powersgd(speed):
         step_s = netsim.simulate(point).runs.step_time_s[0]
         rows.append(Compared(f"{count} machines", 2 * count * one_gpu_s("resnet50") / speed / step_s, reported))
     return rows
+
+
+def test_without_powersgd_eight_gpus_are_faster_than_one_by_half():
+    rates = [
+        2
+        * count
+        * one_gpu_s("resnet50")
+        / dense_s(machines(count, 2, 3, hop="12 GB/s"), "nccl", "resnet50", "overlap: ddp", "ring")
+        for count, _ in POWERSGD
+    ]
+    assert rates == pytest.approx([0.86, 1.17, 1.49], abs=0.01)
 
 
 @pytest.mark.slow
