@@ -102,6 +102,8 @@ class Coding:
             first,
             decode_s=add_s if stage.op == "sum" else add_s + decode_s,
             encode_s=encode_s if owner else 0.0,
+            up_shares=stage.up_shares,
+            down_shares=stage.down_shares,
         )
 
     def _aggregate_bytes(self, stage: Stage) -> float:

@@ -43,6 +43,9 @@ class Payload:
         decode_s: seconds an owner takes to decode and add one worker's whole message.
         encode_s: seconds an owner takes to encode the whole aggregate.
         machines: [n] the machine of each worker, where it is known; else every worker is one by itself.
+        up_shares: [m, owners] which part of its message worker i, as m workers stand for all, sends to each owner of an
+            `owner` exchange: row i mod m. None: equal parts.
+        down_shares: [owners] which part of the aggregate each owner hands out. None: equal parts.
     """
 
     op: Collective
@@ -53,6 +56,8 @@ class Payload:
     decode_s: float = 0.0
     encode_s: float = 0.0
     machines: NDArray[np.int64] | None = None
+    up_shares: NDArray[np.float64] | None = None
+    down_shares: NDArray[np.float64] | None = None
 
 
 class Piece(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 from netsim.api import collective_time
 from netsim.network import fidelities, transports
 from netsim.network.run import plan_times
-from netsim.sync import DoubleBinaryTree, HalvingDoubling, Hierarchical, Payload, Ring, Torus2d, carrier
+from netsim.sync import AllToAll, DoubleBinaryTree, HalvingDoubling, Hierarchical, Payload, Ring, Torus2d, carrier
 from netsim.theory import exchange_time as theory
 from netsim.topology import GpuCluster, Star
 
@@ -17,10 +17,10 @@ NETWORKS = ["flow", "analytic"]
 B, LATENCY = 1.25e9, 25e-6
 
 
-def time_s(sync, topology, nbytes, network="flow", op="sum"):
-    n = len(topology.workers)
+def time_s(sync, topology, nbytes, network="flow", op="sum", **shares):
+    n, one = len(topology.workers), np.ones(1, dtype=np.int64)
     machines = topology.machines[topology.workers]
-    payload = Payload(op, np.full(n, float(nbytes)), float(nbytes), np.ones(1, dtype=np.int64), machines=machines)
+    payload = Payload(op, np.full(n, float(nbytes)), float(nbytes), one, machines=machines, **shares)
     rounds = carrier(sync, op).rounds(payload, topology.workers, topology.servers)
     ideal = transports.get("ideal")()
     return plan_times(fidelities.get(network)(), topology, ideal, rounds, topology.workers).max()
@@ -97,6 +97,17 @@ def test_double_binary_tree_of_two_sends_half_up_and_half_down_each_way():
 def test_double_binary_tree_needs_fewer_latencies_than_a_ring():
     small = 1e3
     assert time_s(DoubleBinaryTree(slices=1), star(64), small) < time_s(Ring(), star(64), small) / 5
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("n", [2, 4, 17])
+def test_who_owns_more_than_others_takes_longer(n, network):
+    """Owner 0 has the share x: the others' (n - 1) x S come in over its link, then go out over it."""
+    for x in (1.0, 0.5, 1 / n):
+        shares = np.array([x, *[(1 - x) / (n - 1)] * (n - 1)])
+        seconds = time_s(AllToAll(), star(n), 1e8, network, "owner", up_shares=shares[None], down_shares=shares)
+        assert seconds == pytest.approx(2 * ((n - 1) * x * 1e8 / B + LATENCY), **EXACT)
+    assert seconds == pytest.approx(time_s(AllToAll(), star(n), 1e8, network, "owner"), **EXACT)
 
 
 @pytest.mark.parametrize(("machines", "gpus"), [(2, 4), (4, 2), (3, 3)])
