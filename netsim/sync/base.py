@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from annotated_types import Gt
 
 from netsim.errors import InputError
 from netsim.registry import Registry
+from netsim.units import Bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from netsim.network.base import Round
 
 Nodes: TypeAlias = "NDArray[np.int64]"
 """Indices of nodes of a topology."""
+
+ELEMENT_BYTES = 4
 
 Collective = Literal["sum", "merge", "gather", "owner"]
 """What has to be carried: `sum` is reduced in flight, `merge` as whole messages by nodes of a tree, `gather` reaches
@@ -55,8 +60,21 @@ class Payload:
     down_shares: NDArray[np.float64] | None = None
 
 
+class Piece(NamedTuple):
+    """A part of a bucket that travels by itself: its share of the bucket's elements, and the server that holds it."""
+
+    share: float
+    server: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sync(ABC):
-    """A registered synchronisation architecture: its fields are its YAML keys."""
+    """A registered synchronisation architecture: its fields are its YAML keys.
+
+    Buckets travel in pieces, one after another, of no more than `partition` bytes of gradient each; none given, whole.
+    """
+
+    partition: Annotated[Bytes, Gt(0)] | None = None
 
     kind: ClassVar[str]
     paper: ClassVar[str]
@@ -90,6 +108,16 @@ class Sync(ABC):
     def owners(self, num_workers: int) -> int:
         """Return into how many shards, each with its owner, an `owner` exchange cuts a bucket."""
         return num_workers
+
+    def pieces(self, payload: Payload) -> list[Piece]:
+        """Return the pieces of a bucket in the order in which they leave."""
+        cuts = self.cuts(payload, 1.0)
+        return [Piece(1 / cuts)] * cuts
+
+    def cuts(self, payload: Payload, share: float) -> int:
+        """Return into how many pieces a share of a bucket is cut."""
+        nbytes = ELEMENT_BYTES * share * float(payload.tensors.sum())
+        return max(int(np.ceil(nbytes / self.partition - 1e-9)), 1) if self.partition else 1
 
     @abstractmethod
     def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:

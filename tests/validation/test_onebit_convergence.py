@@ -1,9 +1,11 @@
 """1-bit LAMB and its rivals on a small transformer: who follows LAMB's loss, sample for sample (arXiv:2104.06069, 4).
 
-Published, BERT-Large: LAMB 1.362 and 1-bit Adam 1.504 at batch 16K; LAMB 1.451, 1-bit LAMB 1.443 and the compression of
-LAMB without corrected factors 1.494 at 64K and 32K. Here: a transformer of one layer, batches of 2,048 bytes, 1,500
-steps, a sixth of them warm-up, bounds of the factors as published, and for each the best of three learning rates half a
-decade apart. As in the paper, the variance remembers as long as the warm-up lasts: 1 / (1 - beta2) steps.
+Published, BERT-Large: LAMB 1.362 and 1-bit Adam 1.504 at batch 16K; LAMB 1.451, 1-bit LAMB 1.443 and "basic 1-bit"
+1.494 at 64K and 32K: 1-bit Adam's way with LAMB, the variance and the mean factors of warm-up frozen (section 3.4). To
+compress gradients instead of momentum was slower by far, without a figure (appendix A.4). Here: a transformer of one
+layer, batches of 2,048 bytes, 1,500 steps, a sixth of them warm-up, bounds of the factors as published, and for each
+the best of three learning rates half a decade apart. As in the paper, the variance remembers as long as the warm-up
+lasts: 1 / (1 - beta2) steps.
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ SCENARIO = Path(__file__).parents[2] / "scenarios" / "onebit-lamb.yaml"
 
 
 @cache
-def losses(kind: str, corrected: bool = True) -> np.ndarray:
+def losses(kind: str, corrected: bool = True, scheme: str = "none") -> np.ndarray:
     """Return the loss on held-out samples at the points of a training, from the end of warm-up on."""
     one = next(
         one
         for one in netsim.load(SCENARIO)
-        if one.train.optimizer.kind == kind and getattr(one.train.optimizer, "corrected", True) == corrected
+        if one.train.optimizer.kind == kind
+        and getattr(one.train.optimizer, "corrected", True) == corrected
+        and one.scheme.chain()[-1] == scheme
     )
     learned = learn(one, replace(one.train, target=0.01))
     assert len(learned.turns) == STEPS
@@ -36,9 +40,9 @@ def losses(kind: str, corrected: bool = True) -> np.ndarray:
     return np.array([row["loss"] for row in learned.curve[POINTS * WARM_UP // STEPS :]])
 
 
-def apart(kind: str, corrected: bool = True) -> np.ndarray:
+def apart(kind: str, corrected: bool = True, scheme: str = "none") -> np.ndarray:
     """Return how far a loss is above LAMB's after the same samples, as shares of it."""
-    return losses(kind, corrected) / losses("lamb") - 1
+    return losses(kind, corrected, scheme) / losses("lamb") - 1
 
 
 @pytest.mark.slow
@@ -55,8 +59,19 @@ def test_one_bit_adam_does_not() -> None:
 
 
 @pytest.mark.slow
+def test_lamb_on_compressed_gradients_is_worse() -> None:
+    """The same 1-bit exchange after the same warm-up, of gradients: always above, and by more than 2 % at the end."""
+    found = apart("lamb", scheme="compressed_all_reduce")
+    print(f"apart by {np.abs(found).max():.3f} at most, {found[-1]:.3f} at the end")  # noqa: T201
+    assert found[1:].min() > 0
+    assert found[-1] > 0.02
+    assert found.mean() > max(apart("onebit_lamb").mean(), 0.02)
+
+
+@pytest.mark.slow
 @pytest.mark.xfail(strict=True, reason="it is not: with corrected factors the loss ends 0.1 to 1.4 % above, 3 seeds")
 def test_without_the_correction_it_is_worse() -> None:
+    """The variant of the paper's tables."""
     assert apart("onebit_lamb", corrected=False).mean() > apart("onebit_lamb").mean()
 
 
