@@ -7,8 +7,8 @@ RDMA, 12.5 us with TCP. Gradients in half precision are ours at twice the bandwi
 
 - "Is network the bottleneck of distributed training?" (arXiv 2006.10103): says for CNNs on 64 V100 that ratio 2 to 5 is
   enough at 10 Gbit/s and none is needed at 100, if the network is used in full. Its released simulator
-  (github.com/netx-repo/training-bottleneck) has seconds of a step, batch 32, and of each layer, of VGG-16 with batch
-  normalisation, its rules (buckets of 64 MiB or 5 ms) give the scaling factors below, by arithmetic.
+  (github.com/netx-repo/training-bottleneck) has seconds of a step, batch 32, and of each layer (VGG-16 with batch
+  normalisation); its rules (buckets of 64 MiB or 5 ms) give the scaling factors below, by arithmetic.
 - BytePS, README and docs/performance.md: 8 V100 a machine, batch 64. BERT-Large, mixed precision, 256 GPUs, 100 Gbit/s:
   its speed on one GPU is not said; 64 sequences and the update took 0.311 s on V100 elsewhere (arXiv 2104.06069, table
   5). Whether Horovod's exchange overlapped is not said either. Against Horovod: how many machines is not said; 4 are
@@ -16,8 +16,8 @@ RDMA, 12.5 us with TCP. Gradients in half precision are ours at twice the bandwi
 - BytePS issue 29: one K40c does 54 images/s of ResNet-50, batch 32; 1 and 2 of them with 2 servers over 10 Gbit/s.
 - PyTorch issue 74148: PowerSGD on 2, 3 and 4 machines of 2 V100, 3 Gbit/s, ResNet-50; speed over that of one GPU (4, 6,
   8 would be ideal), not over all-reduce. Batch and rank are not said: 32 and the hook's default of 1 are taken.
-- DRAGONN (ICML 2022; github.com/zhuangwang93/dragonn): 16 V100, 25 Gbit/s, ResNet-50, batch 32 by its script, DGC at
-  1 % of tensors above 1,024 elements. Eight GPUs a machine are taken.
+- DRAGONN (ICML 2022; github.com/zhuangwang93/dragonn): 16 V100, 25 Gbit/s, ResNet-50, float32 and batch 32 by its
+  script, DGC at 1 % of tensors above 1,024 elements. Eight GPUs a machine are taken.
 
 Not predicted: DRAGONN's ViT, MLP-Mixer and XML (no V100's seconds of them are published); plain servers in BytePS'
 issue 29 (they beat one GPU alone); Horovod issue 578 and BytePS pull request 225 (networks and GPUs are not said);
