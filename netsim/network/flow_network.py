@@ -10,7 +10,7 @@ from netsim.errors import InputError
 from netsim.network.base import Execution, Network, Round, repeats
 from netsim.network.fluid import Fluid
 from netsim.network.kernel import SAME_INSTANT
-from netsim.network.lanes import NOBODY, Lanes, owners
+from netsim.network.lanes import NOBODY, Lanes, levels, owners
 from netsim.network.links import Links
 from netsim.network.timer import Timer
 
@@ -85,18 +85,33 @@ class FlowNetwork(Network):
         self, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done, *, collective: bool = True
     ) -> Execution:
         """Return the execution of a plan; see Network.begin."""
-        self._refuse_many(rounds)
         plan = Plan(self, rounds, nodes, done)
         self.links.account(rounds)
-        plan.owner = owners(rounds, self.links) if collective and not self._in_fluid else None
-        apart = plan.owner is not None and self._keeps_apart(plan.owner) and self._are_up(rounds)
-        if apart and self._seen is None:
-            plan.lanes = Lanes(rounds, nodes, self.links)
+        lanes = self._lanes(plan) if collective and not self._in_fluid and self._seen is None else None
+        if lanes is not None and self._keeps_apart(plan) and self._are_up(rounds):
+            plan.lanes = lanes
             self._in_lanes.append(plan)
         else:
             self._leave_lanes()
             self._open(plan)
         return plan
+
+    def _lanes(self, plan: Plan) -> Lanes | None:
+        """Return the plan as a recurrence, its links' owners noted, or None where it is none."""
+        plan.owner, known = owners(plan.rounds, self.links), None
+        if plan.owner is None:
+            known = levels(plan.rounds, plan.nodes, self.links)
+            if known is None:
+                return None
+            # Plans between the same nodes follow one another; to those between others, its links are not free.
+            plan.owner = np.full(len(self.links.nbytes), NOBODY)
+            plan.owner[self._used(plan.rounds)] = NOBODY - 1 - int(plan.nodes.min())
+        return Lanes(plan.rounds, plan.nodes, self.links, known)
+
+    def _used(self, rounds: Sequence[Round]) -> NDArray[np.int64]:
+        """Return the links that a plan uses, without private ones."""
+        used = np.unique(np.concatenate([self.links.route(one).links for one, _ in repeats(rounds)]))
+        return used[used < len(self.links.nbytes)]
 
     def _refuse_many(self, rounds: Sequence[Round]) -> None:
         if not np.isfinite(self.most_transfers):
@@ -109,8 +124,10 @@ class FlowNetwork(Network):
                 "sync",
             )
 
-    def _keeps_apart(self, owner: NDArray[np.int64]) -> bool:
+    def _keeps_apart(self, plan: Plan) -> bool:
         """Say whether a plan's links are free, or owned by the same sources, in all other lanes."""
+        owner = plan.owner
+        assert owner is not None
         for other in self._in_lanes:
             if ((owner != NOBODY) & (other.owner != NOBODY) & (owner != other.owner)).any():
                 return False
@@ -155,6 +172,7 @@ class FlowNetwork(Network):
         return plan.owner is not None and bool((plan.owner[links] != NOBODY).any())
 
     def _open(self, plan: Plan) -> None:
+        self._refuse_many(plan.rounds)
         plan.number = self.fluid.open(plan.rounds, plan.nodes, plan.place)
         self._in_fluid[plan.number] = plan
 
@@ -208,7 +226,13 @@ class FlowNetwork(Network):
             self._in_lanes = []
             self._timer.set(now_s)
 
+    def _breaks_up(self) -> bool:
+        """Say whether a plan in lanes cannot stay there, as some have begun without the others."""
+        return any(plan.lanes is not None and plan.lanes.breaks_up for plan in self._in_lanes)
+
     def _next_in_lanes_s(self) -> float:
+        if self._breaks_up():
+            return float(self._env.now)
         next_s = np.inf
         for plan in self._in_lanes:
             if plan.finish_s is not None:
@@ -229,6 +253,8 @@ class FlowNetwork(Network):
     def _settle(self) -> None:
         """Tell who has finished by now; then find out when the next will."""
         now_s = self._env.now
+        if self._breaks_up():
+            self._leave_lanes()
         self.fluid.run(now_s + SAME_INSTANT * now_s, now_s)
         finished, self._owed = self._owed, []
         finished += [(self._in_fluid[number], places) for number, places in self.fluid.finished()]

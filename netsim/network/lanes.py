@@ -1,8 +1,10 @@
-"""Plans in which no two transfers ever meet on a link, as array recurrences: t[i] = max(own send left, own arrived).
+"""Plans whose transfers' rates are known beforehand, as array recurrences: t[i] = max(own sends left, own arrived).
 
-That is so where every link carries the transfers of one source only and a source sends one transfer a round: its sends
-follow one another by the rule of time. A ring on any tree is such a plan. Its times need no solver and no events: one
-compiled loop runs over its rounds.
+That is so where no two transfers ever meet: every link carries the transfers of one source only, and a source sends one
+transfer a round, so that its sends follow one another by the rule of time. A ring on any tree is such a plan. It is so,
+too, where all transfers of a round share links alike, as those of rings that leave machines by one card, as long as
+everybody begins the plan at the same instant: then all rounds begin and end for everybody at once. Such times need no
+solver and no events: one compiled loop runs over the rounds.
 """
 
 from __future__ import annotations
@@ -73,12 +75,46 @@ def owners(rounds: Sequence[Round], links: Links) -> NDArray[np.int64] | None:
     return owner
 
 
-class Lanes:
-    """The recurrence of one plan. Times are those of participants, by their place in `nodes` [P]."""
+def levels(rounds: Sequence[Round], nodes: NDArray[np.int64], links: Links) -> dict[int, float] | None:
+    """Return, by the id of each round, the rate of all its transfers, or None where they do not end all at once.
 
-    def __init__(self, rounds: Sequence[Round], nodes: NDArray[np.int64], links: Links) -> None:
+    They do where they are as long, and held up as long, as each other, where each has the same fair share of its
+    narrowest link, so that this is its max-min fair rate, and where everybody sends or receives in every round.
+    """
+    found = {}
+    for one in {id(one): one for one in rounds}.values():
+        routed = links.route(one)
+        taken = np.bincount(np.concatenate([one.src, one.dst]), minlength=len(links.topology.names))
+        if not taken[nodes].all() or not (_alike(one.nbytes) and _alike(routed.delay_s + one.hold_s)):
+            return None
+        crowd = np.bincount(routed.links, minlength=len(links.capacity))
+        share = np.minimum.reduceat((links.capacity / np.maximum(crowd, 1))[routed.links], routed.start[:-1])
+        if not _alike(share):
+            return None
+        found[id(one)] = float(share.min())
+    return found
+
+
+def _alike(values: NDArray[np.float64]) -> bool:
+    return bool(np.ptp(values) <= ROUNDING * values.max()) if len(values) else False
+
+
+class Lanes:
+    """The recurrence of one plan. Times are those of participants, by their place in `nodes` [P].
+
+    With `levels` the plan's participants have to begin at the same instant.
+    """
+
+    def __init__(
+        self,
+        rounds: Sequence[Round],
+        nodes: NDArray[np.int64],
+        links: Links,
+        levels: dict[int, float] | None = None,
+    ) -> None:
         self.rounds = rounds
         self.links = links
+        self.levels = levels
         self.place = np.full(int(nodes.max()) + 1, -1, dtype=np.int64)
         self.place[nodes] = np.arange(len(nodes))
         self.joined_s = np.full(len(nodes), np.inf)
@@ -92,10 +128,20 @@ class Lanes:
             _go_round(time_s, lane.src, lane.dst, lane.wait_s, lane.move_s, 1 + len(others))
         return time_s
 
+    @property
+    def breaks_up(self) -> bool:
+        """Return whether some have begun without the others, which those of a level plan must not."""
+        return self.levels is not None and np.isfinite(self.joined_s).any() and np.ptp(self.joined_s) != 0
+
+    def _rate(self, one: Round) -> NDArray[np.float64]:
+        """Return [F] the bytes/s of a round's transfers."""
+        if self.levels is None:
+            return self.links.route(one).rate
+        return np.full(len(one.src), self.levels[id(one)])
+
     def _lane(self, one: Round) -> Lane:
-        routed = self.links.route(one)
-        wait_s = np.asarray(one.hold_s + routed.delay_s)
-        return Lane(self.place[one.src], self.place[one.dst], wait_s, one.nbytes / routed.rate)
+        wait_s = np.asarray(one.hold_s + self.links.route(one).delay_s)
+        return Lane(self.place[one.src], self.place[one.dst], wait_s, one.nbytes / self._rate(one))
 
     def standing(self, now_s: float) -> Flying:
         """Return where the plan stands at `now_s`, so that a general solver can go on with it."""
@@ -108,7 +154,7 @@ class Lanes:
             begin_s = free_s + lane.wait_s
             arrive_s = begin_s + lane.move_s
             _go_round(time_s, lane.src, lane.dst, lane.wait_s, lane.move_s, 1)
-            self._note(flying, number, one, (free_s <= now_s, begin_s, arrive_s, self.links.route(one).rate), now_s)
+            self._note(flying, number, one, (free_s <= now_s, begin_s, arrive_s, self._rate(one)), now_s)
             at[(at == number) & (time_s <= now_s)] = number + 1
             if (at <= number).all():
                 break
@@ -130,7 +176,7 @@ class Lanes:
         for one, nbytes in some:
             routed = self.links.route(one)
             real = routed.links < len(held_s)
-            lasts_s = np.repeat(nbytes / routed.rate, np.diff(routed.start))
+            lasts_s = np.repeat(nbytes / self._rate(one), np.diff(routed.start))
             held_s += np.bincount(routed.links[real], lasts_s[real], len(held_s))
         return held_s
 
