@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class Tree(Sync):
     """Binomial tree: reduce, then broadcast, in 2 ceil(log2 n) rounds of S bytes. Few messages, for small tensors.
 
-    What cannot be summed in flight goes by ring all-gather instead. Nodes exchange with their `children` `in_turn`, the
-    largest subtree first on the way down, or with all `at_once`, as Gloo's broadcast does: a node's link is then shared
-    by up to log2 n messages, and whoever is s steps from the root waits for s of those.
+    What cannot be summed in flight goes by ring all-gather instead. On the way down nodes send to their `children`
+    `in_turn`, the largest subtree first, or to all `at_once`, as Gloo's broadcast does: they then share a link, so that
+    2^k workers take k (k + 1) / 2 times as long as one message, instead of k times.
     """
 
     children: Literal["in_turn", "at_once"] = "in_turn"
@@ -67,8 +67,7 @@ class Tree(Sync):
         child = np.arange(1, len(workers))
         parent = child & (child - 1)
         # From the leaves up: by the distance to the parent, or by that to the root.
-        depth = np.array([number.bit_count() for number in child.tolist()], dtype=np.int64)
-        stage = parent - child if self.children == "in_turn" else depth
+        stage = parent - child if self.children == "in_turn" else _depth(child)
         rounds = []
         for one in np.unique(stage)[::-1]:
             ends = workers[child[stage == one]], workers[parent[stage == one]]
@@ -83,3 +82,8 @@ class Tree(Sync):
     def describe(self, op: Collective) -> str:
         """Name the collective."""
         return "binomial tree all-reduce"
+
+
+def _depth(number: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many steps worker number [k] is from the root: the bits that are set in it."""
+    return np.array([one.bit_count() for one in number.tolist()], dtype=np.int64)

@@ -7,16 +7,17 @@ RDMA, 12.5 us with TCP. Gradients in half precision are ours at twice the bandwi
 
 - "Is network the bottleneck of distributed training?" (arXiv 2006.10103): says for CNNs on 64 V100 that ratio 2 to 5 is
   enough at 10 Gbit/s and none is needed at 100, if the network is used in full. Its released simulator
-  (github.com/netx-repo/training-bottleneck) has seconds of a step, batch 32, and of each layer, of VGG-16 with batch
-  normalisation, its rules (buckets of 64 MiB or 5 ms) give the scaling factors below, by arithmetic.
+  (github.com/netx-repo/training-bottleneck) has seconds of a step, batch 32, and of each layer (VGG-16 with batch
+  normalisation); its rules (buckets of 64 MiB or 5 ms) give the scaling factors below, by arithmetic.
 - BytePS, README and docs/performance.md: 8 V100 a machine, batch 64. BERT-Large, mixed precision, 256 GPUs, 100 Gbit/s:
-  its speed on one GPU is not said; 64 sequences took 0.311 s elsewhere (arXiv 2104.06069, table 5). Against Horovod:
-  how many machines is not said; 4 are taken, 2 and 8 make no difference of more than 9 points.
+  its speed on one GPU is not said; 64 sequences and the update took 0.311 s on V100 elsewhere (arXiv 2104.06069, table
+  5). Whether Horovod's exchange overlapped is not said either. Against Horovod: how many machines is not said; 4 are
+  taken, 2 and 8 make no difference of more than 9 points.
 - BytePS issue 29: one K40c does 54 images/s of ResNet-50, batch 32; 1 and 2 of them with 2 servers over 10 Gbit/s.
 - PyTorch issue 74148: PowerSGD on 2, 3 and 4 machines of 2 V100, 3 Gbit/s, ResNet-50; speed over that of one GPU (4, 6,
   8 would be ideal), not over all-reduce. Batch and rank are not said: 32 and the hook's default of 1 are taken.
-- DRAGONN (ICML 2022; github.com/zhuangwang93/dragonn): 16 V100, 25 Gbit/s, ResNet-50, batch 32 by its script, DGC at
-  1 % of tensors above 1,024 elements. Eight GPUs a machine are taken.
+- DRAGONN (ICML 2022; github.com/zhuangwang93/dragonn): 16 V100, 25 Gbit/s, ResNet-50, float32 and batch 32 by its
+  script, DGC at 1 % of tensors above 1,024 elements. Eight GPUs a machine are taken.
 
 Not predicted: DRAGONN's ViT, MLP-Mixer and XML (no V100's seconds of them are published); plain servers in BytePS'
 issue 29 (they beat one GPU alone); Horovod issue 578 and BytePS pull request 225 (networks and GPUs are not said);
@@ -133,9 +134,8 @@ def test_10_gbit_per_s_need_a_ratio_of_5_for_resnets_and_of_10_for_vgg16():
 
 def bert_large():
     """Return the scaling efficiency on 256 GPUs: a ring after the backward pass and beneath it, and BytePS."""
-    timing = load_model("bert-large").timing
-    speed = (timing.forward_s + timing.backward_s) / 0.311
-    single_s = one_gpu_s("bert-large") / speed
+    single_s = 0.311
+    speed = one_gpu_s("bert-large") / single_s
     job = "bucket: 128 MiB, first_bucket: 128 MiB"
     gpus = machines(32, 8, 200, "1 us", "200 GB/s")
     servers = "{kind: parameter_server, servers: 32, sharding: even}"
@@ -150,10 +150,10 @@ def bert_large():
 
 
 def test_bert_large_scales_as_reported_on_256_gpus():
-    """Horovod's 70 % are a ring that waits for the whole backward pass; a ring beneath it would scale as servers do."""
+    """Horovod's 70 % are those of a ring that waits for the backward pass; one beneath it would scale as servers do."""
     after, beneath, servers = bert_large()
     rows = [Compared("Horovod", after, 0.70), Compared("BytePS", servers, 0.90)]
-    assert errors("BERT-Large on 256 V100, 100 Gbit/s", rows) == pytest.approx([0.00, 0.04], abs=0.005)
+    assert errors("BERT-Large on 256 V100, 100 Gbit/s", rows) == pytest.approx([-0.01, 0.038], abs=0.002)
     assert beneath == pytest.approx(0.93, abs=0.005)
 
 
@@ -166,6 +166,7 @@ GAIN_MISSED = """at line rate ResNet-50 hides most of its exchange, so that serv
 20 Gbit/s. With 100, BytePS' authors blame the two PCIe switches of a machine, which are hops of 12 GB/s a GPU here"""
 
 
+@cache
 def gains(transport, gbit_per_s, count=4):
     latency, hop = ("12.5 us", "100 GB/s") if transport == "tcp" else ("1 us", "12 GB/s")
     ring_over, gpus = {"tcp": "nccl"}.get(transport, transport), machines(count, 8, gbit_per_s, latency, hop)
@@ -181,7 +182,13 @@ def gains(transport, gbit_per_s, count=4):
     ]
 
 
-@pytest.mark.parametrize(("setting", "expected"), [(("tcp", 20), (1.14, 1.99)), (("rdma", 100), (1.03, 1.04))])
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        (("tcp", 20), (1.14, 1.99)),
+        pytest.param(("rdma", 100), (1.03, 1.04), marks=pytest.mark.slow),
+    ],
+)
 def test_byteps_over_horovod_is_as_published(setting, expected):
     rows = gains(*setting)
     errors("BytePS over Horovod, 4 machines of 8 V100, batch 64", rows)
@@ -197,11 +204,12 @@ def test_how_many_machines_there_were_makes_little_difference(count):
 
 
 @pytest.mark.xfail(strict=True, reason=GAIN_MISSED)
-def test_byteps_over_horovod_within_10_percent():
-    rows = [one for setting in GAIN for one in gains(*setting)]
-    assert max(abs(one.error) for one in rows) <= 0.10
+@pytest.mark.parametrize("setting", [("tcp", 20), pytest.param(("rdma", 100), marks=pytest.mark.slow)])
+def test_byteps_over_horovod_within_10_percent(setting):
+    assert max(abs(one.error) for one in gains(*setting)) <= 0.10
 
 
+@pytest.mark.slow
 def test_byteps_with_k40c_within_6_percent():
     """The exchange hides behind 0.59 s of computing; what is missed is what BytePS costs on one machine."""
     speed = one_gpu_s("resnet50") * 54 / 32
