@@ -85,6 +85,7 @@ class FlowNetwork(Network):
         self, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done, *, collective: bool = True
     ) -> Execution:
         """Return the execution of a plan; see Network.begin."""
+        self._refuse_many(rounds, solved=False)
         plan = Plan(self, rounds, nodes, done)
         self.links.account(rounds)
         lanes = self._lanes(plan) if collective and not self._in_fluid and self._seen is None else None
@@ -113,10 +114,11 @@ class FlowNetwork(Network):
         used = np.unique(np.concatenate([self.links.route(one).links for one, _ in repeats(rounds)]))
         return used[used < len(self.links.nbytes)]
 
-    def _refuse_many(self, rounds: Sequence[Round]) -> None:
+    def _refuse_many(self, rounds: Sequence[Round], *, solved: bool) -> None:
+        """Refuse more transfers than are wanted; what is not solved one by one is held once for all its repetitions."""
         if not np.isfinite(self.most_transfers):
             return
-        number = sum(times * len(one.src) for one, times in repeats(rounds))
+        number = sum((times if solved else 1) * len(one.src) for one, times in repeats(rounds))
         if number > self.most_transfers and owners(rounds, self.links) is None:
             raise InputError(
                 f"an exchange of {number:,} messages is more than {self.most_transfers:,.0f}",
@@ -172,7 +174,7 @@ class FlowNetwork(Network):
         return plan.owner is not None and bool((plan.owner[links] != NOBODY).any())
 
     def _open(self, plan: Plan) -> None:
-        self._refuse_many(plan.rounds)
+        self._refuse_many(plan.rounds, solved=True)
         plan.number = self.fluid.open(plan.rounds, plan.nodes, plan.place)
         self._in_fluid[plan.number] = plan
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -9,11 +11,11 @@ import simpy
 
 from netsim.network import Flow, Round, fidelities, transports
 from netsim.network.fluid import Fluid
-from netsim.network.lanes import _go_round, owners
+from netsim.network.lanes import _go_round, levels, owners
 from netsim.network.links import Links
 from netsim.network.run import plan_times
-from netsim.sync import AllGather, Payload, Ring, Tree
-from netsim.topology import Star, Topology
+from netsim.sync import AllGather, AllToAll, HalvingDoubling, Hierarchical, Payload, Ring, Tree
+from netsim.topology import GpuCluster, Star, Topology
 from tests.network import reference
 from tests.network.platforms import (
     dyadic_star,
@@ -108,6 +110,94 @@ def test_plans_whose_transfers_may_meet_are_not_recurrences():
     assert owners([one, other], links) is None  # the rule of time does not keep these two apart
     assert owners([one, Round(np.array([0]), np.array([2]), np.ones(1))], links) is not None
     assert owners(Tree().rounds(payload("sum", np.ones(4)), topology.workers, topology.servers), links) is None
+
+
+def even_cluster(rng):
+    """Return a cluster whose machines are all alike, with a server host that jobs may leave alone."""
+    machines, gpus = int(rng.integers(2, 5)), int(rng.choice([1, 2, 4]))
+    hop, hop_s = 1e9 * 10 ** rng.uniform(-1, 1), float(rng.choice([0.0, 1e-5]))
+    return GpuCluster(
+        machines=machines, gpus_per_machine=gpus, bandwidth=1e9, hop_bandwidth=hop, hop_latency=hop_s, latency=1e-5
+    ).build(1)
+
+
+def level_rounds(rng, topology, nodes):
+    """Return rounds in which transfers of equal size may share cards: between machines, or of all with all."""
+    one = payload("sum", np.full(len(nodes), 10 ** rng.uniform(3, 7)))
+    machines = topology.machines[nodes]
+    even = len(set(np.unique(machines, return_counts=True)[1].tolist())) == 1
+    syncs = [AllToAll(), HalvingDoubling(), *([Hierarchical()] if even else [])]
+    op = replace(one, machines=machines)
+    return list(syncs[rng.integers(len(syncs))].rounds(op, nodes, nodes[:0]))
+
+
+@pytest.mark.parametrize("sync", [Hierarchical(), AllToAll(), HalvingDoubling()], ids=lambda one: one.kind)
+def test_plans_that_share_links_alike_are_recurrences(sync, fast_only):
+    topology = GpuCluster(machines=4, gpus_per_machine=4, bandwidth=1e9, hop_bandwidth=1e10).build()
+    workers = topology.workers
+    one = replace(payload("sum", np.full(16, 1e6)), machines=topology.machines[workers])
+    if sync.kind != "hierarchical":  # partners are in the machine or beyond
+        topology = Star(workers=16, bandwidth=1e9).build()
+        workers = topology.workers
+    plan_times(Flow(), topology, IDEAL, list(sync.rounds(one, workers, workers[:0])), workers)
+
+
+def test_what_keeps_rounds_from_being_level():
+    topology = Star(workers=4, bandwidth=1e9).build()
+    links, nodes = Links(topology, IDEAL), topology.workers
+    src, dst = np.array([0, 0, 1, 1, 2, 2, 3, 3]), np.array([1, 2, 2, 3, 3, 0, 0, 1])
+
+    def level(nbytes=1e6, hold_s=0.0, some=slice(None)):
+        sizes = np.broadcast_to(nbytes, 8).astype(float)
+        return levels([Round(src[some], dst[some], sizes[some], hold_s)], nodes, links)
+
+    assert list(level().values()) == [0.5e9]  # two share each link
+    assert level(nbytes=np.arange(8) + 1.0) is None
+    assert level(hold_s=np.array([0.0, *[1e-3] * 7])) is None
+    assert level(some=[0, 1, 3]) is None  # the third is alone on its way
+    assert level(some=slice(0, 2)) is None  # 3 idles, and would go on at once
+    assert level(nbytes=0.0) is not None
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_level_plans_give_what_the_solver_gives(seed):
+    """Begun together or not, one after another, and where another plan breaks in or is met."""
+    rng = np.random.default_rng(70_000 + seed)
+    topology = even_cluster(rng)
+    plans = []
+    for number in range(int(rng.integers(1, 5))):
+        some = topology.workers[: int(rng.integers(2, len(topology.workers) + 1))]
+        nodes = [topology.workers, some, some[::-1]][rng.integers(3)]
+        rounds = level_rounds(rng, topology, nodes) if rng.random() < 0.8 else ring(rng, nodes)
+        after = int(rng.integers(number)) if number and rng.random() < 0.6 else None
+        begin_s = float(rng.choice([0.0, 1e-3, rng.uniform(0, 0.02)])) if after is None else 0.0
+        plans.append((rounds, nodes, begin_s, joins(rng, len(nodes)), after))
+    compare(topology, plans, with_reference=False, direct=seed % 2 == 0, lazy=seed % 4 < 2)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_level_plans_hand_over_where_they_stand(seed):
+    """Another plan meets them at some instant between their beginning and their end, in whichever round they are."""
+    rng = np.random.default_rng(90_000 + seed)
+    topology = even_cluster(rng)
+    nodes = topology.workers
+    rounds = level_rounds(rng, topology, nodes)
+    at_s = rng.random() * plan_times(Flow(), topology, IDEAL, rounds, nodes).max()
+    src, dst = rng.permutation(nodes)[:2]
+    other = [Round(np.array([src]), np.array([dst]), np.array([10 ** rng.uniform(2, 6)]))]
+    plans = [(rounds, nodes, 0.0, np.zeros(len(nodes)), None), (other, np.array([src, dst]), at_s, np.zeros(2), None)]
+    compare(topology, plans, with_reference=seed < 20, lazy=True)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_level_plans_hold_their_links_as_long_as_in_the_solver(seed):
+    rng = np.random.default_rng(80_000 + seed)
+    topology = even_cluster(rng)
+    rounds, nodes = level_rounds(rng, topology, topology.workers), topology.workers
+    breaks_in = [Round(nodes[:1], nodes[1:2], np.array([1e5]))], nodes[:2], 1e-3, np.zeros(2), None
+    plans = [(rounds, nodes, 0.0, np.zeros(len(nodes)), None), *([breaks_in] if seed % 2 else [])]
+    fast, forced = (Run(topology, plans, fast=one) for one in (True, False))
+    np.testing.assert_allclose(fast.network.held_s(), forced.network.held_s(), rtol=1e-9, atol=1e-15)
 
 
 @pytest.mark.parametrize("seed", range(20))
