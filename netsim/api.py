@@ -97,9 +97,10 @@ def collective_time(
     if not len(group) or len(np.unique(group)) < len(group):
         raise InputError("a collective between no workers, or with one of them twice", "name each of them once")
     sync = syncs.get(algorithm)()
-    rounds = named_rounds(topology, collective, float(nbytes), sync, group)
+    carried_by = transports.get(transport)()
+    rounds = named_rounds(topology, collective, float(nbytes), sync, group, carried_by)
     nodes = np.concatenate([group, topology.servers[: sync.dedicated_servers]])
-    return float(plan_times(fidelities.get(network)(), topology, transports.get(transport)(), rounds, nodes).max())
+    return float(plan_times(fidelities.get(network)(), topology, carried_by, rounds, nodes).max())
 
 
 def _column(values: ArrayLike, count: int, name: str) -> NDArray[np.float64]:

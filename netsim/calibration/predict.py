@@ -48,7 +48,7 @@ def predicted_s(sample: Sample, transport: Transport, cluster: Cluster) -> float
         if sample.flows is not None:
             transport = replace(transport, sockets=sample.flows)  # type: ignore[type-var]
         return float(plan_times(Flow(), topology, transport, rounds, ends, collective=False).max())
-    rounds = list(named_rounds(topology, sample.operation, sample.size_bytes, sync, topology.workers))
+    rounds = list(named_rounds(topology, sample.operation, sample.size_bytes, sync, topology.workers, transport))
     nodes = np.concatenate([topology.workers, topology.servers])
     return float(plan_times(Flow(), topology, transport, rounds, nodes).max())
 

@@ -106,16 +106,20 @@ class Message:
     op: Op
     layout: tuple[wire.Field, ...] = ()
     """The wire format of each part, known to every receiver from the tensor's shape and the scheme's fields alone."""
+    weigh: Callable[[], Sequence[float]] | None = None
+    """How much of an `owner` message goes to each owner, or of a `shard` message is each of its shards; None: alike."""
 
     @classmethod
-    def of(cls, op: Op, *coded: tuple[torch.Tensor, int | wire.Field]) -> Message:
+    def of(
+        cls, op: Op, *coded: tuple[torch.Tensor, int | wire.Field], weigh: Callable[[], Sequence[float]] | None = None
+    ) -> Message:
         """Return the message of some parts, each given with the bits its elements take on the wire or its field."""
         parts = tuple(part for part, _ in coded)
         layout = tuple(
             wire.Field(tuple(part.shape), part.dtype, field) if isinstance(field, int) else field
             for part, field in coded
         )
-        return cls(parts, sum(field.nbits(part) for part, field in zip(parts, layout, strict=True)), op, layout)
+        return cls(parts, sum(field.nbits(part) for part, field in zip(parts, layout, strict=True)), op, layout, weigh)
 
     def pack(self) -> bytes:
         """Return the ceil(nbits / 8) bytes of the message; `wire.unpack(data, layout)` gives the parts back."""

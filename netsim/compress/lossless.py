@@ -34,6 +34,12 @@ class Lossless(Scheme):
     def cut(self, numel: int, owners: int, device: torch.device) -> Cut:
         """Return the elements of each owner, the same on all workers."""
 
+    def weigh(self, values: torch.Tensor, owners: int) -> Sequence[float]:
+        """Return [owners] how much of what is sent of values [d] goes to each owner."""
+        cut = self.cut(len(values), owners, values.device)
+        counts: list[float] = torch.stack([values[part].count_nonzero() for part in cut]).tolist()
+        return counts
+
     @abstractmethod
     def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
         """Return the coded parts of values [p], on the way to their owners or from them."""
@@ -44,18 +50,23 @@ class Lossless(Scheme):
 
     def exchange(self, grad: torch.Tensor, state: Peer) -> Exchange:
         """Push to the owners, who average, and pull what they hold."""
-        numel = grad.numel()
-        up = yield Message.of("owner", *self.code(grad.flatten(), pull=False))
+        numel, flat = grad.numel(), grad.flatten()
+        up = yield Message.of("owner", *self.code(flat, pull=False), weigh=lambda: self.weigh(flat, state.owners))
         total, cut = up.once(
             lambda: (
                 average(self.read(parts, numel, pull=False) for parts in up.parts),
                 self.cut(numel, state.owners, grad.device),
             )
         )
-        mine = [part for one in owned(state, state.rank) for part in self.code(total[cut[one]], pull=True)]
-        down = yield Message.of("shard", *mine)
+        down = yield shards([self.code(total[cut[one]], pull=True) for one in owned(state, state.rank)])
         mean = down.once(lambda: join(down.parts, cut, state, lambda parts, size: self.read(parts, size, pull=True)))
         return mean.reshape(grad.shape), grad, state
+
+
+def shards(coded: Sequence[Sequence[tuple[torch.Tensor, int | wire.Field]]]) -> Message:
+    """Return the message of the shards of one owner, each of its own parts and size."""
+    each = [Message.of("shard", *one) for one in coded]
+    return Message.of("shard", *(part for one in coded for part in one), weigh=lambda: [one.nbits for one in each])
 
 
 def join(replies: Sequence[Parts], cut: Cut, peer: Peer, read: Callable[[Parts, int], torch.Tensor]) -> torch.Tensor:

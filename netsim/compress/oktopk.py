@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Gt, Le
 
 from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme, schemes
-from netsim.compress.lossless import join
+from netsim.compress.lossless import join, shards
 from netsim.compress.shards import owned, ranges
 from netsim.compress.sparse import kept, largest, places_above, scatter
 from netsim.compress.wire import Field, WireError, stream
@@ -58,12 +58,16 @@ class OkTopK(Scheme):
         if anew:
             wanted = yield Message.of("sum", (_ends(index, len(flat), peer.owners), 32))
             ends = tuple(wanted.once(lambda: _agreed(wanted.mean()[0].tolist(), len(flat))))
-        up = yield Message.of("owner", stream(index, INDEX_BITS), stream(flat[index], 32))
+        up = yield Message.of(
+            "owner",
+            stream(index, INDEX_BITS),
+            stream(flat[index], 32),
+            weigh=lambda: [int(((index >= one.start) & (index < one.stop)).sum()) for one in ranges(ends, len(flat))],
+        )
         total = up.decoded_mean(lambda parts: _read(parts, len(flat)))
         cut = ranges(ends, len(flat))
         least = 0.0 if anew else state.shared
-        coded = [_code(total[cut[one]], least) for one in owned(peer, peer.rank)]
-        down = yield Message.of("shard", *(part for parts in coded for part in parts))
+        down = yield shards([_code(total[cut[one]], least) for one in owned(peer, peer.rank)])
         mean, shared = down.once(lambda: self._finish(join(down.parts, cut, peer, _read), least, anew=anew))
         own = scatter(flat[index], index, len(flat)).masked_fill_(mean == 0, 0)
         after = Regions(peer, state.step + 1, local, shared, ends)

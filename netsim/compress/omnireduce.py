@@ -39,6 +39,13 @@ class OmniReduce(Lossless):
         """Return equal ranges."""
         return equal_ranges(numel, owners)
 
+    def weigh(self, values: torch.Tensor, owners: int) -> Sequence[float]:
+        """Return the blocks that are not zero in each range, each counted where it begins."""
+        firsts = in_rows(values, self.block).any(dim=1).nonzero().flatten() * self.block
+        ends = torch.tensor([part.stop for part in equal_ranges(len(values), owners)], device=values.device)
+        counts: list[float] = torch.bincount(torch.bucketize(firsts, ends, right=True), minlength=owners).tolist()
+        return counts
+
     def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
         """Return the offsets of the blocks that are not zero, and these blocks."""
         rows = in_rows(values, self.block)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from netsim.compress.base import Parts, schemes
 from netsim.compress.lossless import Lossless
-from netsim.compress.shards import Cut, equal_ranges
+from netsim.compress.shards import Cut, equal_ranges, size_of
 from netsim.compress.sparse import places_above, scatter
 from netsim.compress.wire import stream
 from netsim.lazy import torch
@@ -36,10 +36,17 @@ class SparCML(Lossless):
         """Return equal ranges."""
         return equal_ranges(numel, owners)
 
+    def weigh(self, values: torch.Tensor, owners: int) -> Sequence[float]:
+        """Return the non-zeros in each range, or the elements of each where the stream is dense."""
+        counts = super().weigh(values, owners)
+        if _is_dense(int(sum(counts)), values):
+            return [size_of(part) for part in self.cut(len(values), owners, values.device)]
+        return counts
+
     def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
         """Return a sparse stream, or a dense one, which has no indices."""
         index = places_above(values, 0.0)
-        if (pull and self.form == "dsar") or len(index) * (INDEX_BITS + VALUE_BITS) > len(values) * VALUE_BITS:
+        if (pull and self.form == "dsar") or _is_dense(len(index), values):
             return [stream(index[:0], INDEX_BITS), stream(values, VALUE_BITS)]
         return [stream(index, INDEX_BITS), stream(values[index], VALUE_BITS)]
 
@@ -49,3 +56,8 @@ class SparCML(Lossless):
         if not len(index) and len(values) == numel:
             return values
         return scatter(values, index, numel)
+
+
+def _is_dense(count: int, values: torch.Tensor) -> bool:
+    """Return whether the values themselves are shorter than so many pairs of index and value."""
+    return count * (INDEX_BITS + VALUE_BITS) > len(values) * VALUE_BITS

@@ -41,9 +41,15 @@ class Zen(Lossless):
             order, counts = empty((numel,), torch.int64), torch.zeros(owners, dtype=torch.int64)
             compiled.by_owner(numel, owners, _HASH, array(order), array(counts))
             return torch.split(order, counts.tolist())
-        owner = torch.arange(numel, device=device) * _HASH % 2**32 * owners >> 32
+        owner = _owners(torch.arange(numel, device=device), owners)
         order = torch.argsort(owner, stable=True)
         return torch.split(order, torch.bincount(owner, minlength=owners).tolist())
+
+    def weigh(self, values: torch.Tensor, owners: int) -> Sequence[float]:
+        """Return the non-zeros that the hash gives each owner."""
+        index = places_above(values, 0.0)
+        counts: list[float] = torch.bincount(_owners(index, owners), minlength=owners).tolist()
+        return counts
 
     def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
         """Return the non-zeros and where they are."""
@@ -57,3 +63,8 @@ class Zen(Lossless):
         where, values = parts
         index = where.nonzero().flatten() if where.dtype == torch.bool else where
         return scatter(values, index, numel)
+
+
+def _owners(index: torch.Tensor, owners: int) -> torch.Tensor:
+    """Return the owner of each element."""
+    return index * _HASH % 2**32 * owners >> 32

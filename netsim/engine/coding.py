@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +14,10 @@ from netsim.sync.base import Payload, carrier
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from netsim.engine.measure import Measurement, Stage
+    from netsim.engine.measure import Measurement
+    from netsim.engine.stage import Stage
     from netsim.scenario.schema import Scenario
-    from netsim.sync.base import Sync
+    from netsim.sync.base import Piece, Sync
     from netsim.workload.cost import Seconds
 
 
@@ -35,6 +36,14 @@ class Exchange:
     sync: Sync
     encode_s: float
     decode_s: float
+
+    def part(self, piece: Piece) -> Exchange:
+        """Return the exchange of a piece by itself; coding remains that of the whole."""
+        if piece.share == 1:
+            return self
+        names = "up_bytes", "down_bytes", "decode_s", "encode_s"
+        parts = {name: getattr(self.payload, name) * piece.share for name in names}
+        return replace(self, payload=replace(self.payload, **parts))
 
 
 class Coding:
@@ -63,6 +72,11 @@ class Coding:
             found.append(Exchange(payload, sync, encode_s / len(stages), decode_s * decodes))
         return found
 
+    def pieces(self, bucket: int) -> list[Piece]:
+        """Return the pieces that a bucket is cut into, which are the same for all its collectives and at every step."""
+        sizes, (first, _) = self.measurement.sizes[bucket], self.measurement.buckets[bucket]
+        return self.scenario.sync.pieces(Payload("sum", np.zeros(0), 0.0, sizes, first))
+
     def _seconds(self, step: int, units: NDArray[np.int64]) -> tuple[float, float]:
         """Return seconds to encode all units of a bucket, and to decode one message of each."""
         costs = [self.scenario.cost.coding(kind) for kind in self.measurement.kinds[step]]
@@ -89,6 +103,8 @@ class Coding:
             first,
             decode_s=add_s if stage.op == "sum" else add_s + decode_s,
             encode_s=encode_s if owner else 0.0,
+            up_shares=stage.up_shares,
+            down_shares=stage.down_shares,
         )
 
     def _aggregate_bytes(self, stage: Stage) -> float:

@@ -75,13 +75,17 @@ def run_job(
         InputError: a collective has more than `most_transfers` that would have to be solved one by one.
         Deadlock: nothing more can happen although workers still wait.
     """
-    if isinstance(scenario.sync, ParameterServer):
+    sync = scenario.sync
+    if isinstance(sync, ParameterServer) or scenario.job.scheduling == "priority":
         # These make records too.
-        from netsim.engine.server_processes import ServerProcesses
         from netsim.engine.server_rows import ServerRows, keeps_to
+        from netsim.engine.worker_processes import WorkerProcesses
 
-        kind = ServerRows if keeps_to(scenario.sync, scenario.job) else ServerProcesses
-        return kind(scenario, scenario.sync, measurement, timing, seen).run()
+        if isinstance(sync, ParameterServer) and keeps_to(sync, scenario.job):
+            return ServerRows(scenario, sync, measurement, timing, seen).run()
+        processes = WorkerProcesses(scenario, sync, measurement, timing, seen)
+        processes.network.most_transfers = most_transfers
+        return processes.run()
     job = CollectiveJob(scenario, seen)
     job.network.most_transfers = most_transfers
     job.run(scenario, measurement, timing)
@@ -133,8 +137,9 @@ class CollectiveJob:
             scenario, coding, timing, place = self._work[number]
             exchanges = [coding.exchanges(place, bucket) for bucket in range(len(coding.measurement.buckets))]
             self.names.update(one.sync.describe(one.payload.op) for stages in exchanges for one in stages)
+            pieces = [coding.pieces(bucket) for bucket in range(len(exchanges))]
             compute = compute_of(scenario, coding.measurement, timing, place)
-            step = self._current = Step(env, self.network, self.nodes, compute, exchanges, devices)
+            step = self._current = Step(env, self.network, self.nodes, compute, exchanges, pieces, devices)
             if not (yield from self.steps.run(step)):
                 continue
             if not number:

@@ -16,8 +16,11 @@ from netsim.compress.base import NonFiniteGradient, schemes
 from netsim.engine.adapt import Guide
 from netsim.engine.buckets import Bucket, make_buckets
 from netsim.engine.checkpoint import load, save
-from netsim.engine.measure import Coder, Measurement, Score, Stage, measurement, one_thread, owners
+from netsim.engine.coder import Coder, owners
+from netsim.engine.measure import Measurement, measurement, one_thread
 from netsim.engine.progress import Progress
+from netsim.engine.score import Score
+from netsim.engine.stage import Stage
 from netsim.lazy import torch
 from netsim.optim.base import Synchronous
 from netsim.scenario.rules import adapted

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsim.compress.base import Peer
-from netsim.compress.drive import exchange
 from netsim.compress.none import Uncompressed
 from netsim.engine.buckets import FLOAT32_BYTES, Bucket, make_buckets
-from netsim.engine.sparsity import count_holders
+from netsim.engine.coder import Coder, owners
+from netsim.engine.score import Score
+from netsim.engine.stage import Stage
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
@@ -20,34 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from netsim.compress.base import Message, Scheme
-    from netsim.compress.drive import Outcome
+    from netsim.compress.base import Scheme
     from netsim.scenario.schema import Scenario
-    from netsim.sync.base import Collective
     from netsim.workload.base import Gradients, Tensor
-
-
-JUDGED = 2**22
-"""Elements of an estimate that are compared with the mean gradient, in float64, at a time."""
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """One collective of one bucket: messages of all its coded units, fused.
-
-    Attributes:
-        op: how the messages travel.
-        up_bytes: [m] bytes of every measured worker's message.
-        down_bytes: bytes of the re-encoded aggregate (`owner`), else 0.
-        units: [u] elements of each coded unit whose messages are fused here.
-        held: [u, m + 1] for `gather`, elements of each unit to which exactly 0..m workers have contributed.
-    """
-
-    op: Collective
-    up_bytes: NDArray[np.float64]
-    down_bytes: float
-    units: NDArray[np.int64]
-    held: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -86,11 +61,6 @@ def measurement_key(scenario: Scenario) -> Hashable:
     job, scheme = scenario.job, scenario.scheme
     split = (job.overlap == "per_tensor", job.bucket, job.first_bucket, job.coding_unit, job.skip_steps, job.steps)
     return (scenario.workload, scheme, split, scenario.seed, scenario.topology.num_workers, owners(scenario, scheme))
-
-
-def owners(scenario: Scenario, scheme: Scheme) -> int:
-    """Return the number of shard owners where a scheme has any, else 0: what travels does not depend on it."""
-    return scenario.sync.owners(scenario.topology.num_workers) if "owner" in scheme.ops else 0
 
 
 def measure(scenario: Scenario) -> Measurement:
@@ -177,149 +147,6 @@ def _kinds(scheme: Scheme, steps: int) -> tuple[tuple[str, ...], ...]:
 def _sizes(tensors: Sequence[Tensor], buckets: Sequence[Bucket]) -> tuple[NDArray[np.int64], ...]:
     numel = np.array([one.numel for one in tensors], dtype=np.int64)
     return tuple(numel[bucket.first : bucket.last] for bucket in buckets)
-
-
-class Score:
-    """Sums, over tensors, what relative error and cosine are made of, in float64."""
-
-    def __init__(self, error2: float = 0.0, mean2: float = 0.0, estimate2: float = 0.0, dot: float = 0.0) -> None:
-        self.error2, self.mean2, self.estimate2, self.dot = error2, mean2, estimate2, dot
-
-    def add(self, estimate: torch.Tensor, mean: torch.Tensor) -> None:
-        """Add a tensor."""
-        error = estimate - mean
-        self.error2 += float(error @ error)
-        self.mean2 += float(mean @ mean)
-        self.estimate2 += float(estimate @ estimate)
-        self.dot += float(estimate @ mean)
-
-    def join(self, other: Score) -> None:
-        """Add the sums of another score."""
-        self.error2 += other.error2
-        self.mean2 += other.mean2
-        self.estimate2 += other.estimate2
-        self.dot += other.dot
-
-    @property
-    def rel_error(self) -> float:
-        """Return the norm of the error over that of the mean."""
-        return float(np.sqrt(self.error2 / self.mean2)) if self.mean2 else 0.0
-
-    @property
-    def cosine(self) -> float:
-        """Return the cosine of the angle between estimate and mean."""
-        norms = np.sqrt(self.mean2 * self.estimate2)
-        return float(self.dot / norms) if norms else 0.0
-
-
-class _Update:
-    """Estimates and mean gradients added up over the steps, for each coded unit."""
-
-    def __init__(self) -> None:
-        self.sums: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-
-    def add(self, key: int, estimate: torch.Tensor, mean: torch.Tensor) -> None:
-        if key in self.sums:
-            before = self.sums[key]
-            before[0].add_(estimate)
-            before[1].add_(mean)
-        else:
-            self.sums[key] = estimate.clone(), mean
-
-    def score(self) -> Score:
-        score = Score()
-        for estimate, mean in self.sums.values():
-            score.add(estimate, mean)
-        return score
-
-
-class Coder:
-    """Codes bucket after bucket, keeping each worker's state of each unit."""
-
-    def __init__(
-        self, scenario: Scenario, scheme: Scheme, tensors: Sequence[Tensor], ranks: range, *, flat: bool
-    ) -> None:
-        self.scheme, self.tensors, self.ranks, self.flat = scheme, tensors, ranks, flat
-        self.seed = scenario.seed
-        self.simulated = scenario.topology.num_workers
-        self.owners = owners(scenario, scheme) or len(ranks)
-        self.states: dict[int, list[Any]] = {}
-        self.update = _Update()
-        self.adds_up = True
-        """Whether there are several steps, the sums of which have to be kept."""
-        self.ends = False
-        """Whether this is the last step, after which nobody asks for a state."""
-
-    def code(
-        self, bucket: Bucket, of_worker: Sequence[Sequence[torch.Tensor]], when: str, score: Score | None
-    ) -> tuple[tuple[Stage, ...], list[torch.Tensor]]:
-        """Exchange the tensors of one bucket; return its collectives, and the estimates of its units.
-
-        Nobody asks what a step without a `score` loses.
-        """
-        if self.flat:
-            of_worker = [[torch.cat([one.reshape(-1) for one in tensors])] for tensors in of_worker]
-        outcomes = []
-        for place, grads in enumerate(zip(*of_worker, strict=True)):
-            key, name = bucket.first + place, self.tensors[bucket.first + place].name
-            states = self.states.get(key) or self._states(grads[0].shape, key)
-            outcome = exchange(self.scheme, grads, states, f"gradient of {name!r} {when}")
-            if self.ends:
-                self.states.pop(key, None)
-            else:
-                self.states[key] = outcome.states
-            outcomes.append(outcome)
-            if score is not None:
-                self._judge(key, [one.reshape(-1) for one in (outcome.mean, *grads)], score)
-        return _fuse(outcomes), [outcome.mean for outcome in outcomes]
-
-    def _judge(self, key: int, flat: Sequence[torch.Tensor], score: Score) -> None:
-        """Judge an estimate by the gradients that follow it, in blocks where the whole of both is not kept."""
-        size = len(flat[0]) if self.adds_up else JUDGED
-        for first in range(0, len(flat[0]), max(size, 1)):
-            estimate, *grads = (one[first : first + size] for one in flat)
-            exact = estimate.double(), _mean(grads)
-            score.add(*exact)
-            if self.adds_up:
-                self.update.add(key, *exact)
-
-    def _states(self, shape: torch.Size, key: int) -> list[Any]:
-        """Return fresh states; every unit has a seed of its own, so that tensors of one shape draw unlike noise."""
-        seed = int(np.random.SeedSequence((self.seed, key)).generate_state(1)[0])
-        peers = [Peer(rank, len(self.ranks), self.owners, seed, self.simulated) for rank in self.ranks]
-        return [self.scheme.init(shape, peer) for peer in peers]
-
-
-def _mean(grads: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the mean [d] in float64, which is all that is held of it."""
-    mean = grads[0].reshape(-1).double()
-    for grad in grads[1:]:
-        mean += grad.reshape(-1)
-    return mean.div_(len(grads))
-
-
-def _fuse(outcomes: Sequence[Outcome]) -> tuple[Stage, ...]:
-    """Join the messages of a bucket's units: those with the same place and op travel together."""
-    joined: dict[tuple[int, str], list[tuple[list[Message], Outcome]]] = {}
-    for outcome in outcomes:
-        for place, messages in enumerate(outcome.messages):
-            joined.setdefault((place, messages[0].op), []).append((messages, outcome))
-    stages = []
-    for (place, op), units in sorted(joined.items()):
-        if op == "shard":
-            continue
-        down_bytes = 0.0
-        if op == "owner":
-            down_bytes = sum(_bytes(one) for messages, _ in joined[place + 1, "shard"] for one in messages)
-        up_bytes = np.array([[_bytes(one) for one in messages] for messages, _ in units], np.float64).sum(axis=0)
-        held = [count_holders(outcome.own) for _, outcome in units] if op == "gather" else []
-        sizes = np.array([outcome.mean.numel() for _, outcome in units], dtype=np.int64)
-        stages.append(Stage(cast("Collective", op), up_bytes, down_bytes, sizes, np.array(held, dtype=np.int64)))
-    return tuple(stages)
-
-
-def _bytes(message: Message) -> int:
-    return -(-message.nbits // 8)
 
 
 def dense(scenario: Scenario, gradients: Gradients) -> Measurement:

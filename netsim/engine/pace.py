@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from netsim.engine.learn import Learned, Part
     from netsim.engine.measure import Measurement
     from netsim.scenario.schema import Scenario, Train
+    from netsim.sync.base import Payload
     from netsim.topology.graph import Topology
     from netsim.workload.base import Tensor, Timing
 
@@ -153,7 +154,12 @@ def _key(scenario: Scenario, measured: Measurement) -> Hashable:
     """Return what the time of an exchange depends on."""
     coding = Coding(scenario, measured)
     return tuple(
-        (one.encode_s, one.decode_s, one.payload.op, one.payload.up_bytes.tobytes(), one.payload.down_bytes)
+        (one.encode_s, one.decode_s, one.payload.op, one.payload.down_bytes, *_held(one.payload))
         for bucket in range(len(measured.buckets))
         for one in coding.exchanges(0, bucket)
     )
+
+
+def _held(payload: Payload) -> list[bytes | None]:
+    arrays = payload.up_bytes, payload.up_shares, payload.down_shares
+    return [None if one is None else one.tobytes() for one in arrays]

@@ -4,43 +4,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsim.engine.post import Outbox
+from netsim.engine.post import Outbox, Post
 from netsim.engine.server import Processor, Shard
+from netsim.engine.ways import Item, Ways
 from netsim.network.base import Round
 from netsim.sync.hierarchical import of_machines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import simpy
     from numpy.typing import NDArray
 
-    from netsim.engine.coding import Exchange
-    from netsim.engine.post import Post
     from netsim.network.base import Execution, Network
     from netsim.sync.base import Payload
-    from netsim.sync.parameter_server import ParameterServer, Piece
+    from netsim.sync.parameter_server import ParameterServer
 
 
-class Item(NamedTuple):
-    """One worker's piece under way: which step, bucket, collective of the bucket and piece, and what it is to do then.
-
-    `order` says whom it may overtake; `pulled` is called with the staleness of the push once the answer is there.
-    """
-
-    key: tuple[int, int, int]
-    step: int
-    worker: int
-    piece: Piece
-    exchange: Exchange
-    order: float
-    pulled: Callable[[int], None]
-
-
-class PushPull:
+class PushPull(Ways):
     """The servers of a job and the ways to them.
 
     `sent_bytes` are those that workers' hosts have sent for each worker's step: what a co-located server sends counts
@@ -49,7 +34,7 @@ class PushPull:
 
     def __init__(
         self,
-        post: Post,
+        env: simpy.Environment,
         network: Network,
         nodes: tuple[NDArray[np.int64], NDArray[np.int64]],
         sync: ParameterServer,
@@ -57,14 +42,16 @@ class PushPull:
     ) -> None:
         self.sync = sync
         self.network = network
+        self.call_s = network.links.call_overhead_s
         self.workers = nodes[0]
+        self._post = post = Post(env, network)
         self.hosts = sync.hosts(*nodes)
         machines = network.links.topology.machines[self.workers]
         self.groups = sync.groups(len(self.workers), machines)
         self._part = {worker: part for part, group in enumerate(self.groups) for worker in group.tolist()}
         self._up = [Outbox(post, int(node), credit, serves=False) for node in self.workers]
         self._down = [Outbox(post, int(node), None, serves=True) for node in self.hosts]
-        self._processors = [Processor(post.env) for _ in self.hosts]
+        self._processors = [Processor(env) for _ in self.hosts]
         self._shards: dict[tuple[int, int, int, int], Shard] = {}
         self.sent_bytes: dict[tuple[int, int], float] = defaultdict(float)
         self._round_trips_s: dict[tuple[int, int], float] = {}
@@ -117,6 +104,14 @@ class PushPull:
             routed = self.network.links.routed(np.array([node, host]), np.array([host, node]))
             self._round_trips_s[node, host] = float(routed.delay_s.sum())
         return float(self._round_trips_s[node, host])
+
+    def told(self, worker: int, step: int) -> dict[str, float]:
+        """Return the bytes that were sent for a worker's step."""
+        return {"wire_bytes_per_worker": self.sent_bytes[worker, step]}
+
+    def moved(self) -> int:
+        """Return how many messages have arrived."""
+        return self._post.arrived
 
 
 class _Machines:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from netsim.engine.device import DeviceRows
+from netsim.engine.post import Post
 from netsim.engine.server import Processor, later
-from netsim.engine.server_job import ServerJob
 from netsim.engine.step import SAME_INSTANT, SPAN_WORKERS, Span, spans_of
 from netsim.engine.streams import Streams, groups
+from netsim.engine.worker_job import WorkerJob
 from netsim.network.timer import Timer
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from netsim.engine.coding import Exchange
     from netsim.scenario.schema import Job
-    from netsim.sync.parameter_server import ParameterServer, Piece
+    from netsim.sync.base import Piece
+    from netsim.sync.parameter_server import ParameterServer
 
     Workers = NDArray[np.int64]
 
@@ -52,12 +54,13 @@ class Plan(NamedTuple):
     filled: list[int]
 
 
-class ServerRows(ServerJob):
+class ServerRows(WorkerJob["ParameterServer"]):
     """One job. A message is known by a number: its step times the most items of a step, and its item."""
 
     def begin(self) -> None:
         """Start the workers."""
         count, buckets = len(self.nodes[0]), len(self.measurement.buckets)
+        self.post = Post(self.env, self.network)
         self.hosts = self.sync.hosts(*self.nodes)
         self._plans = [_plan(step, self.pieces) for step in self.measured_steps]
         self._most_items = max(len(one.items) for one in self._plans) or 1
@@ -297,6 +300,10 @@ class ServerRows(ServerJob):
     def steps_done(self) -> float:
         """Return how many steps each worker has done."""
         return float(self.job.steps)
+
+    def moved(self) -> int:
+        """Return how many messages have arrived."""
+        return self.post.arrived
 
     def waiting(self) -> list[str]:
         """Return what each worker waits for."""

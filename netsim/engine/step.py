@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from netsim.conditions import Devices
     from netsim.engine.coding import Exchange
     from netsim.engine.device import Compute
-    from netsim.network.base import Execution, Network
+    from netsim.network.base import Execution, Network, Round
+    from netsim.sync.base import Piece
 
 SAME_INSTANT = 1e-12
 SPAN_WORKERS = 64
@@ -53,12 +54,47 @@ def spans_of(
 
 
 class Item(NamedTuple):
-    """One exchange in the order of service."""
+    """One exchange in the order of service: the `first` or the `last` of its bucket, or of a piece after another."""
 
     bucket: int
     first: bool
     last: bool
+    follows: bool
     exchange: Exchange
+
+
+def items_of(exchanges: Sequence[Sequence[Exchange]], pieces: Sequence[Sequence[Piece]]) -> list[Item]:
+    """Return the exchanges of a step in order, given the collectives of each bucket and the pieces it is cut into."""
+    found = []
+    for bucket, (stages, parts) in enumerate(zip(exchanges, pieces, strict=True)):
+        last = len(stages) - 1, len(parts) - 1
+        places = [(stage, place) for stage in range(len(stages)) for place in range(len(parts))]
+        found += [
+            Item(bucket, one == (0, 0), one == last, one[1] > 0, stages[one[0]].part(parts[one[1]])) for one in places
+        ]
+    return found
+
+
+def rows_of(workers: NDArray[np.int64], servers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return [nodes] the place of each node among the workers, -1 where it is none."""
+    row = np.full(int(max(workers.max(), servers.max(initial=0))) + 1, -1, dtype=np.int64)
+    row[workers] = np.arange(len(workers))
+    return row
+
+
+def rounds_of(
+    exchange: Exchange, network: Network, workers: NDArray[np.int64], servers: NDArray[np.int64]
+) -> Sequence[Round]:
+    """Return the rounds of an exchange on the nodes of a network."""
+    payload = replace(exchange.payload, machines=network.links.topology.machines[workers])
+    return exchange.sync.rounds(payload, workers, servers)
+
+
+def count_sent(rounds: Sequence[Round], row: NDArray[np.int64], sent_bytes: NDArray[np.float64]) -> None:
+    """Add what workers send to `sent_bytes` [n]; `row` is that of `rows_of`."""
+    for one, times in repeats(rounds):
+        place = row[one.src]
+        sent_bytes += times * np.bincount(place[place >= 0], one.nbytes[place >= 0], len(sent_bytes))
 
 
 class Step:
@@ -71,6 +107,7 @@ class Step:
         nodes: tuple[NDArray[np.int64], NDArray[np.int64]],
         compute: Compute,
         exchanges: Sequence[Sequence[Exchange]],
+        pieces: Sequence[Sequence[Piece]],
         devices: Devices,
     ) -> None:
         self.env = env
@@ -79,11 +116,7 @@ class Step:
         self.compute = compute
         self._after = devices.after
         self._down = devices.between
-        self.items = [
-            Item(bucket, place == 0, place == len(stages) - 1, one)
-            for bucket, stages in enumerate(exchanges)
-            for place, one in enumerate(stages)
-        ]
+        self.items = items_of(exchanges, pieces)
         count = len(self.workers)
         self.begin_s = float(env.now)
         self.finished = simpy.Event(env)
@@ -92,8 +125,7 @@ class Step:
         self.sent_bytes = np.zeros(count)
         self.latency_s = 0.0
         self.next_item = np.zeros(count, dtype=np.int64)
-        self._row = np.full(int(max(self.workers.max(), self.servers.max(initial=0))) + 1, -1, dtype=np.int64)
-        self._row[self.workers] = np.arange(count)
+        self._row = rows_of(*nodes)
         self._launched_s = np.full(count, np.nan)
         self._executions: dict[int, Execution] = {}
         self._timer = Timer(env, self._launch_due)
@@ -132,13 +164,8 @@ class Step:
         self._timer.set(self._due_s.min())
 
     def _begin(self, number: int) -> Execution:
-        exchange = self.items[number].exchange
-        machines = self.network.links.topology.machines[self.workers]
-        payload = replace(exchange.payload, machines=machines)
-        rounds = exchange.sync.rounds(payload, self.workers, self.servers)
-        for one, times in repeats(rounds):
-            row = self._row[one.src]
-            self.sent_bytes += times * np.bincount(row[row >= 0], one.nbytes[row >= 0], len(self.workers))
+        rounds = rounds_of(self.items[number].exchange, self.network, self.workers, self.servers)
+        count_sent(rounds, self._row, self.sent_bytes)
         self.latency_s += self.network.links.latency_s(rounds)
         nodes = np.concatenate([self.workers, self.servers])
         execution = self._executions[number] = self.network.begin(rounds, nodes, lambda done: self._over(number, done))
@@ -159,6 +186,9 @@ class Step:
         self.next_item[workers] += 1
         if item.last:
             self._code(workers, "decode", item.bucket, item.exchange.decode_s)
+        elif self.items[number + 1].follows:
+            free_s = np.full(len(workers), now_s)
+            self._due_s[workers] = self._after(workers, free_s, self.network.links.call_overhead_s)
         else:
             seconds = self.items[number + 1].exchange.encode_s
             ready_s = self._code(workers, "encode", item.bucket, seconds)

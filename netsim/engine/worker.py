@@ -1,4 +1,4 @@
-"""One worker of a job over parameter servers: it computes, pushes what is ready, and waits for what it pulls."""
+"""One worker that goes on by itself: it computes, sends what is ready, and waits for what it gets back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from netsim.engine.device import KINDS, Device
-from netsim.engine.push_pull import Item
 from netsim.engine.server import later
 from netsim.engine.step import SPAN_WORKERS, Span
+from netsim.engine.ways import Item
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from netsim.engine.coding import Exchange
     from netsim.engine.device import Compute
-    from netsim.engine.server_processes import ServerProcesses
+    from netsim.engine.worker_processes import WorkerProcesses
 
 
 class Worker:
@@ -27,7 +27,7 @@ class Worker:
     `stale` and `rows` are by step. What the device does not work is exposed communication.
     """
 
-    def __init__(self, job: ServerProcesses, index: int) -> None:
+    def __init__(self, job: WorkerProcesses, index: int) -> None:
         self.job, self.index, self.env = job, index, job.env
         self.device = Device(job.env, partial(job.devices.lasts_s, index))
         self.rows: list[dict[str, Any]] = []
@@ -41,9 +41,8 @@ class Worker:
     def run(self) -> Generator[simpy.Event, Any, None]:
         """Go through the steps."""
         for step in count():
-            compute, begin_s = self.job.compute(step), self.env.now
-            yield from self._forward(compute)
-            self._span(step, "forward", -1, begin_s)
+            compute = self.job.compute(step)
+            yield from self._forward(step, compute)
             begin_s = self.env.now
             yield from self._backward(step, compute)
             self._span(step, "backward", -1, begin_s)
@@ -53,10 +52,12 @@ class Worker:
                 yield from self.device.work("optimizer", compute.optimizer_s)
                 self._span(step, "optimizer", -1, begin_s)
             self._note(step)
+            if self.job.by_priority and self.job.is_last(step):
+                yield self.env.all_of(self._awaited)
             if self.job.is_over(step):
                 return
 
-    def _forward(self, compute: Compute) -> Generator[simpy.Event, Any, None]:
+    def _forward(self, step: int, compute: Compute) -> Generator[simpy.Event, Any, None]:
         """Go forward; by priority, layer by layer as they come, which the last buckets hold first."""
         left_s = float(compute.forward_s[self.index])
         if self.job.by_priority:
@@ -64,8 +65,12 @@ class Worker:
             for bucket in reversed(range(len(self._awaited))):
                 yield self._awaited[bucket]
                 left_s -= float(layers_s[bucket])
+                begin_s = self.env.now
                 yield from self.device.work("compute", float(layers_s[bucket]))
+                self._span(step, "forward", bucket, begin_s)
+        begin_s = self.env.now
         yield from self.device.work("compute", max(left_s, 0.0))
+        self._span(step, "forward", -1, begin_s)
 
     def _backward(self, step: int, compute: Compute) -> Generator[simpy.Event, Any, None]:
         """Go backward; encode and push each bucket when it is ready."""
@@ -87,7 +92,7 @@ class Worker:
         yield from self.device.work("compute", float(compute.backward_end_s[self.index]) - at_s)
 
     def _call(self, where: tuple[int, int, int], stages: Sequence[Exchange]) -> None:
-        later(self.env, self.job.network.links.call_overhead_s, partial(self._push, where, stages))
+        later(self.env, self.job.ways.call_s, partial(self._push, where, stages))
 
     def _push(self, where: tuple[int, int, int], stages: Sequence[Exchange]) -> None:
         """Push all pieces of a bucket, for its collective number `where[2]`; go on when all have been pulled."""
@@ -95,13 +100,16 @@ class Worker:
         pieces, begin_s = self.job.pieces[bucket], self.env.now
         left = len(pieces)
 
-        def pulled(stale: int) -> None:
+        def pulled(stale: int, since_s: float | None = None) -> None:
             nonlocal left
             left -= 1
             self.stale[step] = max(stale, self.stale[step])
+            if since_s is not None:
+                self._span(step, "communicate", bucket, since_s)
             if not left:
                 self._close()
-                self._span(step, "communicate", bucket, begin_s)
+                if since_s is None:
+                    self._span(step, "communicate", bucket, begin_s)
                 self._go_on(where, stages)
 
         self._open(pieces[0].server)
@@ -171,7 +179,7 @@ class Worker:
         self._comm_s = self._latency_s = 0.0
 
     def _span(self, step: int, what: str, bucket: int, start_s: float, end_s: float | None = None) -> None:
-        kept = step == self.job.warm_up and self.index < SPAN_WORKERS
+        kept = step in self.job.kept and self.index < SPAN_WORKERS
         if kept and (self.env.now if end_s is None else end_s) > start_s:
             self.spans.append(Span(self.index, what, bucket, start_s, self.env.now if end_s is None else end_s))
 

@@ -113,13 +113,6 @@ RULES = (
         allowed=("null",),
     ),
     Rule(
-        "job.scheduling",
-        lambda one: not isinstance(one.sync, ParameterServer),
-        "has no effect: no architecture of this scenario is a parameter server, and all others keep one order",
-        "remove it, or add a parameter_server to `sync`",
-        allowed=("order",),
-    ),
-    Rule(
         "job.credit",
         lambda one: not isinstance(one.sync, ParameterServer),
         "has no effect: no architecture of this scenario is a parameter server",
@@ -220,10 +213,22 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
         problem = f"conditions would come anew at every turn of optimizer {train.optimizer.kind!r}"
         remedy = "use a collective such as ring, or an asynchronous optimizer, whose events lie on one clock"
         yield InputError(f"{problem}: turns over a parameter server are timed one by one", remedy, "conditions")
+    elif scenario.conditions and learns(scenario) and scenario.job.scheduling == "priority":
+        problem = f"conditions would come anew at every turn of optimizer {train.optimizer.kind!r}"
+        remedy = "use `scheduling: order`, or remove `conditions`"
+        yield InputError(f"{problem}: turns by priority are timed one by one", remedy, "job.scheduling")
     if scenario.scheme.kind != "none" and not train.optimizer.coded:
         problem = f"scheme {scenario.scheme.kind!r} has no effect with optimizer {train.optimizer.kind!r}"
         yield InputError(problem, "remove `schemes:`", "schemes")
     yield from _misplaced(train.optimizer, scenario)
+
+
+def unsaved(scenario: Scenario) -> Iterator[InputError]:
+    """Yield that a job whose steps overlap cannot keep checkpoints: at no time is one step over and none begun."""
+    overlaps = scenario.job.scheduling == "priority" and not isinstance(scenario.sync, ParameterServer)
+    if overlaps and scenario.job.checkpoint.every:
+        problem = "keeps no checkpoints: a step by priority begins before the one before it has been updated"
+        yield InputError(problem, "use `scheduling: order`, or `checkpoint: {every: 0}`", "job.scheduling")
 
 
 def outlasted(scenario: Scenario) -> Iterator[InputError]:
@@ -290,8 +295,11 @@ def misfits(scenario: Scenario) -> Iterator[tuple[int, InputError]]:
 
 
 def _unused(optimizer: Optimizer, sync: Sync) -> Iterator[InputError]:
-    """Yield which fields of a parameter server say what a training does not heed."""
+    """Yield which fields of an architecture say what a training does not heed."""
     if not isinstance(sync, ParameterServer):
+        if sync.partition is not None and optimizer.linear:
+            problem = f"`partition` has no effect on optimizer {optimizer.kind!r}, whose vectors are not cut"
+            yield InputError(problem, "remove it", "sync")
         return
     if sync.staleness:
         problem = "`staleness` has no effect on training, where the optimizer says who waits for whom"

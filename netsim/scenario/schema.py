@@ -60,9 +60,10 @@ class Job:
     number of simulated steps; the captured steps are taken in turn. `skip_steps` are coded before and not told, for
     schemes that begin otherwise than they go on. `grad_accumulation` micro-batches share one exchange.
     `coding_unit`: a scheme codes each `tensor` (as papers do) or the flat `bucket` (as DDP hooks do).
-    `scheduling`, of a parameter server: messages leave in the `order` in which they are ready, or by `priority`: those
-    of the layers that the next forward pass needs first overtake, and it waits for each layer by itself. `credit` is
-    how many bytes a worker may have under way to its servers; without one, a message to each.
+    `scheduling`: exchanges with servers and collectives begin in the `order` in which they are ready, or by `priority`:
+    those of the layers that the next forward pass needs first overtake, and it waits for each layer by itself. What is
+    under way is not interrupted; the `partition` of `sync` bounds it. `credit` is how many bytes a worker may have
+    under way to its servers; without one, a message to each.
     """
 
     overlap: Literal["ddp", "none", "per_tensor"] = "ddp"

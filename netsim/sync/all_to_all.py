@@ -48,11 +48,16 @@ class AllToAll(Sync):
         if payload.op == "gather":
             return [Round(workers[src], workers[dst], payload.up_bytes[src])]
         work_s = payload.decode_s + payload.encode_s / count
-        scatter = Round(workers[src], workers[dst], payload.up_bytes[src] / count)
-        collect = Round(scatter.src, scatter.dst, np.full(len(src), payload.down_bytes / count), work_s)
+        up_shares, down_shares = payload.up_shares, payload.down_shares
+        up = 1 / count if up_shares is None else up_shares[src % len(up_shares), dst]
+        down = np.full(len(src), 1 / count) if down_shares is None else down_shares[src]
+        scatter = Round(workers[src], workers[dst], payload.up_bytes[src] * up)
+        collect = Round(scatter.src, scatter.dst, payload.down_bytes * down, work_s)
         return [scatter, collect]
 
-    def alone_rounds(self, collective: str, nbytes: float, workers: Nodes) -> Sequence[Round]:
+    def alone_rounds(
+        self, collective: str, nbytes: float, workers: Nodes, slice_bytes: float | None = None
+    ) -> Sequence[Round]:
         """Return one round in which everyone sends everyone its share."""
         if collective not in self.alone:
             return super().alone_rounds(collective, nbytes, workers)

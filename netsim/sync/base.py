@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from annotated_types import Gt
 
 from netsim.errors import InputError
 from netsim.registry import Registry
+from netsim.units import Bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from netsim.network.base import Round
 
 Nodes: TypeAlias = "NDArray[np.int64]"
 """Indices of nodes of a topology."""
+
+ELEMENT_BYTES = 4
 
 Collective = Literal["sum", "merge", "gather", "owner"]
 """What has to be carried: `sum` is reduced in flight, `merge` as whole messages by nodes of a tree, `gather` reaches
@@ -38,6 +43,9 @@ class Payload:
         decode_s: seconds an owner takes to decode and add one worker's whole message.
         encode_s: seconds an owner takes to encode the whole aggregate.
         machines: [n] the machine of each worker, where it is known; else every worker is one by itself.
+        up_shares: [m, owners] which part of its message worker i, as m workers stand for all, sends to each owner of an
+            `owner` exchange: row i mod m. None: equal parts.
+        down_shares: [owners] which part of the aggregate each owner hands out. None: equal parts.
     """
 
     op: Collective
@@ -48,10 +56,25 @@ class Payload:
     decode_s: float = 0.0
     encode_s: float = 0.0
     machines: NDArray[np.int64] | None = None
+    up_shares: NDArray[np.float64] | None = None
+    down_shares: NDArray[np.float64] | None = None
 
 
+class Piece(NamedTuple):
+    """A part of a bucket that travels by itself: its share of the bucket's elements, and the server that holds it."""
+
+    share: float
+    server: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sync(ABC):
-    """A registered synchronisation architecture: its fields are its YAML keys."""
+    """A registered synchronisation architecture: its fields are its YAML keys.
+
+    Buckets travel in pieces, one after another, of no more than `partition` bytes of gradient each; none given, whole.
+    """
+
+    partition: Annotated[Bytes, Gt(0)] | None = None
 
     kind: ClassVar[str]
     paper: ClassVar[str]
@@ -86,12 +109,26 @@ class Sync(ABC):
         """Return into how many shards, each with its owner, an `owner` exchange cuts a bucket."""
         return num_workers
 
+    def pieces(self, payload: Payload) -> list[Piece]:
+        """Return the pieces of a bucket in the order in which they leave."""
+        cuts = self.cuts(payload, 1.0)
+        return [Piece(1 / cuts)] * cuts
+
+    def cuts(self, payload: Payload, share: float) -> int:
+        """Return into how many pieces a share of a bucket is cut."""
+        nbytes = ELEMENT_BYTES * share * float(payload.tensors.sum())
+        return max(int(np.ceil(nbytes / self.partition - 1e-9)), 1) if self.partition else 1
+
     @abstractmethod
     def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:
         """Return the rounds that carry `payload` between the nodes `workers` [n] and `servers` [s]."""
 
-    def alone_rounds(self, collective: str, nbytes: float, workers: Nodes) -> Sequence[Round]:
+    def alone_rounds(
+        self, collective: str, nbytes: float, workers: Nodes, slice_bytes: float | None = None
+    ) -> Sequence[Round]:
         """Return the rounds of a collective of `alone` by itself, of `nbytes` as nccl-tests count its size.
+
+        `slice_bytes` is in which pieces the transport passes data on, for those that do.
 
         Raises:
             InputError: it is none of them; the remedy names who can.

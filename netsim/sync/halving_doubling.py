@@ -42,7 +42,9 @@ class HalvingDoubling(Sync):
         whole = np.full(len(beyond), nbytes)
         return [*_hand(beyond, partner, whole), *halving, *doubling, *_hand(partner, beyond, whole)]
 
-    def alone_rounds(self, collective: str, nbytes: float, workers: Nodes) -> Sequence[Round]:
+    def alone_rounds(
+        self, collective: str, nbytes: float, workers: Nodes, slice_bytes: float | None = None
+    ) -> Sequence[Round]:
         """Return the halving alone; raise InputError where the workers are no power of two."""
         if collective not in self.alone:
             return super().alone_rounds(collective, nbytes, workers)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from netsim.network.base import Round
+    from netsim.network.transport import Transport
     from netsim.sync.base import Nodes
     from netsim.topology.graph import Topology
 
@@ -36,7 +37,9 @@ def busbw_factor(name: str, workers: int) -> float:
     return {"all_reduce": 2 * share, **dict.fromkeys(SHARED, share)}.get(name, 1.0)
 
 
-def named_rounds(topology: Topology, name: str, nbytes: float, sync: Sync, workers: Nodes) -> Sequence[Round]:
+def named_rounds(
+    topology: Topology, name: str, nbytes: float, sync: Sync, workers: Nodes, transport: Transport
+) -> Sequence[Round]:
     """Return the rounds of a collective of COLLECTIVES between `workers`, of `nbytes` as nccl-tests count its size.
 
     Raises:
@@ -44,7 +47,7 @@ def named_rounds(topology: Topology, name: str, nbytes: float, sync: Sync, worke
     """
     op = COLLECTIVES[name]
     if op is None:
-        return sync.alone_rounds(name, nbytes, workers)
+        return sync.alone_rounds(name, nbytes, workers, transport.slice)
     carried_by = carrier(sync, op)
     if carried_by.dedicated_servers > len(topology.servers):
         raise InputError(

@@ -5,16 +5,15 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 
 from netsim.errors import InputError
 from netsim.network.base import Round
-from netsim.sync.base import Collective, Payload, Sync, syncs
+from netsim.sync.base import Collective, Payload, Piece, Sync, syncs
 from netsim.sync.hierarchical import of_machines
-from netsim.units import Bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,15 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsim.sync.base import Nodes
-
-ELEMENT_BYTES = 4
-
-
-class Piece(NamedTuple):
-    """A part of a bucket that travels by itself: the server that holds it, and its share of the bucket's elements."""
-
-    server: int
-    share: float
 
 
 @syncs.register("parameter_server", paper="Li et al. 2014, OSDI; Ho et al. 2013, NeurIPS; Peng et al. 2019, SOSP")
@@ -50,7 +40,6 @@ class ParameterServer(Sync):
     servers: Annotated[int, Ge(1)] = 1
     placement: Literal["dedicated", "colocated"] = "dedicated"
     sharding: Literal["tensor", "even", "partition", "hash"] = "tensor"
-    partition: Annotated[Bytes, Gt(0)] | None = None
     staleness: Annotated[int, Ge(0)] | Literal["unbounded"] = 0
     local_aggregation: bool = False
 
@@ -117,19 +106,14 @@ class ParameterServer(Sync):
     def pieces(self, payload: Payload) -> list[Piece]:
         """Return the pieces of a bucket in the order in which they leave, those of different servers in turn."""
         if self.sharding in {"partition", "hash"}:
-            cuts = self._cuts(payload, 1.0)
-            return [Piece(self._server(payload.first_tensor, piece), 1 / cuts) for piece in range(cuts)]
+            cuts = self.cuts(payload, 1.0)
+            return [Piece(1 / cuts, self._server(payload.first_tensor, piece)) for piece in range(cuts)]
         shares = [(server, share) for server, share in enumerate(self._shares(payload)) if share > 0]
         found = []
         for server, share in shares:
-            cuts = self._cuts(payload, share)
-            found += [(cut, Piece(server, float(share) / cuts)) for cut in range(cuts)]
+            cuts = self.cuts(payload, share)
+            found += [(cut, Piece(float(share) / cuts, server)) for cut in range(cuts)]
         return [piece for _, piece in sorted(found, key=lambda one: one[0])]
-
-    def _cuts(self, payload: Payload, share: float) -> int:
-        """Return into how many pieces a share of a bucket is cut."""
-        nbytes = ELEMENT_BYTES * share * float(payload.tensors.sum())
-        return max(int(np.ceil(nbytes / self.partition - 1e-9)), 1) if self.partition else 1
 
     def _server(self, first_tensor: int, piece: int) -> int:
         if self.sharding == "hash":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -72,8 +73,13 @@ class Ring(Sync):
         members = [np.flatnonzero(machines == machines[place]) for place in np.sort(first)]
         return np.stack([np.concatenate([np.roll(one, -turn) for one in members]) for turn in range(self.rings)])
 
-    def alone_rounds(self, collective: str, nbytes: float, workers: Nodes) -> Sequence[Round]:
-        """Return half a ring all-reduce, exchanges at growing distance, or a chain of slices (16 unless given)."""
+    def alone_rounds(
+        self, collective: str, nbytes: float, workers: Nodes, slice_bytes: float | None = None
+    ) -> Sequence[Round]:
+        """Return half a ring all-reduce, exchanges at growing distance, or a chain that passes on slice by slice.
+
+        A chain's slices are `slices` or of `slice_bytes`; 16 where neither is given.
+        """
         count = len(workers)
         if collective == "reduce_scatter":
             return circulate(workers[None, :], nbytes / count, count - 1, self.slices)
@@ -81,7 +87,10 @@ class Ring(Sync):
             share = np.full(count, nbytes / count)
             return [Round(workers, np.roll(workers, -far), share) for far in range(1, count)]
         if collective in self.alone:
-            return _chain(workers if collective == "broadcast" else workers[::-1], nbytes, self.slices or 16)
+            by_size = 16 if slice_bytes is None else ceil(nbytes / slice_bytes)
+            return _chain(
+                workers if collective == "broadcast" else workers[::-1], nbytes, self.slices or max(by_size, 1)
+            )
         return super().alone_rounds(collective, nbytes, workers)
 
     def decodes(self, op: Collective, num_workers: int) -> int:
@@ -100,10 +109,12 @@ def _together(rounds: Sequence[Round]) -> Round:
 
 
 def _chain(line: Nodes, nbytes: float, slices: int) -> list[Round]:
-    """Return the n-2+k rounds in which k slices go down a line of nodes: node i sends slice r-i in round r."""
-    found = []
-    for number in range(len(line) - 2 + slices):
-        sender = np.arange(max(0, number - slices + 1), min(len(line) - 1, number + 1))
-        one = np.full(len(sender), nbytes / slices)
-        found.append(Round(line[sender], line[sender + 1], one, slices=1 if number == 0 else 2))
-    return found if len(line) > 1 else []
+    """Return the n-1 rounds in which a first slice goes down a line of nodes, and one in which all others follow it.
+
+    In the last one every node sends on what it gets in it: it began a slice later than the node before, at its pace.
+    """
+    first = np.full(1, nbytes / slices)
+    found = [Round(line[here : here + 1], line[here + 1 : here + 2], first) for here in range(len(line) - 1)]
+    if slices > 1 and found:
+        found.append(Round(line[:-1], line[1:], np.full(len(line) - 1, nbytes - first[0]), slices=slices - 1))
+    return found

@@ -88,6 +88,7 @@ def all_to_all_s(workers: int, nbytes: float, bytes_per_s: float, latency_s: flo
 
 
 def chain_broadcast_s(workers: int, nbytes: float, bytes_per_s: float, latency_s: float, *, slices: int) -> float:
-    """Return the first of k slices and n-3+k more rounds down a chain, each max(s/B, a + s/(2B)) for s = S/k."""
-    slice_s = nbytes / slices / bytes_per_s
-    return latency_s + slice_s + (workers - 3 + slices) * max(slice_s, latency_s + slice_s / 2)
+    """Return (n-1)(a + s/B) + max((S-s)/B, a + s/B): a slice s = S/k goes down a chain, then the rest behind it."""
+    slice_s, rest_s = nbytes / slices / bytes_per_s, nbytes * (1 - 1 / slices) / bytes_per_s
+    behind_s = max(rest_s, latency_s + slice_s) if slices > 1 else 0.0
+    return (workers - 1) * (latency_s + slice_s) + behind_s

@@ -9,6 +9,7 @@ import torch
 
 from netsim.compress import GTopK, OkTopK, OmniReduce, PacTrain, Peer, Scheme, SparCML, Zen
 from netsim.compress.drive import Outcome, exchange
+from netsim.compress.lossless import Lossless
 
 WORKERS, NUMEL = 4, 6000
 LOSSLESS = [OmniReduce(block=16), Zen(), Zen(pull="coo"), SparCML(), SparCML(form="dsar")]
@@ -60,6 +61,39 @@ def test_streams_turn_dense_where_that_is_shorter() -> None:
     sparse, dense = (_run(SparCML(), [_sparse(density)])[0].messages[0][0].nbits for density in (0.1, 0.9))
     assert sparse < 0.25 * 32 * NUMEL
     assert dense == 32 * NUMEL + 2 * 32
+
+
+@pytest.mark.parametrize("owners", [1, 3, 4, 9])
+@pytest.mark.parametrize(
+    "scheme", [OmniReduce(block=1), Zen(), SparCML(), OkTopK(ratio=0.01)], ids=lambda one: one.label
+)
+def test_owners_weigh_what_they_are_sent_and_what_they_hand_out(scheme: Scheme, owners: int) -> None:
+    """Non-zeros lie in the first half, so that ranges are skewed; hashed and balanced parts are not."""
+    grads = [grad * (torch.arange(NUMEL) < NUMEL // 2) for grad in _sparse(0.05)]
+    outcome = _run(scheme, [grads], owners)[0]
+    push, pull = outcome.messages[-2:]
+    ranged = isinstance(scheme, OmniReduce | SparCML)
+    cut = scheme.cut(NUMEL, owners, torch.device("cpu")) if isinstance(scheme, Lossless) else None
+    weights = torch.tensor([message.weigh() for message in push])
+    assert weights.shape == (WORKERS, owners)
+    if cut is not None:
+        assert weights.tolist() == [[int(grad[part].count_nonzero()) for part in cut] for grad in grads]
+    total = weights.sum(dim=0)
+    if ranged:
+        assert owners == 1 or total[-1] == 0
+    else:
+        assert total.max() <= (1 + 4 * math.sqrt(owners / total.sum())) * total.sum() / owners
+    held = [message.weigh() for message in pull]
+    assert [len(one) for one in held] == [len(range(rank, owners, WORKERS)) for rank in range(WORKERS)]
+    assert [sum(one) for one in held] == [message.nbits for message in pull]
+
+
+def test_a_dense_stream_weighs_elements_and_blocks_weigh_where_they_begin() -> None:
+    grads = [grad * (torch.arange(NUMEL) < 0.9 * NUMEL) for grad in _sparse(0.9)]
+    assert _run(SparCML(), [grads])[0].messages[0][0].weigh() == [NUMEL // WORKERS] * WORKERS
+    one = torch.zeros(NUMEL)
+    one[[1497, 1503]] = 1.0  # the second range begins at 1500, inside the block from 1488 to 1503
+    assert _run(OmniReduce(block=16), [[one] * WORKERS])[0].messages[0][0].weigh() == [1, 0, 0, 0]
 
 
 def test_zen_spreads_clustered_non_zeros_evenly() -> None:

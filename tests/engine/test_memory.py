@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from netsim.compress.base import Peer, schemes
-from netsim.engine import measure, sparsity
+from netsim.engine import coder, measure, sparsity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ def test_blocks_change_nothing(scheme: str, scenario: Callable[..., Scenario], m
     one = scenario(schemes=f"[{scheme}]")
     one = replace(one, job=replace(one.job, steps=1))
     whole = measure.measure(one)
-    monkeypatch.setattr(measure, "JUDGED", 7)
+    monkeypatch.setattr(coder, "JUDGED", 7)
     monkeypatch.setattr(sparsity, "COUNTED", 7)
     blocks = measure.measure(one)
     assert blocks.rel_error == pytest.approx(whole.rel_error, rel=1e-12)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from netsim.engine.measure import measure
-from netsim.engine.server_processes import ServerProcesses
 from netsim.engine.server_rows import ServerRows, keeps_to
 from netsim.engine.simulate import open_workload
+from netsim.engine.worker_processes import WorkerProcesses
 from netsim.errors import Deadlock
 from tests.engine.test_stuck import Losing
 
@@ -47,7 +47,7 @@ def test_rows_are_what_processes_are(scenario: Callable[..., Scenario], case: st
     point = scenario(sync=f"{{kind: parameter_server{given.pop('sync', '')}}}", **given)
     assert keeps_to(point.sync, point.job)
     measured, timing = measure(point), open_workload(point.workload).timing
-    rows, processes = (kind(point, point.sync, measured, timing).run() for kind in (ServerRows, ServerProcesses))
+    rows, processes = (kind(point, point.sync, measured, timing).run() for kind in (ServerRows, WorkerProcesses))
     assert len(rows.steps) == len(processes.steps) == point.job.steps
     for one, other in zip(rows.steps, processes.steps, strict=True):
         assert one == pytest.approx(other, rel=1e-9, abs=1e-12)
@@ -66,7 +66,7 @@ def test_a_stuck_job_lists_who_waits(scenario: Callable[..., Scenario], scheduli
     from dataclasses import replace
 
     point = replace(scenario(sync="parameter_server", job=f"{{scheduling: {scheduling}}}"), network=Losing())
-    kind = ServerRows if keeps_to(point.sync, point.job) else ServerProcesses
+    kind = ServerRows if keeps_to(point.sync, point.job) else WorkerProcesses
     job = kind(point, point.sync, measure(point), open_workload(point.workload).timing)
     with pytest.raises(Deadlock) as error:
         job.run()

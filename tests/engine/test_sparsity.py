@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from netsim.engine.job import run_job
+from netsim.engine.measure import Measurement, measure
 from netsim.engine.sparsity import Growth, count_holders, fit_growth, measure_sparsity, supports, union_densities
-from netsim.workload.trace import open_trace
+from netsim.workload.base import Timing
+from netsim.workload.trace import open_trace, write_trace
+from tests.traces import small_facts
 
 TRACE = Path(__file__).parents[2] / "scenarios" / "traces" / "resnet20-digits.trace"
 
@@ -96,3 +101,55 @@ def test_overlap_of_equal_and_of_independent_supports() -> None:
     same = torch.tensor([1.0, 0, 0, 2, 0, 0])
     assert measure_sparsity([same, same * 3]).overlap == pytest.approx(1)
     assert measure_sparsity(_sparse(6, 100_000, 0, 0.1)).overlap == pytest.approx(0.1, rel=0.05)
+
+
+@pytest.fixture
+def clustered(tmp_path: Path) -> Path:
+    """Return a trace of 4 workers whose non-zeros lie in the first quarter of each tensor."""
+    shapes = (("head", (10, 64)), ("body", (64, 64)), ("stem", (30,)))
+    facts = small_facts(shapes, Timing(0.0, 0.3, 0.0, (0.1, 0.2, 0.3)), steps=(0,), losses=((1.0,) * 4,))
+    draw = torch.Generator().manual_seed(1)
+    firsts = [torch.arange(one.numel).reshape(one.shape) < one.numel / 4 for _, one in facts.entries()]
+    grads = [torch.randn(one.shape, generator=draw) * (torch.rand(one.shape, generator=draw) < 0.5) for one in firsts]
+    path = tmp_path / "clustered.trace"
+    write_trace(path, facts, [grad * first for grad, first in zip(grads, firsts, strict=True)])
+    return path
+
+
+@pytest.mark.parametrize("workers", [2, 4, 5])
+def test_owners_of_ranges_get_what_lies_in_them(scenario, clustered: Path, workers: int) -> None:
+    """Bytes of each range by brute force, over all tensors of a bucket; the captured workers stand for all."""
+    one = scenario(
+        topology=f"{{kind: star, workers: {workers}, bandwidth: 1 Mbit/s}}",
+        workload=f"{{kind: recorded, trace: {clustered}}}",
+        sync="all_to_all",
+        schemes="[sparcml]",
+    )
+    gradients, measured = one.workload.open(), measure(one)
+    for bucket, (stage,) in zip(measured.buckets, measured.stages[0], strict=True):
+        rows = [gradients.read(0, rank, bucket.first, bucket.last) for rank in range(measured.workers)]
+        sent = [sum(_range_bytes(tensor.flatten(), workers) for tensor in tensors) for tensors in rows]
+        np.testing.assert_allclose(stage.up_bytes[:, None] * stage.up_shares, np.stack(sent), rtol=1e-6)
+        assert stage.down_shares.shape == (workers,)
+        assert stage.down_shares[0] > 1.5 / workers
+    both = (run_job(one, each, gradients.timing).steps[0]["exposed_comm_s"] for each in (measured, _even(measured)))
+    skewed_s, even_s = both
+    assert skewed_s > 1.5 * even_s
+
+
+def _range_bytes(flat: torch.Tensor, owners: int) -> np.ndarray:
+    """Return [owners] bytes of a SparCML stream: in proportion to what lies in each range."""
+    count = int(flat.count_nonzero())
+    dense = 2 * count > len(flat)
+    parts = flat.tensor_split(owners)
+    each = np.array([len(part) if dense else int(part.count_nonzero()) for part in parts], dtype=float)
+    nbytes = 4 * len(flat) + 8 if dense else 8 * count + 8
+    return nbytes * (each / each.sum() if each.sum() else np.full(owners, 1 / owners))
+
+
+def _even(measured: Measurement) -> Measurement:
+    stages = tuple(
+        tuple(tuple(replace(one, up_shares=None, down_shares=None) for one in bucket) for bucket in step)
+        for step in measured.stages
+    )
+    return replace(measured, stages=stages)

@@ -43,8 +43,9 @@ class Losing(Flow):
         return _Lost(Links(topology, transport))
 
 
-def test_a_job_that_cannot_go_on_lists_who_waits_for_what(scenario: Callable[..., Scenario]) -> None:
-    stuck = replace(scenario(), network=Losing())
+@pytest.mark.parametrize("scheduling", ["order", "priority"])
+def test_a_job_that_cannot_go_on_lists_who_waits_for_what(scenario: Callable[..., Scenario], scheduling: str) -> None:
+    stuck = replace(scenario(job=f"{{scheduling: {scheduling}}}"), network=Losing())
     with pytest.raises(Deadlock) as error:
         run_job(stuck, measure(stuck), open_workload(stuck.workload).timing)
     assert all(f"worker {worker} waits for bucket 0" in str(error.value) for worker in range(4))

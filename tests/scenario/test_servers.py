@@ -26,10 +26,6 @@ CASES = {
         HEAD % CLUSTER + "sync: {kind: parameter_server, local_aggregation: true}\nschemes: [topk]\n",
         ("cannot be added without decoding", "remove local_aggregation"),
     ),
-    "priority_without_servers": (
-        HEAD % STAR + "job: {scheduling: priority}\n",
-        ("job.scheduling: has no effect", "parameter_server"),
-    ),
     "credit_without_servers": (
         HEAD % STAR + "job: {credit: 4 MiB}\n",
         ("job.credit: has no effect", "parameter_server"),

@@ -8,7 +8,18 @@ import pytest
 from netsim.api import collective_time
 from netsim.network import fidelities, transports
 from netsim.network.run import plan_times
-from netsim.sync import DoubleBinaryTree, HalvingDoubling, Hierarchical, Payload, Ring, Torus2d, carrier
+from netsim.network.transport import JUMBO, Nccl
+from netsim.sync import (
+    AllToAll,
+    DoubleBinaryTree,
+    HalvingDoubling,
+    Hierarchical,
+    Payload,
+    Ring,
+    Torus2d,
+    Tree,
+    carrier,
+)
 from netsim.theory import exchange_time as theory
 from netsim.topology import GpuCluster, Star
 
@@ -17,10 +28,10 @@ NETWORKS = ["flow", "analytic"]
 B, LATENCY = 1.25e9, 25e-6
 
 
-def time_s(sync, topology, nbytes, network="flow", op="sum"):
-    n = len(topology.workers)
+def time_s(sync, topology, nbytes, network="flow", op="sum", **shares):
+    n, one = len(topology.workers), np.ones(1, dtype=np.int64)
     machines = topology.machines[topology.workers]
-    payload = Payload(op, np.full(n, float(nbytes)), float(nbytes), np.ones(1, dtype=np.int64), machines=machines)
+    payload = Payload(op, np.full(n, float(nbytes)), float(nbytes), one, machines=machines, **shares)
     rounds = carrier(sync, op).rounds(payload, topology.workers, topology.servers)
     ideal = transports.get("ideal")()
     return plan_times(fidelities.get(network)(), topology, ideal, rounds, topology.workers).max()
@@ -99,6 +110,17 @@ def test_double_binary_tree_needs_fewer_latencies_than_a_ring():
     assert time_s(DoubleBinaryTree(slices=1), star(64), small) < time_s(Ring(), star(64), small) / 5
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("n", [2, 4, 17])
+def test_who_owns_more_than_others_takes_longer(n, network):
+    """Owner 0 has the share x: the others' (n - 1) x S come in over its link, then go out over it."""
+    for x in (1.0, 0.5, 1 / n):
+        shares = np.array([x, *[(1 - x) / (n - 1)] * (n - 1)])
+        seconds = time_s(AllToAll(), star(n), 1e8, network, "owner", up_shares=shares[None], down_shares=shares)
+        assert seconds == pytest.approx(2 * ((n - 1) * x * 1e8 / B + LATENCY), **EXACT)
+    assert seconds == pytest.approx(time_s(AllToAll(), star(n), 1e8, network, "owner"), **EXACT)
+
+
 @pytest.mark.parametrize(("machines", "gpus"), [(2, 4), (4, 2), (3, 3)])
 def test_hierarchical_crosses_a_card_once_for_every_byte(machines, gpus):
     """g rings of m machines share a card, each with S/g: together the ring of machines; inside, (g-1)/g S each way."""
@@ -151,6 +173,38 @@ def test_collectives_alone(network, n):
 def test_a_chain_of_slices(n, collective):
     expected_s = theory.chain_broadcast_s(n, 1e8, B, LATENCY, slices=16)
     assert collective_time(star(n), collective, 1e8) == pytest.approx(expected_s, **EXACT)
+
+
+@pytest.mark.parametrize("collective", ["broadcast", "reduce"])
+def test_a_chain_has_the_slices_of_its_transport(collective):
+    """Each hop costs its latency and one slice; what follows streams through."""
+    for n, nbytes in ((4, 2.0**27), (16, 2.0**27), (5, 1000.0)):
+        nccl, slices = Nccl(), max(1, int(nbytes / 2**20))
+        expected_s = theory.chain_broadcast_s(n, nbytes, JUMBO * B, 1e-3 + nccl.overhead, slices=slices)
+        seconds = collective_time(star(n, 1e-3), collective, nbytes, transport="nccl")
+        assert seconds == pytest.approx(nccl.call_overhead + expected_s, **EXACT)
+
+
+@pytest.mark.parametrize(("n", "shares"), [(2, [1]), (4, [2, 1]), (8, [3, 2, 1]), (16, [4, 3, 2, 1])])
+def test_a_tree_that_serves_all_children_at_once_shares_its_links(n, shares):
+    """Down the longest path every node has one child less, and a message takes as long as its siblings together.
+
+    Up, leaves send at once, so that a link is free again whenever the next subtree is through.
+    """
+    topology, network, ideal = star(n), fidelities.get("flow")(), transports.get("ideal")()
+    for collective, expected in (("broadcast", shares), ("reduce", [1] * len(shares))):
+        rounds = Tree(children="at_once").alone_rounds(collective, 1e8, topology.workers)
+        seconds = plan_times(network, topology, ideal, rounds, topology.workers).max()
+        assert seconds == pytest.approx(sum(LATENCY + share * 1e8 / B for share in expected), **EXACT)
+
+
+def test_merging_at_once_takes_as_long_as_the_messages_that_came():
+    """Eight leaves up: 1, 2 and at the root 3 merges in turn; with one child at a time they hide but for the last."""
+    workers = star(8).workers
+    for children, merges in (("in_turn", [1, 1, 1]), ("at_once", [1, 2, 3])):
+        payload = Payload("merge", np.full(8, 1.0), 1.0, np.ones(1, dtype=np.int64), decode_s=1.0)
+        rounds = Tree(children=children).rounds(payload, workers, workers[:0])
+        assert [float(np.max(one.hold_s)) for one in rounds] == [0, *merges, 0, 0]
 
 
 def test_a_group_of_some_workers():

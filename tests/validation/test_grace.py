@@ -23,7 +23,8 @@ from scipy.stats import kendalltau
 
 from netsim.compress import Uncompressed
 from netsim.engine.job import run_job
-from netsim.engine.measure import Stage, dense
+from netsim.engine.measure import dense
+from netsim.engine.stage import Stage
 from netsim.network import fidelities, transports
 from netsim.scenario.schema import Job, Scenario
 from netsim.sync import AllGather, Ring

@@ -10,8 +10,8 @@ import pytest
 
 from netsim.engine.job import run_job
 from netsim.engine.measure import dense
-from netsim.engine.server_processes import ServerProcesses
 from netsim.engine.simulate import open_workload
+from netsim.engine.worker_processes import WorkerProcesses
 from netsim.scenario.load import parse_text
 from tests.peers.simgrid.program import built
 
@@ -61,7 +61,7 @@ def test_asynchronous_workers_of_unequal_speed(ask, monkeypatch, workers, steps)
     factors = 1 + np.arange(workers) / workers
     monkeypatch.setattr("netsim.engine.job.slowness", lambda straggler, count, rng: factors)
     point, measured, timing, nbytes = job_of(workers, "unbounded", steps)
-    job = ServerProcesses(point, point.sync, measured, timing)
+    job = WorkerProcesses(point, point.sync, measured, timing)
     job.run()
     end_s = max(worker.rows[2 * steps - 1]["end_s"] for worker in job.workers)
     compute_s = timing.forward_s + timing.backward_s

@@ -1,19 +1,19 @@
-"""A job over parameter servers, in which every worker goes on as soon as what it needs has been pulled.
+"""A job in which every worker goes on as soon as what it needs has come: over parameter servers, or by priority.
 
-A worker pushes each piece of a bucket when the bucket is ready and pulls it when its server answers; pieces do not wait
-for each other. In the order of readiness, a step begins when everything has been pulled and updated. By priority,
-pieces of layers that the next forward pass needs first overtake the others, and it waits for each layer by itself; a
-step is then the time from one backward pass's end to the next.
+A worker sends each piece of a bucket when the bucket is ready: it pushes it and pulls it when its server answers, or
+takes part in a collective when it is the piece's turn. In the order of readiness, a step begins when everything has
+come and is updated. By priority, pieces of layers that the next forward pass needs first overtake the others, and it
+waits for each layer by itself; a step is then the time from one backward pass's end to the next.
 
-Workers that wait for each other do the same thing many at a time, and are rows of arrays (`server_rows.py`); else every
-worker is a process (`server_processes.py`).
+Workers of a server that wait for each other do the same thing many at a time, and are rows of arrays
+(`server_rows.py`); else every worker is a process (`worker_processes.py`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import simpy
@@ -21,21 +21,21 @@ import simpy
 from netsim.conditions import Cluster
 from netsim.engine.coding import Coding
 from netsim.engine.job import JobRecord, compute_of
-from netsim.engine.post import Post
 from netsim.engine.watch import Watch, alone_s, run_until
-from netsim.sync.base import Payload
+from netsim.sync.parameter_server import ParameterServer
 
 if TYPE_CHECKING:
-    from netsim.engine.coding import Exchange
     from netsim.engine.measure import Measurement
     from netsim.engine.step import Span
     from netsim.network.base import Seen
     from netsim.scenario.schema import Scenario
-    from netsim.sync.parameter_server import ParameterServer, Piece
+    from netsim.sync.base import Piece, Sync
     from netsim.workload.base import Timing
 
+S = TypeVar("S", bound="Sync")
 
-class ServerJob(ABC):
+
+class WorkerJob(ABC, Generic[S]):
     """One job.
 
     Attributes:
@@ -47,7 +47,7 @@ class ServerJob(ABC):
     def __init__(
         self,
         scenario: Scenario,
-        sync: ParameterServer,
+        sync: S,
         measurement: Measurement,
         timing: Timing,
         seen: Seen | None = None,
@@ -62,10 +62,10 @@ class ServerJob(ABC):
         cluster = Cluster(self.env, self.network, self.topology.workers, scenario.seed)
         cluster.begin(scenario.conditions)
         self.devices = cluster.devices
-        self.post = Post(self.env, self.network)
         self._watch = self._watched(cluster) if scenario.conditions else None
-        self.measured_steps = _exchanges(scenario, measurement)
-        self.pieces = _pieces(sync, measurement)
+        coding, buckets = Coding(scenario, measurement), range(len(measurement.buckets))
+        self.measured_steps = [[coding.exchanges(step, one) for one in buckets] for step in range(scenario.job.steps)]
+        self.pieces: list[list[Piece]] = [coding.pieces(one) for one in buckets]
         self.compute = lru_cache(maxsize=64)(partial(compute_of, scenario, measurement, timing))
         self.over = self.env.event()
 
@@ -100,7 +100,7 @@ class ServerJob(ABC):
         def usual_s() -> float:
             return alone_s(self.measured_steps[0], float(self.compute(0).backward_end_s.max()), cluster)
 
-        return Watch(cluster, usual_s, lambda: self.post.arrived)
+        return Watch(cluster, usual_s, self.moved)
 
     @abstractmethod
     def begin(self) -> None:
@@ -119,25 +119,19 @@ class ServerJob(ABC):
         """Return how many steps each worker has done, in the mean."""
 
     @abstractmethod
+    def moved(self) -> int:
+        """Return how many messages have arrived."""
+
+    @abstractmethod
     def waiting(self) -> list[str]:
         """Return what each worker waits for."""
 
     def _imbalance(self) -> float:
         """Return the elements of the fullest server over the mean of all."""
+        if not isinstance(self.sync, ParameterServer):
+            return 1.0
         held = np.zeros(self.sync.servers)
         for sizes, pieces in zip(self.measurement.sizes, self.pieces, strict=True):
             for piece in pieces:
                 held[piece.server] += piece.share * float(sizes.sum())
         return float(held.max() / held.mean()) if held.any() else 1.0
-
-
-def _pieces(sync: ParameterServer, measurement: Measurement) -> list[list[Piece]]:
-    """Return the pieces of each bucket, which are the same at every step."""
-    buckets = zip(measurement.buckets, measurement.sizes, strict=True)
-    return [sync.pieces(Payload("sum", np.zeros(0), 0.0, sizes, bucket.first)) for bucket, sizes in buckets]
-
-
-def _exchanges(scenario: Scenario, measurement: Measurement) -> list[list[list[Exchange]]]:
-    """Return [steps][buckets] the collectives of each bucket, in order."""
-    coding, buckets = Coding(scenario, measurement), range(len(measurement.buckets))
-    return [[coding.exchanges(step, bucket) for bucket in buckets] for step in range(scenario.job.steps)]

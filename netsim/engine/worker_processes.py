@@ -1,4 +1,4 @@
-"""A job over parameter servers whose workers are processes: those that do not wait for each other, or by priority."""
+"""A job whose workers are processes: over parameter servers, and over collectives by priority."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsim.engine.communicator import Communicator
 from netsim.engine.push_pull import PushPull
-from netsim.engine.server_job import ServerJob
 from netsim.engine.worker import Worker
+from netsim.engine.worker_job import WorkerJob
+from netsim.sync.base import Sync
+from netsim.sync.parameter_server import ParameterServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,29 +19,34 @@ if TYPE_CHECKING:
     from netsim.engine.coding import Exchange
     from netsim.engine.measure import Measurement
     from netsim.engine.step import Span
+    from netsim.engine.ways import Ways
     from netsim.workload.base import Timing
 
 _NOT_MEANS = {"step", "worker", "begin_s", "end_s", "staleness"}
 
 
-class ServerProcesses(ServerJob):
+class WorkerProcesses(WorkerJob[Sync]):
     """One job. What comes before the steady state is run but not told.
 
-    By priority, the first step has nothing to wait for. Asynchronous workers need a while to fall out of step: as many
-    steps as are told are left out, and fast workers go on until the slowest has done its steps.
+    By priority, the first step has nothing to wait for, and the job is over when what the last one sent has come.
+    Asynchronous workers need a while to fall out of step: as many steps as are told are left out, and fast workers go
+    on until the slowest has done its steps.
 
     Attributes:
         warm_up: the steps of each worker that are run but not told.
+        kept: the steps of which spans are kept.
         forward_shares: by bucket, the share of its layers in all forward passes of a step that wait for them.
         optimizer_s: by bucket, the seconds of its update by itself.
     """
 
     def begin(self) -> None:
         """Start the workers."""
-        sync, measurement, timing = self.sync, self.measurement, self.timing
-        self.ways = PushPull(self.post, self.network, self.nodes, sync, self.job.credit)
+        measurement, timing = self.measurement, self.timing
+        self.ways = self._ways()
+        self.staleness = self.sync.staleness if isinstance(self.sync, ParameterServer) else 0
         self.by_priority = self.job.scheduling == "priority"
-        self.warm_up = self.job.steps if sync.staleness else int(self.by_priority)
+        self.warm_up = self.job.steps if self.staleness else int(self.by_priority)
+        self.kept = {self.warm_up - self.by_priority, self.warm_up}
         self.forward_shares = _forward_shares(measurement, timing, self.job.grad_accumulation)
         elements = np.array([one.sum() for one in measurement.sizes])
         self.optimizer_s = timing.optimizer_s * elements / max(elements.sum(), 1)
@@ -47,9 +55,18 @@ class ServerProcesses(ServerJob):
         for worker in self.workers:
             self.env.process(worker.run())
 
+    def _ways(self) -> Ways:
+        if isinstance(self.sync, ParameterServer):
+            return PushPull(self.env, self.network, self.nodes, self.sync, self.job.credit)
+        return Communicator(self.env, self.network, self.nodes, self.devices)
+
     def exchanges(self, step: int) -> Sequence[Sequence[Exchange]]:
         """Return the collectives of every bucket at a step; the measured steps are told in turn, from the first."""
         return self.measured_steps[(step - self.warm_up) % len(self.measured_steps)]
+
+    def is_last(self, step: int) -> bool:
+        """Return whether a step is the last of workers that wait for each other."""
+        return not self.staleness and step == self.warm_up + self.job.steps - 1
 
     def is_over(self, step: int) -> bool:
         """Note that a worker has done a step; return whether it has no more to do."""
@@ -57,17 +74,17 @@ class ServerProcesses(ServerJob):
         self._unfinished -= step == last
         if not self._unfinished and not self.over.triggered:
             self.over.succeed()
-        return not self._unfinished or (step >= last and not self.sync.staleness)
+        return not self._unfinished or (step >= last and not self.staleness)
 
     def told(self) -> list[dict[str, Any]]:
         """Return the rows of the steady state: one a step where workers keep step, else one a worker's step."""
         first, last = self.warm_up, self.warm_up + self.job.steps - 1
         for worker in self.workers:
             for row in worker.rows:
-                row["wire_bytes_per_worker"] = self.ways.sent_bytes[worker.index, row["step"]]
+                row |= self.ways.told(worker.index, row["step"])
                 # By priority, a step's pushes are answered in the next one.
                 row["staleness"] = worker.stale[max(row["step"] - self.by_priority, 0)]
-        if not self.sync.staleness:
+        if not self.staleness:
             return [_mean([worker.rows[step] for worker in self.workers]) | {"step": step - first}
                     for step in range(first, last + 1)]  # fmt: skip
         begin_s = max(worker.rows[first - 1]["end_s"] for worker in self.workers)
@@ -76,12 +93,18 @@ class ServerProcesses(ServerJob):
         return sorted(rows, key=lambda row: (row["end_s"], row["worker"]))
 
     def spans(self) -> list[Span]:
-        """Return what workers did in the first step that is told."""
-        return [one for worker in self.workers for one in worker.spans]
+        """Return what workers did in the first step that is told; by priority, for the step before, too."""
+        if not self.by_priority:
+            return [one for worker in self.workers for one in worker.spans]
+        return [one for worker in self.workers for one in _within(worker.spans, worker.rows[self.warm_up])]
 
     def steps_done(self) -> float:
         """Return how many steps each worker has done, in the mean."""
         return sum(len(worker.rows) for worker in self.workers) / len(self.workers)
+
+    def moved(self) -> int:
+        """Return how many messages have arrived."""
+        return self.ways.moved()
 
     def waiting(self) -> list[str]:
         """Return what each worker waits for."""
@@ -97,6 +120,12 @@ def _forward_shares(measurement: Measurement, timing: Timing, batches: int) -> A
     ends_s[-1] = timing.backward_s
     all_s = batches * timing.forward_s + (batches - 1) * timing.backward_s
     return np.diff(ends_s) / (timing.backward_s or 1.0) * (timing.forward_s / (all_s or 1.0))
+
+
+def _within(spans: list[Span], row: dict[str, Any]) -> list[Span]:
+    """Return the parts of spans that lie in the time of a worker's step."""
+    cut = [one._replace(start_s=max(one.start_s, row["begin_s"]), end_s=min(one.end_s, row["end_s"])) for one in spans]
+    return [one for one in cut if one.start_s < one.end_s]
 
 
 def _mean(rows: list[dict[str, Any]]) -> dict[str, Any]:

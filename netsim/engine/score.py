@@ -1,0 +1,66 @@
+"""What is lost of gradients: relative error and cosine, of one step and of all steps added up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from netsim.lazy import torch
+
+
+class Score:
+    """Sums, over tensors, what relative error and cosine are made of, in float64."""
+
+    def __init__(self, error2: float = 0.0, mean2: float = 0.0, estimate2: float = 0.0, dot: float = 0.0) -> None:
+        self.error2, self.mean2, self.estimate2, self.dot = error2, mean2, estimate2, dot
+
+    def add(self, estimate: torch.Tensor, mean: torch.Tensor) -> None:
+        """Add a tensor."""
+        error = estimate - mean
+        self.error2 += float(error @ error)
+        self.mean2 += float(mean @ mean)
+        self.estimate2 += float(estimate @ estimate)
+        self.dot += float(estimate @ mean)
+
+    def join(self, other: Score) -> None:
+        """Add the sums of another score."""
+        self.error2 += other.error2
+        self.mean2 += other.mean2
+        self.estimate2 += other.estimate2
+        self.dot += other.dot
+
+    @property
+    def rel_error(self) -> float:
+        """Return the norm of the error over that of the mean."""
+        return float(np.sqrt(self.error2 / self.mean2)) if self.mean2 else 0.0
+
+    @property
+    def cosine(self) -> float:
+        """Return the cosine of the angle between estimate and mean."""
+        norms = np.sqrt(self.mean2 * self.estimate2)
+        return float(self.dot / norms) if norms else 0.0
+
+
+class Update:
+    """Estimates and mean gradients added up over the steps, for each coded unit."""
+
+    def __init__(self) -> None:
+        self.sums: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def add(self, key: int, estimate: torch.Tensor, mean: torch.Tensor) -> None:
+        """Add the estimate and the mean gradient [d] of the unit `key`, which may be kept."""
+        if key in self.sums:
+            before = self.sums[key]
+            before[0].add_(estimate)
+            before[1].add_(mean)
+        else:
+            self.sums[key] = estimate.clone(), mean
+
+    def score(self) -> Score:
+        """Return what is lost of all that was added."""
+        score = Score()
+        for estimate, mean in self.sums.values():
+            score.add(estimate, mean)
+        return score
