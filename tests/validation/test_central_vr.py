@@ -68,9 +68,12 @@ def test_one_slow_node_of_960_hurts_sync_and_hardly_async() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [96, 960])
 def test_a_slow_nodes_part_of_the_error_shrinks_at_its_own_pace(workers: int) -> None:
-    """Its part is a W-th from the start, and each of its epochs takes as much away as a round of Sync does."""
+    """Its part is a W-th from the start, and each of its epochs takes as much away as a round of Sync does.
+
+    With 960 workers it is done no later than the others' part, so that the target is the sum of both: half for each.
+    """
     epochs = trained("central_vr_sync", workers)["epochs_to_target"]
-    predicted = 5 * epochs * (1 - math.log(workers) / math.log(1e5))
+    predicted = 5 * epochs * (1 - math.log(workers / 2) / math.log(1e5))
     assert seconds("central_vr_async", workers, 1) / (5000 * 10e-6) == pytest.approx(predicted, rel=0.2)
 
 
