@@ -54,7 +54,7 @@ class CompressedAllReduce(Scheme):
     def exchange(self, grad: torch.Tensor, state: Buffers) -> Exchange:
         """Send the signs to the owners, then the owners' signs to everyone."""
         peer, error = state.peer, state.worker_error.to(grad.device)
-        buffer = torch.cat([grad.flatten(), grad.new_zeros(len(error) - grad.numel())]) + error
+        buffer = torch.nn.functional.pad(grad.flatten(), (0, len(error) - grad.numel())) + error
         scale, signs, sent = _signs(buffer)
         up = yield Message.of("owner", (scale, 32), (signs, 1))
         mean = up.once(lambda: _average(up.parts))
@@ -63,11 +63,11 @@ class CompressedAllReduce(Scheme):
         for chunk, before in zip(owned(peer, peer.rank), state.server_errors, strict=True):
             compensated = chunks[chunk] + before.to(grad.device)
             coded.append(_signs(compensated))
-            left.append(compensated - coded[-1][2])
+            left.append(compensated.sub_(coded[-1][2]))
         fields = [field for scale_of, signs_of, _ in coded for field in ((scale_of, 32), (signs_of, 1))]
         down = yield Message.of("shard", *fields)
         estimate = down.once(lambda: _joined(down.parts, peer)[: grad.numel()].reshape(grad.shape))
-        return estimate, sent[: grad.numel()].reshape(grad.shape), Buffers(peer, buffer - sent, tuple(left))
+        return estimate, sent[: grad.numel()].reshape(grad.shape), Buffers(peer, buffer.sub_(sent), tuple(left))
 
 
 def _signs(buffer: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -82,12 +82,13 @@ def _signs(buffer: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
 
 
 def _decoded(scale: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
-    return signs.float().mul_(2).sub_(1).mul_(scale)
+    return torch.where(signs, scale, -scale)
 
 
 def _average(parts: Sequence[Parts]) -> torch.Tensor:
     """Return the mean of what all workers sent, each scale divided before it is used, as DeepSpeed's owners do."""
-    return torch.stack([_decoded(scale * (1 / len(parts)), signs) for scale, signs in parts]).sum(0)
+    shares = [_decoded(scale * (1 / len(parts)), signs) for scale, signs in parts]
+    return torch.stack(shares).sum(0) if len(shares) > 1 else shares[0]
 
 
 def _joined(replies: Sequence[Parts], peer: Peer) -> torch.Tensor:
@@ -96,4 +97,4 @@ def _joined(replies: Sequence[Parts], peer: Peer) -> torch.Tensor:
     for rank, parts in enumerate(replies):
         for place, chunk in enumerate(owned(peer, rank)):
             chunks[chunk] = _decoded(*parts[2 * place : 2 * place + 2])
-    return torch.cat([chunks[chunk] for chunk in range(peer.owners)])
+    return torch.cat([chunks[chunk] for chunk in range(peer.owners)]) if peer.owners > 1 else chunks[0]

@@ -92,6 +92,17 @@ def rms_sign(g):
     return (signs.float() * 2 - 1) * scale
 
 
+def compressed_all_reduce(g):
+    """Signs of gradient and error up, those of their mean and the owner's error down."""
+    buffer = g.flatten()
+    for place in ("worker", "owner"):
+        buffer = _mean([buffer]) + KEPT.get(place, torch.zeros(NUMEL))
+        sent = ((buffer >= 0).float() * 2 - 1) * (buffer.norm() / math.sqrt(NUMEL))
+        KEPT[place] = buffer - sent
+        buffer = sent
+    return sent
+
+
 def onebit_columns(g):
     plus = g >= 0
     above = (g * plus).sum(dim=0) / plus.sum(dim=0)
@@ -341,7 +352,7 @@ RENDERED = {
     "topk_quantized": topk_quantized, "threshold": threshold, "adaptive_threshold": adaptive_threshold,
     "block_topk": block_topk, "dgc": dgc, "gtopk": topk, "oktopk": oktopk, "pactrain": pactrain,
     "omnireduce": omnireduce, "sparcml": sparcml, "zen": zen, "randomk": randomk, "qsgd": qsgd,
-    "powersgd": powersgd,
+    "powersgd": powersgd, "compressed_all_reduce": compressed_all_reduce,
 }  # fmt: skip
 
 
