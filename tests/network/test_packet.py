@@ -57,7 +57,7 @@ def test_it_becomes_the_flow_model_as_packets_shrink(data: st.DataObject) -> Non
     at = Transfers(src, (src + step) % workers, sizes, starts)
     flow_s = FLOW.transfer_times(topology, IDEAL, at)
     off = []
-    for mtu in (1000.0, 100.0):
+    for mtu in (1000.0, 50.0):
         packet_s = PacketFidelity(mtu=mtu, window=16 * mtu).transfer_times(topology, IDEAL, at)
         off.append(np.abs(packet_s / flow_s - 1).max())
     assert off[1] < 0.05
