@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from netsim.calibration import Cluster, Sample
+    from netsim.compress import Scheme
     from netsim.network.transport import Transport
     from netsim.scenario.schema import Scenario
 
@@ -125,7 +126,7 @@ def _load(arguments: argparse.Namespace, paths: Sequence[Path]) -> list[Scenario
 def _run(arguments: argparse.Namespace) -> int:
     scenarios = _load(arguments, arguments.scenarios)
     out = arguments.out or Path("results") / "+".join(dict.fromkeys(one.name for one in scenarios))
-    from netsim.report.tables import details, summary
+    from netsim.report.tables import assumed_costs, details, summary
     from netsim.sweep import sweep
 
     runs = sweep(
@@ -139,6 +140,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if len(trained):
         full.append(training_summary(trained))
         shown.append(full[-1])
+    if note := assumed_costs(runs):
+        full.append(note)
+        shown.append(note)
     (out / "table.txt").write_text("\n\n".join(full) + "\n", encoding="utf-8")
     pictures = _draw_standard(out, replayed, trained) if arguments.plots else []
     _say(arguments, "\n\n".join(shown))
@@ -348,15 +352,35 @@ def _schema(_: argparse.Namespace) -> int:
 
 
 def _calibrate_schemes(arguments: argparse.Namespace) -> int:
-    from netsim.engine.calibrate import calibrate, write_table
+    from netsim.engine.calibrate import calibrate
+    from netsim.engine.cost_table import joined, write_table
+    from netsim.scenario.named import named_schemes
 
-    costs = calibrate(arguments.device, progress=lambda kind: print(f"measuring {kind}", file=sys.stderr, flush=True))
+    costs = calibrate(
+        arguments.device,
+        progress=lambda label: print(f"measuring {label}", file=sys.stderr, flush=True),
+        chosen=[*_coding_of(arguments), *named_schemes(arguments.schemes)],
+    )
+    measured = sum(map(len, costs["schemes"].values()))
+    if arguments.add and arguments.out.exists():
+        costs = joined(costs, arguments.out)
     write_table(costs, arguments.out)
-    _say(arguments, f"{arguments.out}: {len(costs['schemes'])} schemes measured on {costs['device']}")
+    _say(arguments, f"{arguments.out}: {measured} schemes measured on {costs['device']}")
     _say(arguments, f"Use it in a scenario with cost: {{kind: measured, table: {arguments.out}}}")
     if arguments.json:
         _print_json(costs)
     return DONE
+
+
+def _coding_of(arguments: argparse.Namespace) -> list[Scheme]:
+    """Return all schemes by which scenarios code, those of their optimizers too, whatever they say of costs."""
+    arguments.settings.append(("cost", "free"))
+    scenarios = _load(arguments, arguments.scenarios) if arguments.scenarios else []
+    own = [one.train.optimizer for one in scenarios if one.train is not None]
+    return [
+        *(one.scheme for one in scenarios),
+        *(scheme for one in own for scheme in getattr(one, "schemes", ())),
+    ]
 
 
 def _calibrate(arguments: argparse.Namespace) -> int:

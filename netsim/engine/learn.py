@@ -17,7 +17,7 @@ from netsim.engine.adapt import Guide
 from netsim.engine.buckets import Bucket, make_buckets
 from netsim.engine.checkpoint import load, save
 from netsim.engine.coder import Coder, owners
-from netsim.engine.measure import Measurement, measurement, one_thread
+from netsim.engine.measure import Measurement, coding_at, measurement, one_thread
 from netsim.engine.progress import Progress
 from netsim.engine.score import Score
 from netsim.engine.stage import Stage
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from netsim.compress.base import Scheme
     from netsim.optim.base import Exchange
+    from netsim.registry import Variant
     from netsim.scenario.schema import Scenario, Train
     from netsim.workload.base import Tensor
     from netsim.workload.live import Objective
@@ -220,12 +221,12 @@ class Learner:
         """Return what all know afterwards, and the part and step of the exchange."""
         name, channel = self._channel(exchange)
         result, stages = channel.exchange(exchange, score)
-        kinds = tuple(channel.coder.scheme.chain_at(channel.count - 1)) if stages else ()
+        variants = coding_at(channel.coder.scheme, channel.count - 1) if stages else ()
         passes = exchange.passes * self.scenario.job.grad_accumulation
         key = (name, passes, exchange.evaluations / passes, exchange.updates, exchange.overlaps, bool(stages))
         part = self.parts.setdefault(key, _PartUnderWay(len(self.parts)))
         part.stages.append(stages)
-        part.kinds.append(kinds)
+        part.variants.append(variants)
         return result, (part.number, len(part.stages) - 1)
 
     def _channel(self, exchange: Exchange) -> tuple[ChannelKey, _Channel]:
@@ -249,7 +250,7 @@ class Learner:
             "channels": {
                 key: (one.count, one.coder.states, one.coder.update.sums) for key, one in self.channels.items()
             },
-            "parts": {key: (one.stages, one.kinds) for key, one in self.parts.items()},
+            "parts": {key: (one.stages, one.variants) for key, one in self.parts.items()},
             "turns": self.turns,
             "scores": [(one.error2, one.mean2, one.estimate2, one.dot) for one in self.scores],
             "progress": self.progress.kept(),
@@ -261,9 +262,9 @@ class Learner:
         for key, (count, states, sums) in kept["channels"].items():
             channel = self.channels[key] = self._opened(key)
             channel.count, channel.coder.states, channel.coder.update.sums = count, states, sums
-        for key, (stages, kinds) in kept["parts"].items():
+        for key, (stages, variants) in kept["parts"].items():
             part = self.parts[key] = _PartUnderWay(len(self.parts))
-            part.stages, part.kinds = stages, kinds
+            part.stages, part.variants = stages, variants
         self.scores = [Score(*one) for one in kept["scores"]]
         self.progress.restore(kept["progress"])
         for turn in self.turns:  # a clock is not kept: what it told is told again
@@ -331,13 +332,13 @@ class _PartUnderWay:
     def __init__(self, number: int) -> None:
         self.number = number
         self.stages: list[Stages] = []
-        self.kinds: list[tuple[str, ...]] = []
+        self.variants: list[tuple[Variant, ...]] = []
 
     def finished(self, key: PartKey, channel: _Channel, step: int | None = None) -> Part:
         """Return the part, or one of a single step of it."""
         _, passes, samples, updates, overlaps, sends = key
         chosen = slice(None) if step is None else slice(step, step + 1)
-        stages, kinds = self.stages[chosen], self.kinds[chosen]
+        stages, variants = self.stages[chosen], self.variants[chosen]
         count = len(stages)
         made = measurement(
             channel.buckets if sends else (),
@@ -345,7 +346,7 @@ class _PartUnderWay:
             channel.coder,
             stages,
             (0,) * count,
-            tuple(kinds),
+            tuple(variants),
             [Score()] * count,
         )
         return Part(passes, samples, updates, overlaps, made)
