@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from netsim.engine.channel import Part
     from netsim.engine.job import JobRecord
-    from netsim.engine.learn import Learned, Part
+    from netsim.engine.learn import Learned
     from netsim.engine.measure import Measurement
     from netsim.scenario.schema import Scenario, Train
     from netsim.sync.base import Payload

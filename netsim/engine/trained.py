@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsim.engine.learn import Learned
-    from netsim.engine.train import TrainRecord
+    from netsim.engine.training import TrainRecord
     from netsim.scenario.schema import Scenario, Train
 
 
