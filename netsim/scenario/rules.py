@@ -72,8 +72,8 @@ RULES = (
     ),
     Rule(
         "job.checkpoint.every",
-        lambda one: isinstance(one.sync, ParameterServer),
-        "has no effect with a parameter server, whose workers wait, or go on without the one that is down",
+        lambda one: isinstance(one.sync, ParameterServer) and one.train is not None,
+        "has no effect on training over a parameter server, where turns are timed one by one, or workers go on",
         "remove it",
         allowed=("0",),
     ),
@@ -225,10 +225,12 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
 
 def unsaved(scenario: Scenario) -> Iterator[InputError]:
     """Yield that a job whose steps overlap cannot keep checkpoints: at no time is one step over and none begun."""
-    overlaps = scenario.job.scheduling == "priority" and not isinstance(scenario.sync, ParameterServer)
-    if overlaps and scenario.job.checkpoint.every:
+    if scenario.job.scheduling == "priority" and scenario.job.checkpoint.every:
         problem = "keeps no checkpoints: a step by priority begins before the one before it has been updated"
         yield InputError(problem, "use `scheduling: order`, or `checkpoint: {every: 0}`", "job.scheduling")
+    elif isinstance(scenario.sync, ParameterServer) and scenario.sync.staleness and scenario.job.checkpoint.every:
+        problem = "keeps no checkpoints: with `staleness`, workers are never all at the end of one step"
+        yield InputError(problem, "use `staleness: 0`, or `checkpoint: {every: 0}`", "sync")
 
 
 def outlasted(scenario: Scenario) -> Iterator[InputError]:
