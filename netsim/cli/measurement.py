@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsim.cli.output import note, print_json, records, say
+from netsim.cli.prediction import load
 
 if TYPE_CHECKING:
     import argparse
+
+    from netsim.compress import Scheme
 
 
 def capture(arguments: argparse.Namespace) -> None:
@@ -67,11 +70,28 @@ def rd(arguments: argparse.Namespace) -> None:
 
 def calibrate_schemes(arguments: argparse.Namespace) -> None:
     """Measure what coding costs on this machine."""
-    from netsim.engine.calibrate import calibrate, write_table
+    from netsim.engine.calibrate import calibrate
+    from netsim.engine.cost_table import joined, write_table
+    from netsim.scenario.named import named_schemes
 
-    costs = calibrate(arguments.device, progress=lambda kind: note(f"measuring {kind}"))
+    chosen = [*_coding_of(arguments), *named_schemes(arguments.schemes)]
+    costs = calibrate(arguments.device, progress=lambda label: note(f"measuring {label}"), chosen=chosen)
+    measured = sum(map(len, costs["schemes"].values()))
+    if arguments.add and arguments.out.exists():
+        costs = joined(costs, arguments.out)
     write_table(costs, arguments.out)
-    say(arguments, f"{arguments.out}: {len(costs['schemes'])} schemes measured on {costs['device']}")
+    say(arguments, f"{arguments.out}: {measured} schemes measured on {costs['device']}")
     say(arguments, f"Use it in a scenario with cost: {{kind: measured, table: {arguments.out}}}")
     if arguments.json:
         print_json(costs)
+
+
+def _coding_of(arguments: argparse.Namespace) -> list[Scheme]:
+    """Return all schemes by which scenarios code, those of their optimizers too, whatever they say of costs."""
+    if not arguments.scenarios:
+        return []
+    arguments.settings.append(("cost", "free"))
+    scenarios = load(arguments, arguments.scenarios)
+    optimizers = [one.train.optimizer for one in scenarios if one.train is not None]
+    own = [scheme for one in optimizers for scheme in getattr(one, "schemes", ())]
+    return [*(one.scheme for one in scenarios), *own]

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace) -> None:
     """Simulate every point, print the table, write tables and figures."""
-    scenarios = _load(arguments, arguments.scenarios)
+    scenarios = load(arguments, arguments.scenarios)
     out = arguments.out or Path("results") / "+".join(dict.fromkeys(one.name for one in scenarios))
-    from netsim.report.tables import details, summary
+    from netsim.report.tables import assumed_costs, details, summary
     from netsim.sweep import sweep
 
     runs = sweep(
@@ -38,6 +38,9 @@ def run(arguments: argparse.Namespace) -> None:
     if len(trained):
         full.append(training_summary(trained))
         shown.append(full[-1])
+    if note := assumed_costs(runs):
+        full.append(note)
+        shown.append(note)
     (out / "table.txt").write_text("\n\n".join(full) + "\n", encoding="utf-8")
     pictures = _draw_standard(out, replayed, trained) if arguments.plots else []
     say(arguments, "\n\n".join(shown))
@@ -62,7 +65,7 @@ def _draw_standard(out: Path, replayed: pd.DataFrame, trained: pd.DataFrame) -> 
 
 def check(arguments: argparse.Namespace) -> None:
     """Validate every point of scenarios."""
-    scenarios = _load(arguments, arguments.scenarios)
+    scenarios = load(arguments, arguments.scenarios)
     counts: dict[str, int] = {}
     for one in scenarios:
         counts[one.name] = counts.get(one.name, 0) + 1
@@ -89,7 +92,7 @@ def explain(arguments: argparse.Namespace) -> None:
     from netsim.cli.explain import explain
     from netsim.report.explanation import explained
 
-    scenarios = _load(arguments, [arguments.scenario])
+    scenarios = load(arguments, [arguments.scenario])
     for number in arguments.point:
         if number > len(scenarios):
             raise InputError(f"there is no point {number}", f"the scenario has {len(scenarios)}", path="--point")
@@ -111,7 +114,7 @@ def trace(arguments: argparse.Namespace) -> None:
     from netsim.cli.trace import traced
     from netsim.record.folder import write_atomically
 
-    scenarios = _load(arguments, [arguments.scenario])
+    scenarios = load(arguments, [arguments.scenario])
     if arguments.point > len(scenarios):
         raise InputError(f"there is no point {arguments.point}", f"the scenario has {len(scenarios)}", path="--point")
     trace = traced(scenarios[arguments.point - 1])
@@ -125,7 +128,8 @@ def trace(arguments: argparse.Namespace) -> None:
         print_json({"trace": str(arguments.out), "events": len(trace["traceEvents"])})
 
 
-def _load(arguments: argparse.Namespace, paths: Sequence[Path]) -> list[Scenario]:
+def load(arguments: argparse.Namespace, paths: Sequence[Path]) -> list[Scenario]:
+    """Return the points of scenarios, with what the command line sets instead."""
     from netsim.scenario.load import load_all
 
     overrides = dict(arguments.settings)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from netsim.compress.base import Scheme
     from netsim.optim.base import Exchange
+    from netsim.registry import Variant
     from netsim.scenario.schema import Scenario
     from netsim.workload.live import Objective
 
@@ -86,13 +87,13 @@ class PartUnderWay:
     def __init__(self, number: int) -> None:
         self.number = number
         self.stages: list[Stages] = []
-        self.kinds: list[tuple[str, ...]] = []
+        self.variants: list[tuple[Variant, ...]] = []
 
     def finished(self, key: PartKey, channel: Channel, step: int | None = None) -> Part:
         """Return the part, or one of a single step of it."""
         _, passes, samples, updates, overlaps, sends = key
         chosen = slice(None) if step is None else slice(step, step + 1)
-        stages, kinds = self.stages[chosen], self.kinds[chosen]
+        stages, variants = self.stages[chosen], self.variants[chosen]
         count = len(stages)
         made = measurement(
             channel.buckets if sends else (),
@@ -100,7 +101,7 @@ class PartUnderWay:
             channel.coder,
             stages,
             (0,) * count,
-            tuple(kinds),
+            tuple(variants),
             [Score()] * count,
         )
         return Part(passes, samples, updates, overlaps, made)

@@ -17,7 +17,7 @@ from netsim.engine.adapt import Guide
 from netsim.engine.channel import Channel, PartUnderWay
 from netsim.engine.checkpoint import load, save
 from netsim.engine.coder import owners
-from netsim.engine.measure import one_thread
+from netsim.engine.measure import coding_at, one_thread
 from netsim.engine.progress import Progress
 from netsim.engine.score import Score
 from netsim.optim.base import Synchronous
@@ -196,12 +196,12 @@ class Learner:
         """Return what all know afterwards, and the part and step of the exchange."""
         name, channel = self._channel(exchange)
         result, stages = channel.exchange(exchange, score)
-        kinds = tuple(channel.coder.scheme.chain_at(channel.count - 1)) if stages else ()
+        variants = coding_at(channel.coder.scheme, channel.count - 1) if stages else ()
         passes = exchange.passes * self.scenario.job.grad_accumulation
         key = (name, passes, exchange.evaluations / passes, exchange.updates, exchange.overlaps, bool(stages))
         part = self.parts.setdefault(key, PartUnderWay(len(self.parts)))
         part.stages.append(stages)
-        part.kinds.append(kinds)
+        part.variants.append(variants)
         return result, (part.number, len(part.stages) - 1)
 
     def _channel(self, exchange: Exchange) -> tuple[ChannelKey, Channel]:
@@ -225,7 +225,7 @@ class Learner:
             "channels": {
                 key: (one.count, one.coder.states, one.coder.update.sums) for key, one in self.channels.items()
             },
-            "parts": {key: (one.stages, one.kinds) for key, one in self.parts.items()},
+            "parts": {key: (one.stages, one.variants) for key, one in self.parts.items()},
             "turns": self.turns,
             "scores": [(one.error2, one.mean2, one.estimate2, one.dot) for one in self.scores],
             "progress": self.progress.kept(),
@@ -237,9 +237,9 @@ class Learner:
         for key, (count, states, sums) in kept["channels"].items():
             channel = self.channels[key] = self._opened(key)
             channel.count, channel.coder.states, channel.coder.update.sums = count, states, sums
-        for key, (stages, kinds) in kept["parts"].items():
+        for key, (stages, variants) in kept["parts"].items():
             part = self.parts[key] = PartUnderWay(len(self.parts))
-            part.stages, part.kinds = stages, kinds
+            part.stages, part.variants = stages, variants
         self.scores = [Score(*one) for one in kept["scores"]]
         self.progress.restore(kept["progress"])
         for turn in self.turns:  # a clock is not kept: what it told is told again
