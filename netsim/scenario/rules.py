@@ -286,12 +286,15 @@ def _sets(scenario: Scenario, what: str) -> bool:
 def misfits(scenario: Scenario) -> Iterator[tuple[int, InputError]]:
     """Yield the places of conditions that have no effect or no meaning on a network, and why."""
     for place, one in enumerate(scenario.conditions):
-        if not scenario.network.changes:
-            problem = f"network {scenario.network.kind!r} knows nothing that changes with time"
+        network = scenario.network
+        if not network.changes:
+            problem = f"network {network.kind!r} knows nothing that changes with time"
             yield place, InputError(problem, "choose `network: flow`, or remove the condition", "kind")
-        elif isinstance(one, PacketLoss) and scenario.transport.segment is None:
-            problem = f"transport {scenario.transport.kind!r} does not heed loss"
-            yield place, InputError(problem, "choose one over TCP: tcp, nccl, gloo or mpi", "kind")
+        elif not (one.changes_links or network.shares):
+            problem = f"plans never meet in network {network.kind!r}: the job would not feel this traffic"
+            yield place, InputError(problem, "choose `network: flow` or `packet`, or remove the condition", "kind")
+        elif isinstance(one, PacketLoss) and (deaf := network.deaf(scenario.transport)):
+            yield place, InputError(deaf.problem, deaf.remedy, "kind")
 
 
 def _unused(optimizer: Optimizer, sync: Sync) -> Iterator[InputError]:
