@@ -7,7 +7,7 @@ prints, its `paper` is what `netsim list` shows as the source.
 from __future__ import annotations
 
 import inspect
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from netsim.errors import InputError, closest
@@ -64,6 +64,21 @@ class FileField:
 
     folders: tuple[str, ...] = ()
     suffix: str = ""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A member as a table of costs knows it: its name, its fields by name, and its label for messages."""
+
+    kind: str
+    fields: tuple[tuple[str, Any], ...] = ()
+    label: str = field(default="", compare=False)
+
+
+def variant(member: Any, leave_out: tuple[str, ...] = ()) -> Variant:
+    """Return a member's name and all its fields but some."""
+    told = [one.name for one in fields(member) if one.init and one.name not in leave_out]
+    return Variant(member.kind, tuple((name, getattr(member, name)) for name in told), label(member, leave_out))
 
 
 def label(member: Any, leave_out: tuple[str, ...] = (), always: tuple[str, ...] = ()) -> str:

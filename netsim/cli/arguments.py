@@ -253,6 +253,16 @@ def _probe(one: argparse.ArgumentParser) -> None:
 
 
 def _calibrate_schemes(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO", type=Path,
+        help="measure the schemes of these scenarios, with their parameters (default: every scheme, with its defaults)",
+    )  # fmt: skip
+    one.add_argument(
+        "--schemes", nargs="+", default=(), metavar="SCHEME",
+        help="measure these, such as '{kind: topk, ratio: 0.1}'",
+    )  # fmt: skip
+    _overrides(one)
+    one.add_argument("--add", action="store_true", help="keep what --out holds of this device besides")
     one.add_argument("--out", metavar="FILE", type=Path, required=True, help="the cost table to write")
     one.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="default: %(default)s")
 
@@ -320,7 +330,7 @@ COMMANDS = (
     Command(
         "calibrate-schemes",
         "measure what encoding and decoding cost on this machine",
-        "netsim calibrate-schemes --out costs.json",
+        "netsim calibrate-schemes scenarios/quickstart.yaml --schemes '{kind: topk, ratio: 0.1}' --out costs.json",
         _calibrate_schemes,
     ),
     Command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from netsim.compress.base import Exchange, Message, Peer, Scheme, Wrapper, schemes
 from netsim.lazy import torch
@@ -26,6 +26,7 @@ class AsShipped(Wrapper):
     values are cut. Goes around schemes as they are, inside or outside other wrappers.
     """
 
+    costs_alike: ClassVar[tuple[str, ...]] = ("framework",)
     inner: Scheme
     framework: Literal["grace_tensorflow", "grace_torch", "deepspeed"] = "grace_tensorflow"
 

@@ -16,7 +16,7 @@ import numpy as np
 from netsim.compress import wire
 from netsim.errors import NetsimError
 from netsim.lazy import torch
-from netsim.registry import Registry, label
+from netsim.registry import Registry, Variant, label, variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -175,6 +175,8 @@ class Scheme(ABC):
 
     kind: ClassVar[str]
     paper: ClassVar[str]
+    costs_alike: ClassVar[tuple[str, ...]] = ()
+    """Fields whose values change what is computed, but not how long it takes."""
 
     @property
     @abstractmethod
@@ -215,12 +217,17 @@ class Scheme(ABC):
         """Return the name with the parameters that are not defaults, as in `topk(ratio=0.001)`."""
         return label(self, leave_out=("inner",))
 
-    def chain(self) -> list[str]:
-        """Return the kinds, outermost wrapper first."""
-        return [self.kind]
+    @property
+    def variant(self) -> Variant:
+        """Return what its coding costs depend on: its kind and its own fields."""
+        return variant(self, leave_out=("inner", *self.costs_alike))
 
-    def chain_at(self, step: int) -> list[str]:
-        """Return the kinds that code anything at a step, outermost first."""
+    def chain(self) -> list[Scheme]:
+        """Return wrappers and scheme, outermost first."""
+        return [self]
+
+    def chain_at(self, step: int) -> list[Scheme]:
+        """Return those that code anything at a step, outermost first."""
         return self.chain()
 
     @classmethod
@@ -295,13 +302,13 @@ class Wrapper(Scheme):
         """Return the inner scheme's label with this one as a suffix, as in `topk+error_feedback`."""
         return f"{self.inner.label}+{super().label}"
 
-    def chain(self) -> list[str]:
-        """Return the kinds, outermost wrapper first."""
-        return [self.kind, *self.inner.chain()]
+    def chain(self) -> list[Scheme]:
+        """Return wrappers and scheme, outermost first."""
+        return [self, *self.inner.chain()]
 
-    def chain_at(self, step: int) -> list[str]:
-        """Return the kinds that code anything at a step, outermost first."""
-        return [self.kind, *self.inner.chain_at(step)]
+    def chain_at(self, step: int) -> list[Scheme]:
+        """Return those that code anything at a step, outermost first."""
+        return [self, *self.inner.chain_at(step)]
 
     @classmethod
     def example(cls) -> Self:

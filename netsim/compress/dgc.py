@@ -59,6 +59,7 @@ class DGC(Scheme):
     Wire: k (32 + ceil(log2 d)) bits and two 32-bit counts; `index: runs` is the paper's 48 bits an element.
     """
 
+    costs_alike: ClassVar[tuple[str, ...]] = ("momentum", "warm_up")
     ratio: Annotated[float, Gt(0), Le(1)] = 0.001
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     clipping: Annotated[float, Gt(0)] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Gt
 
@@ -23,6 +23,7 @@ class LocalClipping(Wrapper):
     (largest norm, state of the inner scheme).
     """
 
+    costs_alike: ClassVar[tuple[str, ...]] = ("norm",)
     inner: Scheme
     norm: Annotated[float, Gt(0)] = 1.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Ge, Lt
 
@@ -25,6 +25,7 @@ class MomentumCorrection(Wrapper):
     applied by plain SGD. State: (state of the inner scheme, u, v).
     """
 
+    costs_alike: ClassVar[tuple[str, ...]] = ("momentum",)
     inner: Scheme
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     nesterov: bool = False

@@ -21,6 +21,7 @@ class SignMajority(Scheme):
     count as plus. `momentum: 0` is signSGD, more is Signum. At a constant rate it ends near the minimum, not in it.
     """
 
+    costs_alike: ClassVar[tuple[str, ...]] = ("momentum",)
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     ops: ClassVar[frozenset[Op]] = frozenset({"owner", "shard"})
 

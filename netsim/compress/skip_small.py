@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Ge
 
@@ -21,6 +21,7 @@ class SkipSmall(Wrapper):
     Wire of a small tensor: 32 d bits, summable. The default is the paper's.
     """
 
+    costs_alike: ClassVar[tuple[str, ...]] = ("below",)
     inner: Scheme
     below: Annotated[int, Ge(1)] = 10_000
 

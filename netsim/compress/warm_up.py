@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Ge
 
@@ -25,6 +25,7 @@ class WarmUp(Wrapper):
     Wire of a warm-up step: 32 d bits, summable. State: (steps taken, state of the inner scheme).
     """
 
+    costs_alike: ClassVar[tuple[str, ...]] = ("steps",)
     inner: Scheme
     steps: Annotated[int, Ge(1)]
 
@@ -43,7 +44,7 @@ class WarmUp(Wrapper):
         """Return one step of warm-up around `none`."""
         return cls(schemes.get("none").example(), steps=1)
 
-    def chain_at(self, step: int) -> list[str]:
+    def chain_at(self, step: int) -> list[Scheme]:
         """Return nothing while it lasts: float32 gradients need no coding."""
         return super().chain_at(step) if step >= self.steps else []
 

@@ -11,7 +11,7 @@ from netsim.policy import Measured
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from netsim.engine.learn import Part
+    from netsim.engine.channel import Part
     from netsim.policy import Policy
     from netsim.scenario.schema import Scenario, Train
     from netsim.workload.base import Tensor

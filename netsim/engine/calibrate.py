@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +16,7 @@ from netsim.compress.base import Key, Reply
 from netsim.errors import InputError
 from netsim.lazy import torch
 from netsim.workload.cost import FREE, TABLE_FORMAT, Affine
-from netsim.workload.device import choose_device, clock_of, device_name, driver_name
+from netsim.workload.device import ThreadClock, choose_device, clock_of, device_name, driver_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,47 +41,60 @@ def calibrate(
     sizes: Sequence[int] = SIZES,
     repeats: int = 10,
     progress: Callable[[str], None] | None = None,
+    chosen: Sequence[Scheme] = (),
 ) -> dict[str, Any]:
-    """Measure encoding and decoding of every registered scheme, with its default parameters, on Gaussian matrices.
+    """Measure encoding and decoding of every registered scheme, or of the chosen ones, on Gaussian matrices.
 
     Encoding is everything up to the last reply, decoding what follows it for one message; a wrapper is booked with what
     it adds to `none`, and `none` with nothing. Times are medians after a warm-up call, by CUDA events or the monotonic
-    clock. The cost model follows
-    the medians; beside them stands their fit max(floor, fixed + slope x) (Cupcake, MLSys 2023).
+    clock, on one thread by its CPU time. The cost model follows the medians; beside them stands their fit
+    max(floor, fixed + slope x) (Cupcake, MLSys 2023).
 
     Args:
         device: `auto`, `cpu` or `cuda`.
         sizes: elements of the tensors, at least two different ones.
         repeats: calls for each median, fewer where a tensor takes more than 5 s in all, but at least three.
-        progress: called with the name of each scheme before it is measured.
+        progress: called with the label of each scheme before it is measured.
+        chosen: the schemes, wrappers and all, whose variants are measured; none: every one with default parameters.
 
     Returns:
-        The table, as `write_table` stores it: device, versions, date, the fits and the medians behind them.
+        The table, as `cost_table.write_table` stores it: device, versions, date, the fits and the medians behind them.
 
     Raises:
         InputError: where there is no such device, or too few sizes or repeats.
     """
-    chosen = choose_device(device)
+    on = choose_device(device)
     counts = sorted(set(sizes))
     if len(counts) < 2 or counts[0] < 1 or repeats < 1:
         raise InputError("calibration needs two different sizes and one repeat", "give for example sizes 1024, 65536")
-    measured = {}
-    for kind in schemes:
+    measured: dict[str, list[dict[str, Any]]] = {}
+    for scheme in members(chosen):
         if progress:
-            progress(kind)
-        measured[kind] = _measure(schemes.get(kind).example(), counts, chosen, repeats)
+            progress(scheme.variant.label)
+        entry = {"fields": dict(scheme.variant.fields)} | _measure(scheme, counts, on, repeats)
+        measured.setdefault(scheme.kind, []).append(entry)
     return {
         "format": TABLE_FORMAT,
-        "device": device_name(chosen),
-        "driver": driver_name(chosen),
+        "device": device_name(on),
+        "driver": driver_name(on),
         "torch": torch.__version__,
         "netsim": _version(),
-        "threads": torch.get_num_threads() if chosen.type == "cpu" else 0,
+        "threads": torch.get_num_threads() if on.type == "cpu" else 0,
         "date": datetime.now(UTC).date().isoformat(),
         "repeats": repeats,
-        "aggregate": _entry(counts, _adding_s(counts, chosen, repeats)),
+        "aggregate": _entry(counts, _adding_s(counts, on, repeats)),
         "schemes": measured,
     }
+
+
+def members(chosen: Sequence[Scheme] = ()) -> list[Scheme]:
+    """Return what has to be measured for some schemes: each variant once, wrappers around `none`, and `none` itself."""
+    none = Uncompressed()
+    if not chosen:
+        return [schemes.get(kind).example() for kind in schemes]
+    parts = [none, *(part for one in chosen for part in one.chain())]
+    alone = [replace(part, inner=none) if isinstance(part, Wrapper) else part for part in parts]  # type: ignore[type-var]
+    return list({one.variant: one for one in reversed(alone)}.values())[::-1]
 
 
 def _version() -> str:
@@ -92,20 +102,6 @@ def _version() -> str:
         return version("gradnetsim")
     except PackageNotFoundError:
         return "source tree"
-
-
-def write_table(table: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a table as JSON; the file is replaced at once or not at all."""
-    target = Path(path)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(
-            f"cannot write {str(target)!r}: {error.strerror}", "choose a folder that exists", "out"
-        ) from error
 
 
 def fit(elements: Sequence[int], seconds: Sequence[float]) -> Affine:
@@ -158,7 +154,7 @@ def _times(scheme: Scheme, grad: torch.Tensor, repeats: int) -> NDArray[np.float
     """Return the seconds [repeats, 2] of encodings and decodings, after one that does not count."""
     if not isinstance(scheme, OneShot):
         return _drive(scheme, grad, repeats)
-    clock, key, times = clock_of(grad.device), Key(seed=0, rank=0), []
+    clock, key, times = _clock(grad.device), Key(seed=0, rank=0), []
     for _ in _calls(repeats):
         start = clock.mark()
         message = scheme.encode(grad, key)
@@ -170,7 +166,7 @@ def _times(scheme: Scheme, grad: torch.Tensor, repeats: int) -> NDArray[np.float
 
 def _drive(scheme: Scheme, grad: torch.Tensor, repeats: int) -> NDArray[np.float64]:
     """Return the seconds [repeats, 2] before and after the last reply to a worker that is alone."""
-    clock, times = clock_of(grad.device), []
+    clock, times = _clock(grad.device), []
     state = scheme.init(grad.shape, Peer(rank=0, workers=1, owners=1, seed=0))
     for _ in _calls(repeats):
         worker = scheme.exchange(grad, state)
@@ -184,6 +180,11 @@ def _drive(scheme: Scheme, grad: torch.Tensor, repeats: int) -> NDArray[np.float
                 state, ended = end.value[2], True
         times.append(_between(clock, (start, middle, clock.mark())))
     return np.array(times[1:])
+
+
+def _clock(device: torch.device) -> Clock:
+    """Return the clock of the device; one thread's work is not to take longer because others want its core."""
+    return ThreadClock() if device.type == "cpu" and torch.get_num_threads() == 1 else clock_of(device)
 
 
 def _calls(repeats: int) -> Iterator[int]:
@@ -211,7 +212,7 @@ def _surplus(with_it: NDArray[np.float64], without: NDArray[np.float64]) -> floa
 
 def _adding_s(sizes: Sequence[int], device: torch.device, repeats: int) -> list[float]:
     """Return the median seconds of adding one tensor to another, for each size."""
-    clock, medians = clock_of(device), []
+    clock, medians = _clock(device), []
     for size in sizes:
         total, message = _matrix(size, device), _matrix(size, device)
         times = []

@@ -12,13 +12,16 @@ from netsim.engine.sparsity import fit_growth, union_densities
 from netsim.sync.base import Payload, carrier
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from netsim.engine.measure import Measurement
     from netsim.engine.stage import Stage
+    from netsim.registry import Variant
     from netsim.scenario.schema import Scenario
     from netsim.sync.base import Piece, Sync
-    from netsim.workload.cost import Seconds
+    from netsim.workload.cost import CostModel, Seconds
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Coding:
 
     def _seconds(self, step: int, units: NDArray[np.int64]) -> tuple[float, float]:
         """Return seconds to encode all units of a bucket, and to decode one message of each."""
-        costs = [self.scenario.cost.coding(kind) for kind in self.measurement.kinds[step]]
+        costs = [self.scenario.cost.coding(one) for one in self.measurement.variants[step]]
         encode_s = sum(_calls_s(cost.encode, units) for cost in costs)
         return encode_s, sum(_calls_s(cost.decode, units) for cost in costs)
 
@@ -123,6 +126,12 @@ class Coding:
             return 1.0
         curve = fit_growth(union_densities(stage.held.sum(axis=0)))
         return curve(self.num_workers) / curve(measured) if curve.density else 1.0
+
+
+def assumed(cost: CostModel, variants: Iterable[tuple[Variant, ...]]) -> str:
+    """Return which variants of schemes take the times of others, and of which."""
+    notes = (cost.coding(one).note for of_step in variants for one in of_step)
+    return "; ".join(dict.fromkeys(note for note in notes if note))
 
 
 def _calls_s(cost: Seconds, units: NDArray[np.int64]) -> float:

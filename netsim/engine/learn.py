@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netsim.compress.base import NonFiniteGradient, schemes
 from netsim.engine.adapt import Guide
-from netsim.engine.buckets import Bucket, make_buckets
+from netsim.engine.channel import Channel, PartUnderWay
 from netsim.engine.checkpoint import load, save
-from netsim.engine.coder import Coder, owners
-from netsim.engine.measure import Measurement, measurement, one_thread
+from netsim.engine.coder import owners
+from netsim.engine.measure import coding_at, one_thread
 from netsim.engine.progress import Progress
 from netsim.engine.score import Score
-from netsim.engine.stage import Stage
-from netsim.lazy import torch
 from netsim.optim.base import Synchronous
 from netsim.scenario.rules import adapted
 from netsim.workload.live import Live
@@ -33,36 +31,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsim.compress.base import Scheme
+    from netsim.engine.channel import ChannelKey, Part, PartKey
     from netsim.optim.base import Exchange
     from netsim.scenario.schema import Scenario, Train
     from netsim.workload.base import Tensor
     from netsim.workload.live import Objective
 
-Stages: TypeAlias = "tuple[tuple[Stage, ...], ...]"
-ChannelKey: TypeAlias = "tuple[Scheme, bool, bool, str]"
-PartKey: TypeAlias = "tuple[ChannelKey, int, float, int, bool, bool]"
-
 SAVED_EVERY_S = 30.0
 """Seconds between two times that a training is kept in its file."""
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Exchanges that differ in what is sent at most.
-
-    Attributes:
-        passes: forward and backward passes before each.
-        samples: of one pass.
-        updates: optimizer steps that belong to each.
-        overlaps: whether buckets are sent while the last backward pass goes on.
-        measurement: what is sent, a step for each exchange.
-    """
-
-    passes: int
-    samples: float
-    updates: int
-    overlaps: bool
-    measurement: Measurement
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +137,8 @@ class Learner:
         self.optimizer = train.optimizer.accumulating(scenario.job.grad_accumulation)
         self.progress = Progress(train, problem)
         self.state = self.optimizer.init(problem, scenario.seed)
-        self.channels: dict[ChannelKey, _Channel] = {}
-        self.parts: dict[PartKey, _PartUnderWay] = {}
+        self.channels: dict[ChannelKey, Channel] = {}
+        self.parts: dict[PartKey, PartUnderWay] = {}
         self.turns: list[tuple[tuple[int, int], ...]] = []
         self.scores: list[Score] = []
         policy = adapted(scenario)
@@ -220,15 +196,15 @@ class Learner:
         """Return what all know afterwards, and the part and step of the exchange."""
         name, channel = self._channel(exchange)
         result, stages = channel.exchange(exchange, score)
-        kinds = tuple(channel.coder.scheme.chain_at(channel.count - 1)) if stages else ()
+        variants = coding_at(channel.coder.scheme, channel.count - 1) if stages else ()
         passes = exchange.passes * self.scenario.job.grad_accumulation
         key = (name, passes, exchange.evaluations / passes, exchange.updates, exchange.overlaps, bool(stages))
-        part = self.parts.setdefault(key, _PartUnderWay(len(self.parts)))
+        part = self.parts.setdefault(key, PartUnderWay(len(self.parts)))
         part.stages.append(stages)
-        part.kinds.append(kinds)
+        part.variants.append(variants)
         return result, (part.number, len(part.stages) - 1)
 
-    def _channel(self, exchange: Exchange) -> tuple[ChannelKey, _Channel]:
+    def _channel(self, exchange: Exchange) -> tuple[ChannelKey, Channel]:
         """Return what carries an exchange, with its states, and the key of it."""
         scheme, own = exchange.code, True
         if isinstance(scheme, str):
@@ -238,9 +214,9 @@ class Learner:
             self.channels[key] = self._opened(key)
         return key, self.channels[key]
 
-    def _opened(self, key: ChannelKey) -> _Channel:
+    def _opened(self, key: ChannelKey) -> Channel:
         scheme, own, fused, _ = key
-        return _Channel(self.scenario, self._adjusted(scheme, own=own), self.problem, own=own, fused=fused)
+        return Channel(self.scenario, self._adjusted(scheme, own=own), self.problem, own=own, fused=fused)
 
     def kept(self) -> dict[str, Any]:
         """Return all that changes while it trains, for `checkpoint.save`."""
@@ -249,7 +225,7 @@ class Learner:
             "channels": {
                 key: (one.count, one.coder.states, one.coder.update.sums) for key, one in self.channels.items()
             },
-            "parts": {key: (one.stages, one.kinds) for key, one in self.parts.items()},
+            "parts": {key: (one.stages, one.variants) for key, one in self.parts.items()},
             "turns": self.turns,
             "scores": [(one.error2, one.mean2, one.estimate2, one.dot) for one in self.scores],
             "progress": self.progress.kept(),
@@ -261,9 +237,9 @@ class Learner:
         for key, (count, states, sums) in kept["channels"].items():
             channel = self.channels[key] = self._opened(key)
             channel.count, channel.coder.states, channel.coder.update.sums = count, states, sums
-        for key, (stages, kinds) in kept["parts"].items():
-            part = self.parts[key] = _PartUnderWay(len(self.parts))
-            part.stages, part.kinds = stages, kinds
+        for key, (stages, variants) in kept["parts"].items():
+            part = self.parts[key] = PartUnderWay(len(self.parts))
+            part.stages, part.variants = stages, variants
         self.scores = [Score(*one) for one in kept["scores"]]
         self.progress.restore(kept["progress"])
         for turn in self.turns:  # a clock is not kept: what it told is told again
@@ -289,63 +265,3 @@ class Learner:
             update.cosine,
             () if self.guide is None else tuple(self.guide.settings),
         )
-
-
-class _Channel:
-    """Carries values by one scheme, in buckets of its own; keeps every worker's state."""
-
-    def __init__(self, scenario: Scenario, scheme: Scheme, problem: Objective, *, own: bool, fused: bool) -> None:
-        self.tensors = problem.tensors
-        self.count = 0
-        self.buckets: tuple[Bucket, ...]
-        if fused:
-            self.buckets = (Bucket(0, len(self.tensors)),)
-        elif own:
-            self.buckets = tuple(Bucket(place, place + 1) for place in range(len(self.tensors)))
-        else:
-            self.buckets = tuple(make_buckets(self.tensors, scenario.job))
-        flat = fused or (not own and scenario.job.coding_unit == "bucket")
-        self.coder = Coder(scenario, scheme, self.tensors, range(problem.workers), flat=flat)
-
-    def exchange(self, exchange: Exchange, score: Score) -> tuple[NDArray[Any] | None, Stages]:
-        """Return the estimate [d] of the mean, and the collectives of each bucket."""
-        if exchange.values is None:
-            return None, ()
-        sizes = [one.numel for one in self.tensors]
-        flat = [torch.from_numpy(np.ascontiguousarray(one)).float() for one in exchange.values]
-        split = [torch.split(one, sizes) for one in flat]
-        stages, estimates = [], []
-        for bucket in self.buckets:
-            span = range(bucket.first, bucket.last)
-            of_worker = [[one[place].view(self.tensors[place].shape) for place in span] for one in split]
-            coded, known = self.coder.code(bucket, of_worker, f"in exchange {self.count}", score)
-            stages.append(coded)
-            estimates += [one.reshape(-1) for one in known]
-        self.count += 1
-        return torch.cat(estimates).numpy(), tuple(stages)
-
-
-class _PartUnderWay:
-    """Gathers what is sent in a part."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.stages: list[Stages] = []
-        self.kinds: list[tuple[str, ...]] = []
-
-    def finished(self, key: PartKey, channel: _Channel, step: int | None = None) -> Part:
-        """Return the part, or one of a single step of it."""
-        _, passes, samples, updates, overlaps, sends = key
-        chosen = slice(None) if step is None else slice(step, step + 1)
-        stages, kinds = self.stages[chosen], self.kinds[chosen]
-        count = len(stages)
-        made = measurement(
-            channel.buckets if sends else (),
-            channel.tensors,
-            channel.coder,
-            stages,
-            (0,) * count,
-            tuple(kinds),
-            [Score()] * count,
-        )
-        return Part(passes, samples, updates, overlaps, made)

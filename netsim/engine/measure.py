@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsim.compress.base import Scheme
+    from netsim.registry import Variant
     from netsim.scenario.schema import Scenario
     from netsim.workload.base import Gradients, Tensor
 
@@ -35,7 +36,7 @@ class Measurement:
         units: for each bucket, elements of each unit that is coded by itself.
         stages: [steps][buckets] the collectives of each bucket at each simulated step, in order.
         captured: the captured step behind each simulated one.
-        kinds: [steps] the kinds of scheme and wrappers that code at each simulated step, outermost first.
+        variants: [steps] the scheme and wrappers that code at each simulated step, outermost first.
         rel_error: [steps] norm of (estimate - mean gradient) over that of the mean gradient, over the whole model.
         cosine: [steps] cosine of the angle between estimate and mean gradient.
         update_error, update_cosine: the same of estimates and mean gradients added up over all steps: what the model
@@ -48,7 +49,7 @@ class Measurement:
     units: tuple[NDArray[np.int64], ...]
     stages: tuple[tuple[tuple[Stage, ...], ...], ...]
     captured: tuple[int, ...]
-    kinds: tuple[tuple[str, ...], ...]
+    variants: tuple[tuple[Variant, ...], ...]
     rel_error: tuple[float, ...]
     cosine: tuple[float, ...]
     update_error: float
@@ -108,9 +109,9 @@ def replay(scenario: Scenario, gradients: Gradients) -> Measurement:
             of_step.append(coded)
         stages.append(tuple(of_step))
     told = slice(job.skip_steps, None)
-    kinds = _kinds(scenario.scheme, job.skip_steps + job.steps)[told]
+    variants = tuple(coding_at(scenario.scheme, step) for step in range(job.skip_steps + job.steps))[told]
     known = [one for one in scores if one is not None]
-    return measurement(buckets, gradients.tensors, coder, stages[told], tuple(captured[told]), kinds, known)
+    return measurement(buckets, gradients.tensors, coder, stages[told], tuple(captured[told]), variants, known)
 
 
 def measurement(
@@ -119,7 +120,7 @@ def measurement(
     coder: Coder,
     stages: Sequence[tuple[tuple[Stage, ...], ...]],
     captured: tuple[int, ...],
-    kinds: tuple[tuple[str, ...], ...],
+    variants: tuple[tuple[Variant, ...], ...],
     scores: Sequence[Score],
 ) -> Measurement:
     """Return what a coder has made of some steps."""
@@ -131,7 +132,7 @@ def measurement(
         tuple(one.sum(keepdims=True) for one in sizes) if coder.flat else sizes,
         tuple(stages),
         captured,
-        kinds,
+        variants,
         tuple(one.rel_error for one in scores),
         tuple(one.cosine for one in scores),
         update.rel_error,
@@ -140,8 +141,9 @@ def measurement(
     )
 
 
-def _kinds(scheme: Scheme, steps: int) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(scheme.chain_at(step)) for step in range(steps))
+def coding_at(scheme: Scheme, step: int) -> tuple[Variant, ...]:
+    """Return the scheme and wrappers that code at a step, outermost first."""
+    return tuple(one.variant for one in scheme.chain_at(step))
 
 
 def _sizes(tensors: Sequence[Tensor], buckets: Sequence[Bucket]) -> tuple[NDArray[np.int64], ...]:
@@ -157,7 +159,7 @@ def dense(scenario: Scenario, gradients: Gradients) -> Measurement:
     step = tuple((Stage("sum", np.full(workers, float(one.sum() * FLOAT32_BYTES)), 0.0, one, none),) for one in sizes)
     skipped, steps = scenario.job.skip_steps, scenario.job.steps
     captured = tuple((skipped + one) % gradients.num_steps for one in range(steps))
-    kinds = (("none",),) * steps
+    variants = (coding_at(Uncompressed(), 0),) * steps
     return Measurement(
-        buckets, sizes, sizes, (step,) * steps, captured, kinds, (0.0,) * steps, (1.0,) * steps, 0.0, 1.0, workers
+        buckets, sizes, sizes, (step,) * steps, captured, variants, (0.0,) * steps, (1.0,) * steps, 0.0, 1.0, workers
     )

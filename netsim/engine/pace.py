@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from netsim.engine.channel import Part
     from netsim.engine.job import JobRecord
-    from netsim.engine.learn import Learned, Part
+    from netsim.engine.learn import Learned
     from netsim.engine.measure import Measurement
     from netsim.scenario.schema import Scenario, Train
     from netsim.sync.base import Payload
@@ -132,8 +133,8 @@ def _longer(row: dict[str, Any], more_s: float) -> dict[str, Any]:
 
 
 def _one_step(measured: Measurement, step: int) -> Measurement:
-    stages, kinds = (measured.stages[step],), (measured.kinds[step],)
-    return replace(measured, stages=stages, kinds=kinds, captured=(0,), rel_error=(0.0,), cosine=(1.0,))
+    stages, variants = (measured.stages[step],), (measured.variants[step],)
+    return replace(measured, stages=stages, variants=variants, captured=(0,), rel_error=(0.0,), cosine=(1.0,))
 
 
 def _of_part(scenario: Scenario, train: Train, tensors: Sequence[Tensor], part: Part) -> tuple[Scenario, Timing]:

@@ -13,10 +13,9 @@ from scipy import stats
 
 from netsim.compress import LloydMax, Peer, Scheme, SignMajority, TopK, VectorQuantizer, Wrapper, schemes
 from netsim.compress.drive import exchange
-from netsim.errors import InputError, ScenarioErrors
+from netsim.errors import InputError
 from netsim.lazy import torch
-from netsim.scenario.document import parse
-from netsim.scenario.members import Builder
+from netsim.scenario.named import named_schemes
 from netsim.theory import rate_distortion, sources
 from netsim.workload.trace import open_trace
 
@@ -50,12 +49,7 @@ def measured_schemes(texts: Sequence[str] = ()) -> list[Scheme]:
         NetsimError: a text names no scheme, or a scheme that cannot be built.
     """
     if texts:
-        builder = Builder(Path.cwd())
-        listed = [parse(f"{{schemes: [{text}]}}", "--schemes", lined=False).entries()["schemes"] for text in texts]
-        found = [builder.member(schemes, node, "") for one in listed for node in one.items()]
-        if builder.problems:
-            raise ScenarioErrors(builder.problems)
-        return [one for one in found if one is not None]
+        return named_schemes(texts)
     examples = [schemes.get(kind).example() for kind in schemes]
     plain = [one for one in examples if not isinstance(one, Wrapper | SignMajority)]  # whose estimate has no size
     families: list[Scheme] = [TopK(ratio=ratio) for ratio in (0.001, 0.003, 0.03, 0.1, 0.2, 0.5)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from netsim.compress.base import schemes
+from netsim.engine.coding import assumed
 from netsim.engine.job import JobRecord, run_job
 from netsim.engine.learn import Learned, learn, learned_key
 from netsim.engine.learned import dense_of
@@ -149,6 +150,7 @@ def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record
         "collective": " + ".join(record.collectives),
         "compute_device": gradients.device,
         "cost_source": scenario.cost.source(),
+        "cost_assumed": assumed(scenario.cost, measured.variants),
         "swept": point_name(scenario),
         "conditions": conditions_name(scenario),
         "staleness_mean": float(np.mean(stale)),

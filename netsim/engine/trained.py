@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsim.engine.coding import assumed
 from netsim.engine.learned import best_of, curve, learned_row
 from netsim.engine.measure import one_thread
 from netsim.engine.pace import pace
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsim.engine.learn import Learned
-    from netsim.engine.train import TrainRecord
+    from netsim.engine.training import TrainRecord
     from netsim.scenario.schema import Scenario, Train
 
 
@@ -65,6 +66,8 @@ def simulate_learned(scenario: Scenario, train: Train, learned: Learned, baselin
         bytes_per_step=timed.link_bytes / max(len(steps), 1),
         utilisation=timed.link_bytes / there.capacity_bytes_per_s / total_s,
     )
+    variants = dict.fromkeys(one for part in learned.parts for one in part.measurement.variants)
+    row["cost_assumed"] = assumed(scenario.cost, variants)
     return _result(scenario, train, learned.label, row, steps, links, curve(train, learned, timed))
 
 
@@ -99,6 +102,7 @@ def _result(
         "seed": scenario.seed,
         "compute_device": device,
         "cost_source": scenario.cost.source(),
+        "cost_assumed": "",
         "swept": point_name(scenario),
         "conditions": conditions_name(scenario),
         "target": train.target,

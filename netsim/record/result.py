@@ -14,13 +14,13 @@ RUN_COLUMNS = (
     "exposed_comm_s", "optimizer_s", "comm_s", "wire_bytes_per_worker", "dense_bytes", "compression_x", "rel_error",
     "cosine", "headroom_x", "bottleneck", "extrapolated", "seed", "vs_best_dense_x", "best_dense_sync", "collective",
     "compute_device", "cost_source", "swept", "staleness_mean", "staleness_max", "server_imbalance_x", "lost_s",
-    "conditions",
+    "conditions", "cost_assumed",
 )  # fmt: skip
 """Columns of `runs`, one row a simulated point; the parts of a step add up to `step_time_s`.
 
 With an asynchronous server a step is one worker's, `steps` has a row for each in the steady state, and its staleness is
 the number of updates by others that its gradient did not know of; `server_imbalance_x` is the fullest server's share of
-the model over the mean."""
+the model over the mean. `cost_assumed` names the variants of schemes that take the coding times of others."""
 
 TRAIN_COLUMNS = (
     "optimizer", "status", "target", "target_of", "time_to_target_s", "steps_to_target", "epochs_to_target", "best",

@@ -142,6 +142,13 @@ def _cell(point: pd.DataFrame, scheme: str) -> str:
     return _padded(float(rows["speedup_x"].median()), marks)
 
 
+def assumed_costs(runs: pd.DataFrame, width: int = 120) -> str:
+    """Return a note that names the variants of schemes that take the coding times of others; empty where none does."""
+    texts = runs["cost_assumed"].dropna().unique() if "cost_assumed" in runs else ()
+    said = dict.fromkeys(one for text in texts for one in str(text).split("; ") if one)
+    return textwrap.fill(f"coding times assumed: {'; '.join(said)}", width, subsequent_indent="  ") if said else ""
+
+
 def _extrapolated(runs: pd.DataFrame) -> pd.Series[bool]:
     if "extrapolated" not in runs:
         return runs["step_time_s"].isna() & False

@@ -79,7 +79,7 @@ class Checks:
 
     def coding(self, cost: Any, scheme: Any, node: Node, path: str) -> None:
         """Check that a cost model knows a scheme and its wrappers."""
-        self._once(lambda pair: [pair[0].coding(kind) for kind in pair[1].chain()], (cost, scheme), node, path)
+        self._once(lambda pair: [pair[0].coding(one.variant) for one in pair[1].chain()], (cost, scheme), node, path)
 
     def _once(self, look: Callable[[Any], object], subject: Any, node: Node, path: str) -> bool:
         """Return whether `look` finds nothing wrong with a subject; it looks at each once."""

@@ -9,17 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeGuard
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeGuard
 
 import numpy as np
 
 from netsim.errors import InputError
 from netsim.registry import FileField, Registry
 from netsim.workload import documented
+from netsim.workload.nearest import choose
+
+if TYPE_CHECKING:
+    from netsim.registry import Variant
 
 SHIPPED_TABLE = Path(__file__).parent / "costs" / "epyc-7003.json"
 """The table that was measured for, and is installed with, netsim."""
-TABLE_FORMAT = "netsim coding costs 2"
+TABLE_FORMAT = "netsim coding costs 3"
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,17 @@ class Curve:
         return float(np.interp(elements, self.elements, np.maximum.accumulate(self.seconds))) * beyond
 
 
+@dataclass(frozen=True)
+class Between:
+    """Seconds of one call that other curves tell together, each with a share."""
+
+    parts: tuple[tuple[float, Curve], ...]
+
+    def __call__(self, elements: float) -> float:
+        """Return seconds of one call."""
+        return sum(share * curve(elements) for share, curve in self.parts)
+
+
 Seconds = Callable[[float], float]
 """Seconds of one call on so many elements."""
 FREE = Affine(0.0, 0.0, 0.0)
@@ -66,6 +81,8 @@ class Coding:
 
     encode: Seconds
     decode: Seconds
+    note: str = ""
+    """Which other variant of the scheme the times are those of, where they are not its own."""
 
 
 class CostModel(ABC):
@@ -75,8 +92,8 @@ class CostModel(ABC):
     paper: ClassVar[str]
 
     @abstractmethod
-    def coding(self, scheme_kind: str) -> Coding:
-        """Return what the scheme or wrapper of this kind costs; raise InputError where nothing is known."""
+    def coding(self, variant: Variant) -> Coding:
+        """Return what a scheme or wrapper costs; raise InputError where nothing is known of its kind."""
 
     @abstractmethod
     def aggregate(self) -> Seconds:
@@ -95,7 +112,7 @@ costs: Registry[CostModel] = Registry("cost model")
 class Free(CostModel):
     """Coding takes no time: the headroom of a scheme."""
 
-    def coding(self, scheme_kind: str) -> Coding:
+    def coding(self, variant: Variant) -> Coding:
         """Return zero for every scheme."""
         return Coding(FREE, FREE)
 
@@ -115,19 +132,21 @@ class Documented(CostModel):
 
     `scaled_sign` takes the figures of EF-SignSGD, `rms_sign` of One-bit, `topk` of DGC and `randomk` of Random-K. All
     others and a server's sum are estimated. Every figure is in `netsim.workload.documented`, with its source. Figures
-    hold for default parameters: `topk` at 10 % or `powersgd` of rank 4 takes longer than they say.
+    hold for default parameters: `topk` at 10 % or `powersgd` of rank 4 takes longer, and `cost_assumed` names them.
     """
 
-    def coding(self, scheme_kind: str) -> Coding:
+    def coding(self, variant: Variant) -> Coding:
         """Return the published or estimated figures."""
-        if scheme_kind not in documented.FIGURES:
+        if variant.kind not in documented.FIGURES:
             raise InputError(
-                f"cost model 'documented' has no figures for scheme {scheme_kind!r}",
+                f"cost model 'documented' has no figures for scheme {variant.kind!r}",
                 "choose cost 'free', or measure with `netsim calibrate-schemes --out FILE` and choose 'measured'",
                 "cost",
             )
-        figures = documented.FIGURES[scheme_kind]
-        return Coding(Affine(*figures.encode), Affine(*figures.decode))
+        figures = documented.FIGURES[variant.kind]
+        own = figures is documented.NOTHING or variant.label in ("", variant.kind)
+        note = "" if own else f"{variant.label} as with default parameters"
+        return Coding(Affine(*figures.encode), Affine(*figures.decode), note)
 
     def aggregate(self) -> Seconds:
         """Return the estimate for a server's CPU."""
@@ -145,38 +164,57 @@ class Measured(CostModel):
     """Coding times that `netsim calibrate-schemes` measured on a device.
 
     `table` is the JSON file it wrote, or the name of one in a folder `costs`; the default is a table installed with
-    netsim, measured on one core of a server's CPU. Every scheme was measured with its default parameters: more to send
-    takes longer than the table says.
+    netsim, measured on one core of a server's CPU. It holds some variants of each scheme; between two that differ in
+    one number costs are interpolated, others take the nearest one's, and `cost_assumed` names such rows.
     """
 
     table: Annotated[str, FileField(("costs",), ".json")] | None = None
 
     @cached_property
-    def _read(self) -> dict[str, Any]:
+    def read(self) -> dict[str, Any]:
+        """Return the table as it stands in the file; raise InputError where it is none."""
         path = Path(self.table) if self.table else SHIPPED_TABLE
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise self._broken(f"cannot be read: {error}") from error
-        if not isinstance(table, dict) or table.get("format") != TABLE_FORMAT:
+        if not isinstance(table, dict):
             raise self._broken("is not a table of coding costs")
+        told = table.get("format")
+        if told != TABLE_FORMAT:
+            older = isinstance(told, str) and told.startswith(TABLE_FORMAT.rpartition(" ")[0])
+            raise self._broken("is of another version of netsim" if older else "is not a table of coding costs")
         return table
 
     def _broken(self, problem: str) -> InputError:
         remedy = "write a new one with `netsim calibrate-schemes --out FILE`"
         return InputError(f"cost table {self.table or SHIPPED_TABLE.name!r} {problem}", remedy, "cost.table")
 
-    def coding(self, scheme_kind: str) -> Coding:
-        """Return the measured times of a scheme."""
-        found = self._part(self._read, "schemes")
-        if scheme_kind not in found:
-            raise self._broken(f"holds no times of scheme {scheme_kind!r}")
-        times = self._part(found, scheme_kind)
-        return Coding(self._curve(times, "encode"), self._curve(times, "decode"))
+    def coding(self, variant: Variant) -> Coding:
+        """Return the measured times of a scheme, of the variant itself or of the nearest ones."""
+        if variant not in self._known:
+            self._known[variant] = self._coding(variant)
+        return self._known[variant]
+
+    @cached_property
+    def _known(self) -> dict[Variant, Coding]:
+        return {}
+
+    def _coding(self, variant: Variant) -> Coding:
+        found = self._part(self.read, "schemes")
+        if variant.kind not in found:
+            raise self._broken(f"holds no times of scheme {variant.kind!r}")
+        entries = found[variant.kind]
+        if not (isinstance(entries, list) and entries and all(isinstance(one, dict) for one in entries)):
+            raise self._broken(f"is damaged at {variant.kind!r}")
+        parts, note = choose(variant, [self._part(one, "fields") for one in entries])
+        encode = tuple((share, self._curve(entries[place], "encode")) for share, place in parts)
+        decode = tuple((share, self._curve(entries[place], "decode")) for share, place in parts)
+        return Coding(Between(encode), Between(decode), note)
 
     def aggregate(self) -> Seconds:
         """Return the measured time of adding one tensor to another."""
-        return self._curve(self._read, "aggregate")
+        return self._curve(self.read, "aggregate")
 
     def _part(self, table: dict[str, Any], name: str) -> dict[str, Any]:
         found = table.get(name)
@@ -195,10 +233,10 @@ class Measured(CostModel):
 
     def source(self) -> str:
         """Return the device, when it was measured and with what."""
-        read = self._read
+        read = self.read
         threads = f" ({read.get('threads')} used)" if read.get("threads") else ""
         when = f"measured {read.get('date')} with torch {read.get('torch')}"
-        return f"{read.get('device')}{threads}, default parameters, {when}"
+        return f"{read.get('device')}{threads}, {when}"
 
 
 def _numbers(values: object) -> TypeGuard[list[float]]:

@@ -41,6 +41,14 @@ class CpuClock:
         return end - start
 
 
+class ThreadClock(CpuClock):
+    """The CPU time of this thread: what its work takes on a core of its own, whatever else the machine does."""
+
+    def mark(self) -> float:
+        """Return the seconds that a core has worked for this thread."""
+        return time.thread_time()
+
+
 class CudaClock:
     """CUDA events on the current stream: a call returns before its work is done, so the device keeps the time."""
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from netsim.compress import schemes
-from netsim.engine.calibrate import calibrate, fit, write_table
+from netsim.compress import ErrorFeedback, TopK, WarmUp, schemes
+from netsim.engine.calibrate import calibrate, fit, members
+from netsim.engine.cost_table import joined, write_table
 from netsim.errors import InputError
 from netsim.workload.cost import Affine, Measured
 
@@ -50,9 +51,9 @@ def test_table_is_measured_written_and_read(tmp_path: Path) -> None:
     model = Measured(table=str(path))
     assert str(table["device"]) in model.source()
     for kind in schemes:
-        coding = model.coding(kind)
+        coding = model.coding(schemes.get(kind).example().variant)
         assert coding.encode(10**6) >= 0
-    assert model.coding("topk").encode(10**6) > 0
+    assert model.coding(TopK().variant).encode(10**6) > 0
     assert model.aggregate()(10**6) > 0
 
 
@@ -65,3 +66,27 @@ def test_calibration_needs_something_to_measure(sizes: list[int], repeats: int) 
 def test_unwritable_place_is_explained(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot write"):
         write_table({}, tmp_path / "missing" / "table.json")
+
+
+def test_what_is_chosen_is_measured_once_with_its_parameters_and_wrappers_alone() -> None:
+    sparse = TopK(ratio=0.1)
+    found = members([ErrorFeedback(sparse), WarmUp(ErrorFeedback(sparse), 5), WarmUp(TopK(), 9)])
+    assert [one.label for one in found] == [
+        "none", "none+error_feedback", "topk(ratio=0.1)", "none+warm_up(steps=5)", "topk",
+    ]  # fmt: skip
+
+
+def test_a_variant_is_found_in_a_table_of_its_own_and_joins_another(tmp_path: Path) -> None:
+    path = tmp_path / "here.json"
+    one, other = (calibrate("cpu", sizes=[64, 256], repeats=1, chosen=[TopK(ratio=ratio)]) for ratio in (0.1, 0.2))
+    assert one["schemes"].keys() == {"none", "topk"}
+    write_table(one, path)
+    both = joined(other, path)
+    assert [entry["fields"]["ratio"] for entry in both["schemes"]["topk"]] == [0.1, 0.2]
+    assert len(both["schemes"]["none"]) == 1
+    assert joined(one, path)["schemes"] == one["schemes"]
+    write_table(both, path)
+    for ratio, note in ((0.1, ""), (0.2, ""), (0.15, "topk(ratio=0.15) between ratio 0.1 and 0.2")):
+        assert Measured(table=str(path)).coding(TopK(ratio=ratio).variant).note == note
+    with pytest.raises(InputError, match=r"torch.*leave out --add"):
+        joined(other | {"torch": "0.1"}, path)

@@ -16,6 +16,7 @@ from netsim.engine.simulate import open_workload, simulate
 from netsim.errors import ScenarioErrors
 from netsim.network.run import plan_times
 from netsim.record.result import PARTS
+from netsim.registry import Variant
 from netsim.theory.exchange_time import asynchronous_server_s, pipelined_server_s
 from netsim.topology import GpuCluster
 from netsim.workload.base import Tensor, Timing
@@ -448,10 +449,10 @@ def test_a_server_encodes_anew_whatever_has_changed(scenario: Make) -> None:
         sync=SERVER % ", staleness: unbounded",
         job="{overlap: none}",
     )
-    coding = point.cost.coding("rms_sign")
+    coding = point.cost.coding(Variant("rms_sign"))
     result = simulate(point)
     server_s = sum(coding.encode(n) + coding.decode(n) + point.cost.aggregate()(n) for n in SIZES)
-    two_way = point.cost.coding("two_way")
+    two_way = point.cost.coding(Variant("two_way"))
     server_s += sum(two_way.encode(n) + two_way.decode(n) for n in SIZES)
     assert result.runs.exposed_comm_s.iloc[0] == pytest.approx(server_s, **EXACT)
 

@@ -32,7 +32,7 @@ def losses(kind: str, corrected: bool = True, scheme: str = "none") -> np.ndarra
         for one in netsim.load(SCENARIO)
         if one.train.optimizer.kind == kind
         and getattr(one.train.optimizer, "corrected", True) == corrected
-        and one.scheme.chain()[-1] == scheme
+        and one.scheme.chain()[-1].kind == scheme
     )
     learned = learn(one, replace(one.train, target=0.01))
     assert len(learned.turns) == STEPS

@@ -18,6 +18,7 @@ import pytest
 import netsim
 from netsim.engine.buckets import make_buckets
 from netsim.network.transport import ETHERNET
+from netsim.registry import Variant
 from netsim.scenario.schema import Job
 from netsim.workload.cost import costs
 from netsim.workload.published import load_model
@@ -100,7 +101,7 @@ def bounds_s(name: str, model: str, mbits: int) -> tuple[float, float]:
     scheme, timing, cost = SCHEMES[name], load_model(model).timing, costs.get("documented")()
     decodes = WORKERS if name.startswith("topk") else 1
     coding_s = sum(
-        cost.coding(kind).encode(one) + decodes * cost.coding(kind).decode(one)
+        cost.coding(Variant(kind)).encode(one) + decodes * cost.coding(Variant(kind)).decode(one)
         for kind in scheme.kinds
         for one in sizes(model)[:, 0].tolist()
     )

@@ -1,0 +1,97 @@
+"""The commands that run models and schemes themselves: capture, inspect, rd, calibrate-schemes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netsim.cli.output import note, print_json, records, say
+from netsim.cli.prediction import load
+
+if TYPE_CHECKING:
+    import argparse
+
+    from netsim.compress import Scheme
+
+
+def capture(arguments: argparse.Namespace) -> None:
+    """Train a built-in task and record every worker's gradients."""
+    # OpenMP threads that spin while they wait starve one another on a busy machine; read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from netsim.workload.capture import capture
+
+    progress = _progress if sys.stderr.isatty() else None
+    capture(
+        arguments.task, arguments.out, workers=arguments.workers, steps=arguments.steps, device=arguments.device,
+        batch=arguments.batch, seed=arguments.seed, progress=progress,
+    )  # fmt: skip
+    say(arguments, f"{arguments.out} ({arguments.out.stat().st_size:,} bytes); netsim inspect shows what it holds")
+    if arguments.json:
+        print_json({"trace": str(arguments.out)})
+
+
+def _progress(done: int, total: int) -> None:
+    note(f"\rstep {done} of {total}", end="\n" if done == total else "")
+
+
+def inspect(arguments: argparse.Namespace) -> None:
+    """Show what a trace holds."""
+    from netsim.engine.sparsity import sparsity_table
+    from netsim.report.inspection import inspected
+    from netsim.workload.describe import describe
+    from netsim.workload.trace import open_trace
+
+    held = describe(arguments.trace) | {"sparsity": sparsity_table(open_trace(arguments.trace))}
+    if arguments.json:
+        print_json(held)
+    else:
+        say(arguments, inspected(held))
+
+
+def rd(arguments: argparse.Namespace) -> None:
+    """Measure rate and distortion of schemes."""
+    from netsim.engine.rate_distortion import measure, measured_schemes, write
+    from netsim.report.plot import save
+    from netsim.report.rate_distortion import gaps, rate_distortion
+
+    schemes = measured_schemes(arguments.schemes)
+    points, sources = measure(arguments.traces, schemes, lambda place: note(f"measuring {place}"))
+    out = arguments.out or Path("results") / f"rd-{arguments.traces[0].stem}"
+    files = write(points, sources, out)
+    files.append(out / "rate-distortion.png")
+    save(rate_distortion(points, sources), files[-1])
+    say(arguments, gaps(points))
+    say(arguments, "\n".join(["", *map(str, files)]))
+    if arguments.json:
+        print_json({"out": str(out), "points": records(points), "sources": records(sources)})
+
+
+def calibrate_schemes(arguments: argparse.Namespace) -> None:
+    """Measure what coding costs on this machine."""
+    from netsim.engine.calibrate import calibrate
+    from netsim.engine.cost_table import joined, write_table
+    from netsim.scenario.named import named_schemes
+
+    chosen = [*_coding_of(arguments), *named_schemes(arguments.schemes)]
+    costs = calibrate(arguments.device, progress=lambda label: note(f"measuring {label}"), chosen=chosen)
+    measured = sum(map(len, costs["schemes"].values()))
+    if arguments.add and arguments.out.exists():
+        costs = joined(costs, arguments.out)
+    write_table(costs, arguments.out)
+    say(arguments, f"{arguments.out}: {measured} schemes measured on {costs['device']}")
+    say(arguments, f"Use it in a scenario with cost: {{kind: measured, table: {arguments.out}}}")
+    if arguments.json:
+        print_json(costs)
+
+
+def _coding_of(arguments: argparse.Namespace) -> list[Scheme]:
+    """Return all schemes by which scenarios code, those of their optimizers too, whatever they say of costs."""
+    if not arguments.scenarios:
+        return []
+    arguments.settings.append(("cost", "free"))
+    scenarios = load(arguments, arguments.scenarios)
+    optimizers = [one.train.optimizer for one in scenarios if one.train is not None]
+    own = [scheme for one in optimizers for scheme in getattr(one, "schemes", ())]
+    return [*(one.scheme for one in scenarios), *own]

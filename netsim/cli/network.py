@@ -1,0 +1,117 @@
+"""The commands on networks alone: collective, export, calibrate, probe."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from netsim.cli.output import print_json, say
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from netsim.calibration import Cluster, Sample
+    from netsim.network.transport import Transport
+
+
+def collective(arguments: argparse.Namespace) -> None:
+    """Time one collective alone."""
+    from netsim.cli.collective import parse_sizes, parse_topology, parse_workers, time_collective
+    from netsim.report.text import Column, table
+    from netsim.sync.named import busbw_factor
+
+    topology = parse_topology(arguments.topology, arguments.algorithm)
+    group = parse_workers(arguments.workers, topology)
+    rows = time_collective(
+        topology, arguments.name, parse_sizes(arguments.sizes), arguments.algorithm, arguments.network,
+        arguments.transport, group,
+    )  # fmt: skip
+    if arguments.json:
+        print_json([row._asdict() for row in rows])
+        return
+    workers = len(group)
+    heading = [
+        f"# {arguments.name} between {workers} workers over {arguments.algorithm}, {arguments.network} network",
+        f"# busbw = algbw x {busbw_factor(arguments.name, workers):.4g}",
+    ]
+    headings = ("size|(B)", "count|(elements)", "type|", "time|(us)", "algbw|(GB/s)", "busbw|(GB/s)")
+    cells = [
+        (f"{row.size_bytes:.0f}", f"{row.elements:.0f}", "float", f"{row.time_s * 1e6:.2f}", *map(_rate, row[3:]))
+        for row in rows
+    ]
+    say(arguments, "\n".join([*heading, *table([Column(one) for one in headings], cells)]))
+
+
+def _rate(bytes_per_s: float) -> str:
+    return f"{bytes_per_s / 1e9:.3f}"
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write a topology for other tools."""
+    from netsim.cli.collective import read_topology
+    from netsim.topology.export import export
+
+    topology = read_topology(arguments.topology).build(arguments.servers)
+    export(topology, arguments.out)
+    counts = {"workers": len(topology.workers), "nodes": len(topology.names), "links": len(topology.link_src)}
+    say(arguments, f"{arguments.out}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
+    if arguments.json:
+        print_json({"file": str(arguments.out), **counts})
+
+
+def calibrate(arguments: argparse.Namespace) -> None:
+    """Fit a transport to logs of measured times."""
+    from netsim.calibration import Hints, read_log
+    from netsim.cli.calibration import cluster_as_asked, transport_as_asked
+
+    cluster = cluster_as_asked(arguments.bandwidth, arguments.latency, arguments.algorithm)
+    transport = transport_as_asked(arguments.transport)
+    hints = Hints(arguments.operation, arguments.workers, arguments.column)
+    samples = [sample for log in arguments.logs for sample in read_log(log, hints)]
+    _fit(arguments, samples, transport, cluster, [log.name for log in arguments.logs])
+
+
+def probe(arguments: argparse.Namespace) -> None:
+    """Measure on these machines, and fit a transport."""
+    from netsim.calibration import probe, table
+    from netsim.cli.calibration import cluster_as_asked, transport_as_asked, write_text
+    from netsim.cli.collective import parse_sizes
+
+    rank, _ = probe.rank_and_size(os.environ)
+    cluster = cluster_as_asked(arguments.bandwidth, arguments.latency, arguments.algorithm)
+    transport = transport_as_asked(arguments.transport or "gloo")
+    sizes = [max(4, int(size) // 4 * 4) for size in parse_sizes(arguments.sizes)]
+    samples, backend = probe.probe(sizes, arguments.repeats, arguments.backend, arguments.statistic)
+    if rank:
+        return
+    if arguments.log:
+        write_text(arguments.log, table.written(samples, probe.about(backend, arguments.statistic)))
+    if not arguments.transport:
+        transport = transport_as_asked(backend)
+    _fit(arguments, samples, transport, cluster, ["netsim probe"])
+
+
+def _fit(
+    arguments: argparse.Namespace,
+    samples: Sequence[Sample],
+    transport: Transport,
+    cluster: Cluster,
+    sources: Sequence[str],
+) -> None:
+    from netsim.calibration import fit
+    from netsim.cli.calibration import as_json, network_section, write_text
+    from netsim.report.calibration import fitted
+
+    found = fit(samples, transport, cluster)
+    section = network_section(found, sources)
+    if arguments.out:
+        write_text(arguments.out, section)
+    if arguments.plot:
+        from netsim.report.calibration import figure
+        from netsim.report.plot import save
+
+        save(figure(found), arguments.plot)
+    say(arguments, f"{fitted(found)}\n\n{section}")
+    if arguments.json:
+        print_json(as_json(found))

@@ -1,0 +1,36 @@
+"""How commands say what they found: text for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on standard output; what NumPy holds becomes plain."""
+    json.dump(value, sys.stdout, indent=2, default=_plain, allow_nan=False)
+    print()
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def records(table: Any) -> list[dict[str, Any]]:
+    """Return the rows of a table for JSON, which knows no NaN."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
+
+
+def say(arguments: argparse.Namespace, text: str) -> None:
+    """Print what is for people: on standard output, or beside it where that is for machines."""
+    print(text, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+
+
+def note(text: str, end: str = "\n") -> None:
+    """Print how long work gets on, beside what is printed of its result."""
+    print(text, end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,56 @@
+"""Tables of measured coding costs as files: written at one stroke, and joined with what was measured before."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from netsim.errors import InputError
+from netsim.workload.cost import Measured
+
+_NUMBERS = re.compile(r"\[[-+0-9.eE,\s]+\]")
+"""A list of numbers, which is written in one line."""
+OF_DEVICE = ("device", "driver", "threads", "torch")
+"""What two tables must have in common to be one."""
+
+
+def write_table(table: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a table as JSON; the file is replaced at once or not at all."""
+    target = Path(path)
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), json.dumps(table, indent=1))
+        partial.write_text(text + "\n", encoding="utf-8")
+        os.replace(partial, target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(
+            f"cannot write {str(target)!r}: {error.strerror}", "choose a folder that exists", "out"
+        ) from error
+
+
+def joined(table: dict[str, Any], path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return a table with what a file holds besides; variants that both have are the table's.
+
+    Raises:
+        InputError: the file is no table, or one of another device or version of torch.
+    """
+    older = Measured(table=os.fspath(path)).read
+    for name in OF_DEVICE:
+        if older.get(name) != table[name]:
+            problem = f"cost table {os.fspath(path)!r} has {name} {older.get(name)!r}, and here it is {table[name]!r}"
+            raise InputError(problem, "measure into a file of its own, and leave out --add", "out")
+    dates = sorted({*str(older.get("date")).split(" to "), table["date"]})
+    kinds = older["schemes"] | table["schemes"]
+    both = {kind: _entries(older["schemes"].get(kind, []), table["schemes"].get(kind, [])) for kind in kinds}
+    repeats = min(older.get("repeats", table["repeats"]), table["repeats"])
+    return older | {"date": " to ".join([*dates[:1], *dates[1:][-1:]]), "repeats": repeats, "schemes": both}
+
+
+def _entries(older: list[dict[str, Any]], newer: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the entries of a kind of both tables, in the places of the older."""
+    again = [next((one for one in newer if one["fields"] == old["fields"]), old) for old in older]
+    return again + [one for one in newer if one["fields"] not in [old["fields"] for old in older]]
