@@ -7,8 +7,10 @@ from hypothesis import settings
 if TYPE_CHECKING:
     import pytest
 
-# The first example waits for compiled code, and any of them on a machine that is busy.
-settings.register_profile("netsim", deadline=None)
+# The first example waits for compiled code, and any of them on a machine that is busy: no deadline. A run draws the
+# examples of the run before, so that a change alone can break it; `--hypothesis-profile search` draws others.
+settings.register_profile("netsim", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None)
 settings.load_profile("netsim")
 
 

@@ -47,16 +47,25 @@ conditions: Registry[Condition] = Registry("condition")
 
 
 class Cluster:
-    """What conditions act upon: a network that runs, and the workers of a job on it."""
+    """What conditions act upon: a network that runs, and the nodes of a job on it, workers and servers of its own."""
 
-    def __init__(self, env: simpy.Environment, network: Network, workers: NDArray[np.int64], seed: int) -> None:
+    def __init__(
+        self,
+        env: simpy.Environment,
+        network: Network,
+        workers: NDArray[np.int64],
+        seed: int,
+        servers: NDArray[np.int64] | None = None,
+    ) -> None:
         self.env = env
         self.network = network
         self.workers = workers
+        self.nodes = workers if servers is None else np.concatenate([workers, servers])
         self.topology: Topology = network.links.topology
         self.devices = Devices(len(workers))
         self.states = LinkStates(network)
         self.crashed = env.event()
+        self._back_s = 0.0
         self._seed = seed
 
     def begin(self, chosen: Sequence[Condition]) -> None:
@@ -92,8 +101,13 @@ class Cluster:
         """Return a generator of random numbers of a condition's own, by its number and more."""
         return np.random.default_rng((self._seed, 0xC0, *key))
 
+    def up_s(self) -> float:
+        """Return the second at which all nodes of the job that are down now will be up, or now."""
+        return max(self.devices.up_s(self.env.now), self._back_s)
+
     def crash(self, until_s: float) -> None:
-        """Say that a node has failed, and when it will be back: what it held is lost."""
+        """Say that a node of the job has failed, and when it will be back: what it held is lost."""
+        self._back_s = max(self._back_s, until_s)
         event, self.crashed = self.crashed, self.env.event()
         event.succeed(until_s)
 

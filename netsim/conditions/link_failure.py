@@ -22,8 +22,8 @@ class LinkFailure(Outage):
     """Links that fail together and come back: what is on them stalls, and goes on from where it was.
 
     `links` are names or patterns: `worker3->switch` for one direction, `worker3` for all links of a node, `spine*`.
-    Routes stay as they are: transfers wait, as over a path that no protocol repairs. A transfer whose connection times
-    out meanwhile would take longer; let `duration` say so.
+    Routes stay as they are: transfers wait, as over a path that no protocol repairs. A connection that times out
+    meanwhile takes longer, which `network: packet` with a congestion control shows.
     """
 
     links: tuple[str, ...]

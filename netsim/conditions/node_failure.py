@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from netsim.conditions.base import Cluster, conditions, links_named, nodes_named
 from netsim.conditions.outage import Outage
 
@@ -54,7 +52,7 @@ class NodeFailure(Outage):
         for down_s, up_s in self.times(cluster.rng(*key)):
             yield cluster.env.timeout(down_s - cluster.env.now)
             cluster.states.put((number, node), links, share=0.0)
-            if node in np.asarray(cluster.workers):
+            if node in cluster.nodes:
                 cluster.crash(up_s)
             yield cluster.env.timeout(up_s - cluster.env.now)
             cluster.states.put((number, node), links)

@@ -24,8 +24,9 @@ class PacketLoss(Condition):
     """Links that lose packets at random: each connection slows down to what its congestion control makes of that.
 
     Loss caps the goodput of every pair of hosts by the round-trip time and the loss on the way, for transports over
-    TCP (`OverTcp.lossy_rate`); single messages are not delayed by a retransmission. `links` are names or patterns, `*`
-    for all; loss begins `at` a second and lasts for `duration`, or to the end.
+    TCP (`OverTcp.lossy_rate`); single messages are not delayed by a retransmission. By `network: packet` each packet is
+    lost by itself, and sent again. `links` are names or patterns, `*` for all; loss begins `at` a second and lasts for
+    `duration`, or to the end.
     """
 
     links: tuple[str, ...]

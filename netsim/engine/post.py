@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import simpy
     from numpy.typing import NDArray
 
-    from netsim.network.base import Network
+    from netsim.network.base import Execution, Network
 
 _ROUNDS_KEPT = 200
 
@@ -46,31 +46,46 @@ class Letters(NamedTuple):
 class Post:
     """Begins the messages of an instant at its end, those to or from one host of a server as one plan.
 
-    `arrived` counts messages.
+    `arrived` counts messages. Once it is `closed`, nothing is sent any more.
     """
 
     def __init__(self, env: simpy.Environment, network: Network) -> None:
         self.env = env
         self.network = network
         self.arrived = 0
+        self.closed = False
+        self._number = count()
+        self._under_way: dict[int, tuple[Execution, int]] = {}
         self._due: dict[tuple[int, bool, bool], list[Letters]] = {}
         self._rounds: dict[tuple[int, bool, bool, bytes, bytes], Round] = {}
         self._timer = Timer(env, self._begin)
 
     def send(self, letters: Letters) -> None:
         """Send messages now."""
+        if self.closed:
+            return
         self._due.setdefault((letters.hub, letters.outward, letters.follows), []).append(letters)
         self._timer.set(self.env.now)
+
+    def close(self) -> None:
+        """Send nothing from now on, and let what is under way end here: nobody hears of it."""
+        self.closed = True
+        self._due.clear()
+        for execution, _ in self._under_way.values():
+            execution.abandon()
+        self._under_way.clear()
 
     def _begin(self) -> None:
         due, self._due = self._due, {}
         for (hub, outward, follows), some in due.items():
             leaves = some[0].leaves if len(some) == 1 else np.concatenate([one.leaves for one in some])
             nbytes = some[0].nbytes if len(some) == 1 else np.concatenate([one.nbytes for one in some])
-            done = partial(self._tell, hub, _receivers(some))
-            nodes = np.concatenate([[hub], leaves])
+            number, nodes = next(self._number), np.concatenate([[hub], leaves])
+            done = partial(self._tell, number, hub, _receivers(some))
             one = self._round((hub, outward, follows, leaves.tobytes(), nbytes.tobytes()))
-            self.network.begin([one], nodes, done, collective=False).join(nodes)
+            execution = self.network.begin([one], nodes, done, collective=False)
+            self._under_way[number] = execution, len(nodes)
+            execution.join(nodes)
 
     def _round(self, key: tuple[int, bool, bool, bytes, bytes]) -> Round:
         """Return a round; the last ones are kept, since links know the routes of rounds that they have seen."""
@@ -84,8 +99,11 @@ class Post:
             self._rounds[key] = Round(src, dst, np.frombuffer(nbytes), slices=2 if follows else 1)
         return self._rounds[key]
 
-    def _tell(self, hub: int, receivers: Receivers, nodes: NDArray[np.int64]) -> None:
+    def _tell(self, number: int, hub: int, receivers: Receivers, nodes: NDArray[np.int64]) -> None:
         """Say that messages have arrived: at leaves, or from them."""
+        execution, left = self._under_way.pop(number)
+        if left > len(nodes):
+            self._under_way[number] = execution, left - len(nodes)
         nodes = nodes[nodes != hub]
         self.arrived += len(nodes)
         if not isinstance(receivers, dict):

@@ -114,6 +114,12 @@ class PushPull(Ways):
         """Return how many messages have arrived."""
         return self._post.arrived
 
+    def close(self) -> None:
+        """Carry nothing from now on; what is under way ends here."""
+        self.closed = True
+        self._post.close()
+        self._machine.close()
+
 
 class _Machines:
     """Reduce-scatter and all-gather of pieces between the workers of each machine."""
@@ -124,6 +130,13 @@ class _Machines:
         self.network, self.workers, self.owners = network, workers, owners
         self.machine = {worker: machine.tolist() for machine in machines for worker in machine.tolist()}
         self._running: dict[tuple[object, ...], tuple[Execution, dict[int, Callable[[], None]]]] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """Begin nothing from now on, and let what is under way end here."""
+        self._closed = True
+        for execution, _ in self._running.values():
+            execution.abandon()
 
     def sent_bytes(self, worker: int, payload: Payload, share: float) -> float:
         """Return what a worker sends inside its machine for a share of a bucket, there and back."""
@@ -142,6 +155,8 @@ class _Machines:
 
     def _join(self, what: tuple[object, ...], worker: int, nbytes: float, then: Callable[[], None]) -> None:
         members = self.machine[worker]
+        if self._closed:
+            return
         if len(members) == 1:
             then()
             return

@@ -1,8 +1,8 @@
-"""A synchronous job whose workers fail: checkpoints, and the work that is done again because of a failure."""
+"""A synchronous job whose nodes fail: checkpoints, and the work that is done again because of a failure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from netsim.errors import NetsimError
 
@@ -12,10 +12,19 @@ if TYPE_CHECKING:
     import simpy
 
     from netsim.conditions import Cluster
-    from netsim.engine.step import Step
     from netsim.scenario.schema import Checkpoint
 
 _MOST_IN_VAIN = 100
+
+
+class Stretch(Protocol):
+    """One or more steps under way that are done, or lost, together; `finished` fires with the end of the last one."""
+
+    begin_s: float
+    finished: simpy.Event
+
+    def abandon(self) -> None:
+        """Let them end here: nobody finishes them, and what they had under way is gone."""
 
 
 class Steps:
@@ -36,17 +45,22 @@ class Steps:
         """Return the number of the step that is next."""
         return len(self.rows)
 
-    def run(self, step: Step) -> Generator[simpy.Event, Any, bool]:
-        """Let a step run; return whether it is done, or all is back at the last checkpoint."""
+    def until(self, count: int) -> int:
+        """Return how many of so many steps are done when the next checkpoint is due, or all."""
+        every = self._checkpoint.every
+        return min((self.number // every + 1) * every, count) if every else count
+
+    def run(self, stretch: Stretch) -> Generator[simpy.Event, Any, bool]:
+        """Let steps run; return whether they are done, or all is back at the last checkpoint."""
         if not self._checkpoint.every:
-            yield step.finished
+            yield stretch.finished
             return True
         crash = self._cluster.crashed
-        yield step.finished | crash
+        yield stretch.finished | crash
         if not crash.triggered:
             return True
-        step.abandon()
-        yield from self._start_again(self._env.now - step.begin_s)
+        stretch.abandon()
+        yield from self._start_again(self._env.now - stretch.begin_s)
         return False
 
     def add(self, row: dict[str, Any]) -> Generator[simpy.Event, Any, None]:
@@ -79,7 +93,7 @@ class Steps:
             )
         begin_s = self._env.now
         while True:
-            crash, up_s = self._cluster.crashed, self._cluster.devices.up_s(self._env.now)
+            crash, up_s = self._cluster.crashed, self._cluster.up_s()
             yield self._env.timeout(up_s - self._env.now + self._checkpoint.restart) | crash
             if not crash.triggered:
                 break

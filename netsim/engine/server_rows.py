@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsim.engine.coding import Exchange
+    from netsim.engine.worker_job import Rows
     from netsim.scenario.schema import Job
     from netsim.sync.base import Piece
     from netsim.sync.parameter_server import ParameterServer
@@ -55,14 +56,57 @@ class Plan(NamedTuple):
 
 
 class ServerRows(WorkerJob["ParameterServer"]):
-    """One job. A message is known by a number: its step times the most items of a step, and its item."""
+    """One job."""
 
     def begin(self) -> None:
         """Start the workers."""
-        count, buckets = len(self.nodes[0]), len(self.measurement.buckets)
-        self.post = Post(self.env, self.network)
+        self.plans = [_plan(step, self.pieces) for step in self.measured_steps]
         self.hosts = self.sync.hosts(*self.nodes)
-        self._plans = [_plan(step, self.pieces) for step in self.measured_steps]
+        self._spans: list[Span] = []
+        self._moved = 0
+        self.env.process(self.keep_step())
+
+    def stretch(self, first: int, last: int) -> Rows:
+        """Let workers do some steps."""
+        if first:
+            self._spans, self._moved = self.spans(), self.moved()
+        self._now = _Rows(self, range(first, last))
+        return self._now
+
+    def told(self) -> list[dict[str, Any]]:
+        """Return a row a step."""
+        return self.steps.rows
+
+    def spans(self) -> list[Span]:
+        """Return what workers did in the first step."""
+        return self._spans or self._now.spans
+
+    def steps_done(self) -> float:
+        """Return how many steps each worker has done."""
+        return float(self.job.steps)
+
+    def moved(self) -> int:
+        """Return how many messages have arrived."""
+        return self._moved + self._now.post.arrived
+
+    def waiting(self) -> list[str]:
+        """Return what each worker waits for."""
+        return self._now.waiting()
+
+
+class _Rows:
+    """Workers that go through some steps. A message is known by a number: its step times the most items, and its item.
+
+    `begin_s`, `finished` and `abandon` are those of a stretch.
+    """
+
+    def __init__(self, job: ServerRows, steps: range) -> None:
+        self.env, self.network, self.nodes, self.sync = job.env, job.network, job.nodes, job.sync
+        self.pieces, self.devices, self.compute, self.hosts = job.pieces, job.devices, job.compute, job.hosts
+        self.begin_s, self.finished = float(job.env.now), job.env.event()
+        count, buckets = len(self.nodes[0]), len(job.measurement.buckets)
+        self.post = Post(self.env, self.network)
+        self._plans, self._steps = job.plans, steps
         self._most_items = max(len(one.items) for one in self._plans) or 1
         room = [np.array([one.piece.server for one in plan.items], dtype=np.int64) for plan in self._plans]
         most = np.max([np.bincount(servers, minlength=len(self.hosts)) for servers in room], axis=0)
@@ -83,10 +127,14 @@ class ServerRows(WorkerJob["ParameterServer"]):
         self._under_way, self._buckets_left = (np.zeros(count, dtype=np.int64) for _ in range(2))
         self._pieces_left = np.zeros((buckets, count), dtype=np.int64)
         self._pushed_s = np.zeros((buckets, count))
-        self._spans: list[Span] = []
-        self._rows = [dict[str, Any]() for _ in range(self.job.steps)]
+        self.spans: list[Span] = []
+        self._rows = [dict[str, Any]() for _ in steps]
         self._unfinished = count
-        self._begin_step(0, np.arange(count))
+        self._begin_step(steps.start, np.arange(count))
+
+    def abandon(self) -> None:
+        """Let all end here."""
+        self.post.close()
 
     # ---- the way of a step
 
@@ -205,13 +253,15 @@ class ServerRows(WorkerJob["ParameterServer"]):
             later(self.env, over_s - now_s, partial(self._go_on, step, some))
 
     def _go_on(self, step: int, workers: Workers) -> None:
+        if self.post.closed:
+            return
         self._note(step, workers)
-        if step + 1 < self.job.steps:
+        if step + 1 < self._steps.stop:
             self._begin_step(step + 1, workers)
             return
         self._unfinished -= len(workers)
         if not self._unfinished:
-            self.over.succeed()
+            self.finished.succeed()
 
     # ---- what it takes
 
@@ -254,7 +304,7 @@ class ServerRows(WorkerJob["ParameterServer"]):
         downs = [self.devices.between(*one, now_s) for one in zip(workers.tolist(), begin_s.tolist(), strict=True)]
         for worker, down in zip(workers.tolist(), downs, strict=True):
             if step == 0 and worker < SPAN_WORKERS:
-                self._spans += [Span(worker, "down", -1, *one) for one in down]
+                self.spans += [Span(worker, "down", -1, *one) for one in down]
         worked = {
             "compute_s": compute.backward_end_s[workers],
             "encode_s": self.device.encode_s[workers],
@@ -272,7 +322,7 @@ class ServerRows(WorkerJob["ParameterServer"]):
             "wire_bytes_per_worker": self._sent_bytes[workers],
         }
         for key, values in row.items():
-            self._rows[step].setdefault(key, []).append(values)
+            self._rows[step - self._steps.start].setdefault(key, []).append(values)
 
     def _span(
         self,
@@ -284,26 +334,11 @@ class ServerRows(WorkerJob["ParameterServer"]):
         end_s: NDArray[np.float64],
     ) -> None:
         if not step:
-            self._spans += spans_of(workers, what, bucket, start_s, end_s)
+            self.spans += spans_of(workers, what, bucket, start_s, end_s)
 
-    def told(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Any]]:
         """Return a row a step: means over workers."""
-        return [
-            {key: float(np.concatenate(parts).mean()) for key, parts in row.items()} | {"step": step}
-            for step, row in enumerate(self._rows)
-        ]
-
-    def spans(self) -> list[Span]:
-        """Return what workers did in the first step."""
-        return self._spans
-
-    def steps_done(self) -> float:
-        """Return how many steps each worker has done."""
-        return float(self.job.steps)
-
-    def moved(self) -> int:
-        """Return how many messages have arrived."""
-        return self.post.arrived
+        return [{key: float(np.concatenate(parts).mean()) for key, parts in row.items()} for row in self._rows]
 
     def waiting(self) -> list[str]:
         """Return what each worker waits for."""

@@ -33,9 +33,11 @@ class Ways(ABC):
 
     Attributes:
         call_s: seconds from a worker's call until the pieces of a bucket are on their way.
+        closed: whether they carry nothing any more.
     """
 
     call_s: float = 0.0
+    closed: bool = False
 
     @abstractmethod
     def exchange(self, item: Item) -> None:
@@ -44,6 +46,10 @@ class Ways(ABC):
     def round_trip_s(self, worker: int, server: int) -> float:
         """Return the seconds of delay, without any bytes, from a worker to a server and back."""
         return 0.0
+
+    def close(self) -> None:
+        """Carry nothing from now on; what is under way ends here."""
+        raise NotImplementedError
 
     @abstractmethod
     def told(self, worker: int, step: int) -> dict[str, float]:

@@ -22,25 +22,27 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """Runs step after step, until its job says that it is over; `rows` says where the time of each went.
+    """Runs step after step, from `first` on, until its job says that it is over; `rows` says where their time went.
 
     `stale` and `rows` are by step. What the device does not work is exposed communication.
     """
 
-    def __init__(self, job: WorkerProcesses, index: int) -> None:
-        self.job, self.index, self.env = job, index, job.env
+    def __init__(self, job: WorkerProcesses, index: int, first: int = 0) -> None:
+        self.job, self.index, self.env, self.ways = job, index, job.env, job.ways
         self.device = Device(job.env, partial(job.devices.lasts_s, index))
         self.rows: list[dict[str, Any]] = []
         self.spans: list[Span] = []
-        self.stale: list[int] = []
+        self.stale: dict[int, int] = {}
+        self._first = first
         self._awaited: list[simpy.Event] = []
         self._under_way = 0
-        self._since_s = self._comm_s = self._latency_s = self._begin_s = 0.0
+        self._since_s = self._comm_s = self._latency_s = 0.0
+        self._begin_s = float(job.env.now)
         self._before = dict(self.device.worked_s)
 
     def run(self) -> Generator[simpy.Event, Any, None]:
         """Go through the steps."""
-        for step in count():
+        for step in count(self._first):
             compute = self.job.compute(step)
             yield from self._forward(step, compute)
             begin_s = self.env.now
@@ -51,6 +53,8 @@ class Worker:
                 begin_s = self.env.now
                 yield from self.device.work("optimizer", compute.optimizer_s)
                 self._span(step, "optimizer", -1, begin_s)
+            if self.ways.closed:
+                return
             self._note(step)
             if self.job.by_priority and self.job.is_last(step):
                 yield self.env.all_of(self._awaited)
@@ -77,7 +81,7 @@ class Worker:
         at_s = float(compute.forward_s[self.index])
         buckets = self.job.exchanges(step)
         self._awaited = [self.env.event() for _ in buckets]
-        self.stale.append(0)
+        self.stale[step] = 0
         for bucket, stages in enumerate(buckets):
             ready_s = float(compute.ready_s[bucket, self.index])
             yield from self.device.work("compute", ready_s - at_s)
@@ -92,7 +96,7 @@ class Worker:
         yield from self.device.work("compute", float(compute.backward_end_s[self.index]) - at_s)
 
     def _call(self, where: tuple[int, int, int], stages: Sequence[Exchange]) -> None:
-        later(self.env, self.job.ways.call_s, partial(self._push, where, stages))
+        later(self.env, self.ways.call_s, partial(self._push, where, stages))
 
     def _push(self, where: tuple[int, int, int], stages: Sequence[Exchange]) -> None:
         """Push all pieces of a bucket, for its collective number `where[2]`; go on when all have been pulled."""
@@ -116,7 +120,7 @@ class Worker:
         order = -float(bucket) if self.job.by_priority else 0.0
         for place, piece in enumerate(pieces):
             item = Item((bucket, stage, place), step, self.index, piece, stages[stage], order, pulled)
-            self.job.ways.exchange(item)
+            self.ways.exchange(item)
 
     def _go_on(self, where: tuple[int, int, int], stages: Sequence[Exchange]) -> None:
         """Encode what the bucket's next collective sends, or decode and, by priority, update."""
@@ -146,7 +150,7 @@ class Worker:
     def _open(self, server: int) -> None:
         if not self._under_way:
             self._since_s = self.env.now
-            self._latency_s += self.job.ways.round_trip_s(self.index, server)
+            self._latency_s += self.ways.round_trip_s(self.index, server)
         self._under_way += 1
 
     def _close(self) -> None:

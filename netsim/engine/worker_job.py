@@ -6,14 +6,15 @@ come and is updated. By priority, pieces of layers that the next forward pass ne
 waits for each layer by itself; a step is then the time from one backward pass's end to the next.
 
 Workers of a server that wait for each other do the same thing many at a time, and are rows of arrays
-(`server_rows.py`); else every worker is a process (`worker_processes.py`).
+(`server_rows.py`); else every worker is a process (`worker_processes.py`). Where they keep checkpoints, they do a
+stretch of steps, all wait for the last one, and go back to where it began if a worker or a server fails.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import simpy
@@ -21,10 +22,13 @@ import simpy
 from netsim.conditions import Cluster
 from netsim.engine.coding import Coding
 from netsim.engine.job import JobRecord, compute_of
+from netsim.engine.restart import Steps, Stretch
 from netsim.engine.watch import Watch, alone_s, run_until
 from netsim.sync.parameter_server import ParameterServer
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from netsim.engine.measure import Measurement
     from netsim.engine.step import Span
     from netsim.network.base import Seen
@@ -33,6 +37,13 @@ if TYPE_CHECKING:
     from netsim.workload.base import Timing
 
 S = TypeVar("S", bound="Sync")
+
+
+class Rows(Stretch, Protocol):
+    """Steps of workers that wait for each other."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row a step: means over workers."""
 
 
 class WorkerJob(ABC, Generic[S]):
@@ -59,7 +70,7 @@ class WorkerJob(ABC, Generic[S]):
         self.nodes = self.topology.workers, self.topology.servers[: sync.dedicated_servers]
         if seen is not None:
             self.network.watch(seen)
-        cluster = Cluster(self.env, self.network, self.topology.workers, scenario.seed)
+        self.cluster = cluster = Cluster(self.env, self.network, self.nodes[0], scenario.seed, self.nodes[1])
         cluster.begin(scenario.conditions)
         self.devices = cluster.devices
         self._watch = self._watched(cluster) if scenario.conditions else None
@@ -68,6 +79,7 @@ class WorkerJob(ABC, Generic[S]):
         self.pieces: list[list[Piece]] = [coding.pieces(one) for one in buckets]
         self.compute = lru_cache(maxsize=64)(partial(compute_of, scenario, measurement, timing))
         self.over = self.env.event()
+        self.steps = Steps(scenario.job.checkpoint, cluster)
 
     def run(self) -> JobRecord:
         """Run until every worker has done its steps.
@@ -101,6 +113,26 @@ class WorkerJob(ABC, Generic[S]):
             return alone_s(self.measured_steps[0], float(self.compute(0).backward_end_s.max()), cluster)
 
         return Watch(cluster, usual_s, self.moved)
+
+    def keep_step(self) -> Generator[simpy.Event, Any, None]:
+        """Let the workers do all steps, from each checkpoint to the next."""
+        while self.steps.number < self.job.steps:
+            stretch = self.stretch(self.steps.number, self.steps.until(self.job.steps))
+            if not (yield from self.steps.run(stretch)):
+                continue
+            rows = stretch.rows()
+            if self.job.checkpoint.every:
+                # Those that are through wait for the others before all save.
+                waits_s = self.env.now - stretch.begin_s - sum(row["step_time_s"] for row in rows)
+                for key in ("step_time_s", "exposed_comm_s"):
+                    rows[-1][key] += waits_s
+            for row in rows:
+                yield from self.steps.add(row)
+        self.over.succeed()
+
+    @abstractmethod
+    def stretch(self, first: int, last: int) -> Rows:
+        """Let workers that wait for each other begin with step `first`, and end before step `last`."""
 
     @abstractmethod
     def begin(self) -> None:

@@ -16,10 +16,13 @@ from netsim.sync.parameter_server import ParameterServer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import simpy
+
     from netsim.engine.coding import Exchange
     from netsim.engine.measure import Measurement
     from netsim.engine.step import Span
     from netsim.engine.ways import Ways
+    from netsim.engine.worker_job import Rows
     from netsim.workload.base import Timing
 
 _NOT_MEANS = {"step", "worker", "begin_s", "end_s", "staleness"}
@@ -46,12 +49,30 @@ class WorkerProcesses(WorkerJob[Sync]):
         self.staleness = self.sync.staleness if isinstance(self.sync, ParameterServer) else 0
         self.by_priority = self.job.scheduling == "priority"
         self.warm_up = self.job.steps if self.staleness else int(self.by_priority)
+        self._last = self.warm_up + self.job.steps - 1
         self.kept = {self.warm_up - self.by_priority, self.warm_up}
         self.forward_shares = _forward_shares(measurement, timing, self.job.grad_accumulation)
         elements = np.array([one.sum() for one in measurement.sizes])
         self.optimizer_s = timing.optimizer_s * elements / max(elements.sum(), 1)
-        self.workers = [Worker(self, index) for index in range(len(self.topology.workers))]
-        self._unfinished = len(self.workers)
+        self._spans: list[Span] = []
+        if self.staleness or self.by_priority:
+            self._start(0, self.over)
+        else:
+            self.env.process(self.keep_step())
+
+    def stretch(self, first: int, last: int) -> Rows:
+        """Let workers do some steps."""
+        if first:
+            self._spans = self.spans()
+        now = _Steps(self, range(first, last))
+        self._last = last - 1
+        self._start(first, now.finished)
+        return now
+
+    def _start(self, first: int, over: simpy.Event) -> None:
+        self.ways = self._ways()
+        self.workers = [Worker(self, index, first) for index in range(len(self.topology.workers))]
+        self._unfinished, self._all_over = len(self.workers), over
         for worker in self.workers:
             self.env.process(worker.run())
 
@@ -66,40 +87,52 @@ class WorkerProcesses(WorkerJob[Sync]):
 
     def is_last(self, step: int) -> bool:
         """Return whether a step is the last of workers that wait for each other."""
-        return not self.staleness and step == self.warm_up + self.job.steps - 1
+        return not self.staleness and step == self._last
 
     def is_over(self, step: int) -> bool:
         """Note that a worker has done a step; return whether it has no more to do."""
-        last = self.warm_up + self.job.steps - 1
-        self._unfinished -= step == last
-        if not self._unfinished and not self.over.triggered:
-            self.over.succeed()
-        return not self._unfinished or (step >= last and not self.staleness)
+        self._unfinished -= step == self._last
+        if not self._unfinished and not self._all_over.triggered:
+            self._all_over.succeed()
+        return not self._unfinished or (step >= self._last and not self.staleness)
 
     def told(self) -> list[dict[str, Any]]:
         """Return the rows of the steady state: one a step where workers keep step, else one a worker's step."""
-        first, last = self.warm_up, self.warm_up + self.job.steps - 1
-        for worker in self.workers:
-            for row in worker.rows:
-                row |= self.ways.told(worker.index, row["step"])
-                # By priority, a step's pushes are answered in the next one.
-                row["staleness"] = worker.stale[max(row["step"] - self.by_priority, 0)]
+        first, last = self.warm_up, self._last
+        if not (self.staleness or self.by_priority):
+            return self.steps.rows
+        self.complete()
         if not self.staleness:
-            return [_mean([worker.rows[step] for worker in self.workers]) | {"step": step - first}
-                    for step in range(first, last + 1)]  # fmt: skip
+            return [one | {"step": step} for step, one in enumerate(self.means(range(first, last + 1)))]
         begin_s = max(worker.rows[first - 1]["end_s"] for worker in self.workers)
         end_s = max(worker.rows[last]["end_s"] for worker in self.workers)
         rows = [row for worker in self.workers for row in worker.rows if begin_s < row["end_s"] <= end_s]
         return sorted(rows, key=lambda row: (row["end_s"], row["worker"]))
 
+    def complete(self) -> None:
+        """Add to the rows of workers what is known of their messages."""
+        for worker in self.workers:
+            for row in worker.rows:
+                row |= self.ways.told(worker.index, row["step"])
+                # By priority, a step's pushes are answered in the next one.
+                row["staleness"] = worker.stale[max(row["step"] - self.by_priority, 0)]
+
+    def means(self, steps: range) -> list[dict[str, Any]]:
+        """Return a row a step of the workers' last ones: means over them."""
+        return [_mean([worker.rows[step - len(steps)] for worker in self.workers]) for step in range(len(steps))]
+
     def spans(self) -> list[Span]:
         """Return what workers did in the first step that is told; by priority, for the step before, too."""
+        if self._spans:
+            return self._spans
         if not self.by_priority:
             return [one for worker in self.workers for one in worker.spans]
         return [one for worker in self.workers for one in _within(worker.spans, worker.rows[self.warm_up])]
 
     def steps_done(self) -> float:
         """Return how many steps each worker has done, in the mean."""
+        if not (self.staleness or self.by_priority):
+            return float(self.job.steps)
         return sum(len(worker.rows) for worker in self.workers) / len(self.workers)
 
     def moved(self) -> int:
@@ -109,6 +142,23 @@ class WorkerProcesses(WorkerJob[Sync]):
     def waiting(self) -> list[str]:
         """Return what each worker waits for."""
         return [one for worker in self.workers for one in worker.waiting()]
+
+
+class _Steps:
+    """Some steps of workers that wait for each other; see `restart.Stretch`."""
+
+    def __init__(self, job: WorkerProcesses, steps: range) -> None:
+        self.begin_s, self.finished = float(job.env.now), job.env.event()
+        self._job, self._steps = job, steps
+
+    def abandon(self) -> None:
+        """Let all end here."""
+        self._job.ways.close()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row a step: means over workers."""
+        self._job.complete()
+        return self._job.means(self._steps)
 
 
 def _forward_shares(measurement: Measurement, timing: Timing, batches: int) -> Any:

@@ -134,6 +134,15 @@ class Fidelity(ABC):
     paper: ClassVar[str]
     changes: ClassVar[bool] = False
     """Whether its networks know links that change."""
+    shares: ClassVar[bool] = False
+    """Whether a plan feels what else is under way."""
+
+    def deaf(self, transport: Transport) -> InputError | None:
+        """Return why nobody would notice that packets are lost, or None where somebody does."""
+        if transport.segment is not None:
+            return None
+        problem = f"transport {transport.kind!r} does not heed loss"
+        return InputError(problem, "choose one over TCP: tcp, nccl, gloo or mpi")
 
     @abstractmethod
     def build(self, env: simpy.Environment, topology: Topology, transport: Transport) -> Network:

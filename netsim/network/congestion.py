@@ -47,7 +47,10 @@ class Fixed(Window):
 
 
 class Reno(Window):
-    """Slow start, then one packet more a round trip; half after a loss, one packet after a timeout (RFC 5681)."""
+    """Slow start, then one packet more a round trip; half after a loss, one packet after a timeout (RFC 5681).
+
+    What has timed out before leaves the slow-start threshold where it is (3.1).
+    """
 
     def __init__(self, packets: float) -> None:
         self.packets = packets
@@ -64,15 +67,16 @@ class Reno(Window):
 
     def silent(self) -> None:
         """Begin anew with one packet."""
-        self.threshold = max(self.packets / 2, 2.0)
+        if self.packets > 1:
+            self.threshold = max(self.packets / 2, 2.0)
         self.packets = 1.0
 
 
 class Cubic(Reno):
     """Beyond slow start, a cubic of the time since the last loss, flat where that loss was (RFC 9438).
 
-    W(t) = C (t - K)^3 + W_max, K = cbrt(W_max (1 - beta) / C), C = 0.4, beta = 0.7. The RFC's Reno-friendly region is
-    left out.
+    W(t) = C (t - K)^3 + W_max, K = cbrt((W_max - W) / C) with the window W that it sets out from, C = 0.4, beta = 0.7;
+    never less than a window that Reno would have reached by the same average loss (4.3).
     """
 
     scale = 0.4
@@ -80,23 +84,37 @@ class Cubic(Reno):
 
     def __init__(self, packets: float) -> None:
         super().__init__(packets)
-        self.largest = 0.0
-        self.since_s = 0.0
+        self.largest = self.reno = self.inflection_s = 0.0
+        self.since_s: float | None = None
 
     def acknowledged(self, now_s: float, *, marked: bool) -> None:
-        """Grow towards the cubic."""
-        if self.packets < self.threshold or not self.largest:
+        """Grow towards the cubic, or as Reno where that is more."""
+        if self.packets < self.threshold:
             super().acknowledged(now_s, marked=marked)
             return
-        inflection_s = (self.largest * (1 - self.beta) / self.scale) ** (1 / 3)
-        target = self.scale * (now_s - self.since_s - inflection_s) ** 3 + self.largest
-        self.packets += max(target - self.packets, 0.0) / self.packets
+        if self.since_s is None:
+            self._set_out(now_s, self.packets)
+        assert self.since_s is not None
+        target = self.scale * (now_s - self.since_s - self.inflection_s) ** 3 + self.largest
+        self.reno += 3 * (1 - self.beta) / (1 + self.beta) / self.packets
+        self.packets += max(min(target, 1.5 * self.packets) - self.packets, 0.0) / self.packets
+        self.packets = max(self.packets, self.reno)
 
     def lost(self, now_s: float) -> None:
         """Remember the window, and shrink it by beta."""
-        self.largest, self.since_s = self.packets, now_s
-        self.threshold = max(self.packets * self.beta, 2.0)
-        self.packets = self.threshold
+        largest = self.packets
+        self.packets = self.threshold = max(self.packets * self.beta, 2.0)
+        self._set_out(now_s, max(largest, self.packets))
+
+    def silent(self) -> None:
+        """Begin anew with one packet; what follows slow start sets out from where that ends (4.7)."""
+        if self.packets > 1:
+            self.threshold = max(self.packets * self.beta, 2.0)
+        self.packets, self.since_s = 1.0, None
+
+    def _set_out(self, now_s: float, largest: float) -> None:
+        self.largest, self.reno, self.since_s = largest, self.packets, now_s
+        self.inflection_s = ((largest - self.packets) / self.scale) ** (1 / 3)
 
 
 class Dctcp(Reno):

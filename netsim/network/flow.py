@@ -25,6 +25,7 @@ class Flow(Fidelity):
     """Fluid transfers with max-min fair sharing, re-solved at arrivals and completions: the answer."""
 
     changes = True
+    shares = True
 
     # What is compiled is imported where something is simulated: a scenario is checked without paying for it.
 

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     import simpy
     from numpy.typing import NDArray
 
+    from netsim.network.analytic import Spell
     from netsim.network.base import LinkState, Round, Transfers
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
 
 
-def no_time(rounds: Sequence[Round], links: Links, time_s: NDArray[np.float64]) -> float:
+def no_time(rounds: Sequence[Round], spells: Sequence[Spell], time_s: NDArray[np.float64]) -> float:
     """Move times on by the work that is held before a transfer, and by nothing else."""
     for one in rounds:
         leave_s = time_s[one.src] + one.hold_s

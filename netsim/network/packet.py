@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from netsim.network.base import Done, Round, Transfers
+    from netsim.network.base import Done, LinkState, Round, Transfers
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
 
@@ -46,7 +46,12 @@ class PacketFidelity(Fidelity):
     is marked. `congestion`: `fixed` keeps `window` bytes under way, the others begin with `initial_window` packets (10:
     RFC 6928).
     `timeout` is the least retransmission timeout, 200 ms in Linux. Without a buffer or a mark there is no limit.
+    Links that change do so for the packets that are still to leave. Behind one that is down packets wait; under a
+    congestion control that times out they are dropped instead, and sent again.
     """
+
+    changes = True
+    shares = True
 
     mtu: Annotated[Bytes, Ge(1)] = 1500.0
     queue: Literal["fair", "fifo"] = "fair"
@@ -72,6 +77,12 @@ class PacketFidelity(Fidelity):
                 "congestion",
             )
 
+    def deaf(self, transport: Transport) -> InputError | None:
+        """Return why lost packets would never be sent again, or None where they would."""
+        if self.congestion != "fixed":
+            return None
+        return InputError("a fixed window sends nothing again that is lost", "choose congestion: reno, cubic or dctcp")
+
     def build(self, env: simpy.Environment, topology: Topology, transport: Transport) -> PacketNetwork:
         """Return a packet network in `env`."""
         return PacketNetwork(env, topology, transport, self)
@@ -96,15 +107,17 @@ class _Plan(Execution):
     def __init__(self, network: PacketNetwork, rounds: Sequence[Round], nodes: NDArray[np.int64], done: Done) -> None:
         self.network, self.rounds, self.nodes, self.done = network, rounds, nodes, done
         self.progress = Progress(rounds, nodes)
-        self.abandoned = False
+        self.senders: dict[tuple[int, int], Sender] = {}
 
     def join(self, nodes: NDArray[np.int64]) -> None:
         """Let `nodes` begin the plan now."""
         self._go_on(*self.progress.join(self.progress.place[nodes]))
 
     def abandon(self) -> None:
-        """End the plan here; packets that are on their way still arrive, and nobody hears of them."""
-        self.abandoned = True
+        """End the plan here; packets that are on their way still use links, and nobody hears of them."""
+        for sender in self.senders.values():
+            sender.stop()
+        self.senders.clear()
 
     def _go_on(self, started: list[Started], over: NDArray[np.int64]) -> None:
         for number, transfers in started:
@@ -114,12 +127,12 @@ class _Plan(Execution):
                 begin_s = self.network.now_s + float(hold_s[place]) + self.network.links.overhead_s
                 ends = int(one.src[place]), int(one.dst[place])
                 arrived = partial(self._arrived, number, place)
-                self.network.send(*ends, float(one.nbytes[place]), begin_s, arrived)
+                self.senders[number, place] = self.network.send(*ends, float(one.nbytes[place]), begin_s, arrived)
         if len(over):
             self.done(self.nodes[over])
 
     def _arrived(self, number: int, place: int) -> None:
-        if not self.abandoned:
+        if self.senders.pop((number, place), None) is not None:
             self._go_on(*self.progress.complete(np.array([number]), np.array([place])))
 
 
@@ -131,6 +144,7 @@ class PacketNetwork(Network):
     ) -> None:
         self.links = Links(topology, transport)
         self.config = config
+        self._times_out = config.congestion != "fixed"
         switches = np.ones(len(topology.names), dtype=bool)
         switches[topology.workers] = switches[topology.servers] = False
         self.ports = [
@@ -140,9 +154,11 @@ class PacketNetwork(Network):
                 fair=config.queue == "fair",
                 buffer_bytes=np.inf if config.buffer is None or not switches[node] else config.buffer,
                 mark_bytes=np.inf if config.mark is None or not switches[node] else config.mark,
+                holds=not self._times_out,
+                seed=number,
             )
-            for capacity, latency_s, node in zip(
-                self.links.capacity[: len(topology.latency_s)], topology.latency_s, topology.link_src, strict=True
+            for number, (capacity, latency_s, node) in enumerate(
+                zip(self.links.capacity[: len(topology.latency_s)], topology.latency_s, topology.link_src, strict=True)
             )
         ]
         self._env = env
@@ -165,16 +181,28 @@ class PacketNetwork(Network):
         self.links.account(rounds)
         return _Plan(self, rounds, nodes, done)
 
-    def send(self, src: int, dst: int, nbytes: float, begin_s: float, finished: Callable[[], None]) -> None:
+    def expect_changes(self) -> None:
+        """Get ready for links that change."""
+        self.links.expect_changes()
+
+    def change(self, links: NDArray[np.int64], state: LinkState) -> None:
+        """Change links from now on; see Network.change. What is due at this instant happens first."""
+        self._run()
+        self.links.change(links, state, float(self._env.now))
+        for link, *one in zip(links.tolist(), *(part.tolist() for part in state), strict=True):
+            self.ports[link].change(*one, self._schedule)
+
+    def send(self, src: int, dst: int, nbytes: float, begin_s: float, finished: Callable[[], None]) -> Sender:
         """Start a transfer at `begin_s`; `finished` is called when its last byte has arrived."""
         mtu, self._senders = self.config.mtu, self._senders + 1
-        packets = self.config.window / mtu if self.config.congestion == "fixed" else self.config.initial_window
+        packets = self.config.initial_window if self._times_out else self.config.window / mtu
         window = WINDOWS[self.config.congestion](max(packets, 1.0))  # type: ignore[call-arg]
         clock = (lambda: self.now_s), self._schedule
-        ports = self._route(src, dst)
-        timeout_s = np.inf if self.config.congestion == "fixed" else self.config.timeout
-        sender = Sender(self._senders, ports, nbytes, mtu, window, timeout_s, clock, finished)
+        ways = self._route(src, dst), self._route(dst, src)
+        timeout_s = self.config.timeout if self._times_out else np.inf
+        sender = Sender(self._senders, ways, nbytes, mtu, window, timeout_s, clock, finished)
         self._schedule(begin_s - self.now_s, sender.start)
+        return sender
 
     def _route(self, src: int, dst: int) -> list[Port]:
         """Return the ports on the way, in order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class Packet:
 class Port:
     """The queue before one link. Transfers take turns packet by packet if `fair`, else packets leave as they came.
 
-    Counts what it sent, dropped and marked, and the largest queue it had.
+    Counts what it sent, dropped and marked, and the largest queue it had. While its link is down, packets wait if it
+    `holds` them, else they are dropped, those in the queue too.
     """
 
     def __init__(
@@ -37,8 +39,12 @@ class Port:
         fair: bool,
         buffer_bytes: float,
         mark_bytes: float,
+        holds: bool,
+        seed: int,
     ) -> None:
-        self.bytes_per_s, self.latency_s = bytes_per_s, latency_s
+        self.full_bytes_per_s = self.bytes_per_s = bytes_per_s
+        self.latency_s, self.loss, self.holds = latency_s, 0.0, holds
+        self._random = Random(seed)
         self.fair, self.buffer_bytes, self.mark_bytes = fair, buffer_bytes, mark_bytes
         self.queued_bytes = self.largest_bytes = self.sent_bytes = 0.0
         self.dropped = self.marked = 0
@@ -46,9 +52,24 @@ class Port:
         self._waiting: dict[int, deque[Packet]] = {}
         self._busy = False
 
+    def change(
+        self, share: float, latency_s: float, loss: float, schedule: Callable[[float, Callable[[], None]], None]
+    ) -> None:
+        """Put the link into a state from now on: a packet that is on it already goes on as it began."""
+        self.bytes_per_s, self.latency_s, self.loss = self.full_bytes_per_s * share, latency_s, loss
+        if not share and not self.holds:
+            for waiting in self._waiting.values():
+                self.dropped += len(waiting)
+                self.queued_bytes -= sum(packet.nbytes for packet in waiting)
+            self._turns.clear()
+            self._waiting.clear()
+        if not self._busy:
+            self._send(schedule)
+
     def take(self, packet: Packet, schedule: Callable[[float, Callable[[], None]], None]) -> None:
-        """Queue a packet, or drop it where the buffer is full."""
-        if self.queued_bytes + packet.nbytes > self.buffer_bytes:
+        """Queue a packet, or drop it where the buffer is full or the link is down."""
+        is_lost = not (self.bytes_per_s or self.holds)
+        if is_lost or self.queued_bytes + packet.nbytes > self.buffer_bytes:
             self.dropped += 1
             return
         if self.queued_bytes + packet.nbytes > self.mark_bytes:
@@ -66,7 +87,7 @@ class Port:
 
     def _send(self, schedule: Callable[[float, Callable[[], None]], None]) -> None:
         """Put the next packet on the link; it arrives after its bytes and the latency have passed."""
-        self._busy = bool(self._turns)
+        self._busy = bool(self._turns) and self.bytes_per_s > 0
         if not self._busy:
             return
         turn = self._turns.popleft()
@@ -82,7 +103,10 @@ class Port:
             self.queued_bytes -= packet.nbytes
             self.sent_bytes += packet.nbytes
             packet.hop += 1
-            schedule(self.latency_s, lambda: packet.sender.arrived(packet))
+            if self.loss and self._random.random() < self.loss:
+                self.dropped += 1
+            else:
+                schedule(self.latency_s, lambda: packet.sender.arrived(packet))
             self._send(schedule)
 
         schedule(duration_s, leave)

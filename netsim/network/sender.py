@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING
@@ -14,19 +15,24 @@ if TYPE_CHECKING:
     from netsim.network.congestion import Window
 
 
-class Sender:
-    """A transfer of `nbytes` over `ports`, in packets of at most `mtu_bytes`.
+_MOST_TIMES = 64
+"""The longest retransmission timeout over the first one: six times doubled (Padhye et al. 1998; RFC 6298, 5.5)."""
 
-    Acknowledgements return after the route's latency, using no bandwidth. A packet counts as lost once a few sent after
-    it have been acknowledged, or when nothing is heard for `timeout_s` beyond the last measured round trip. Where that
-    is finite, a host takes up to a packet's time to hear of an acknowledgement, at random but the same in every run: in
-    strict time, drop-tail queues starve one of two equal flows for ever (Floyd, Jacobson 1991, phase effects).
+
+class Sender:
+    """A transfer of `nbytes` over the ports of a route forth and back, in packets of at most `mtu_bytes`.
+
+    Acknowledgements return after the latency of the way back, using no bandwidth, and are never lost. A packet counts
+    as lost once a few sent after it have been acknowledged, or when nothing is heard for `timeout_s` beyond the last
+    measured round trip, twice as long after each further timeout. Where that is finite, a host takes up to a packet's
+    time to hear of an acknowledgement, at random but the same in every run: in strict time, drop-tail queues starve one
+    of two equal flows for ever (Floyd, Jacobson 1991, phase effects).
     """
 
     def __init__(
         self,
         number: int,
-        ports: Sequence[Port],
+        ways: tuple[Sequence[Port], Sequence[Port]],
         nbytes: float,
         mtu_bytes: float,
         window: Window,
@@ -34,7 +40,7 @@ class Sender:
         clock: tuple[Callable[[], float], Callable[[float, Callable[[], None]], None]],
         finished: Callable[[], None],
     ) -> None:
-        self.number, self.ports, self.window, self.timeout_s = number, ports, window, timeout_s
+        self.number, (self.ports, self._back), self.window, self.timeout_s = number, ways, window, timeout_s
         self._now, self._schedule = clock
         self._finished = finished
         self._mtu_bytes = mtu_bytes
@@ -46,15 +52,21 @@ class Sender:
         self._received: set[int] = set()
         self._sent = 0
         self._recover_until = 0
-        self._return_s = sum(port.latency_s for port in ports)
         self._round_trip_s = 0.0
         self._alarm = 0
-        self._jitter_s = mtu_bytes / ports[0].bytes_per_s if timeout_s < inf else 0.0
+        self._times = 1
+        self._jitter_s = mtu_bytes / self.ports[0].full_bytes_per_s if timeout_s < inf else 0.0
         self._random = Random(number)
 
     def start(self) -> None:
         """Send the first window."""
         self._fill()
+
+    def stop(self) -> None:
+        """Send nothing any more, nor wait for what is on its way."""
+        self._count = self._next
+        self._again.clear()
+        self._under_way.clear()
 
     def _fill(self) -> None:
         while len(self._under_way) < max(int(self.window.packets), 1) and (self._again or self._next < self._count):
@@ -75,7 +87,7 @@ class Sender:
             return
         first = packet.number not in self._received
         self._received.add(packet.number)
-        hear_s = self._return_s + self._jitter_s * self._random.random()
+        hear_s = sum(port.latency_s for port in self._back) + self._jitter_s * self._random.random()
         self._schedule(hear_s, lambda: self._acknowledge(packet))
         if first and len(self._received) == self._count:
             self._finished()
@@ -85,16 +97,20 @@ class Sender:
         if packet.number not in self._under_way:
             return
         order, sent_s = self._under_way.pop(packet.number)
-        self._round_trip_s = self._now() - sent_s
+        self._round_trip_s, self._times = self._now() - sent_s, 1
         self.window.acknowledged(self._now(), marked=packet.marked)
-        limit = order - self.window.duplicates
-        missing = [number for number, (sent, _) in self._under_way.items() if sent < limit]
+        missing = self._missing(order - self.window.duplicates) if self.timeout_s < inf else []
         if missing:
             if order >= self._recover_until:
                 self.window.lost(self._now())
                 self._recover_until = self._sent
             self._resend(missing)
         self._fill()
+
+    def _missing(self, limit: int) -> list[int]:
+        """Return the packets sent before a place in the order of sending, which is that of those under way."""
+        before = takewhile(lambda one: one[1][0] < limit, self._under_way.items())
+        return [number for number, _ in before]
 
     def _resend(self, missing: list[int]) -> None:
         for number in missing:
@@ -105,12 +121,14 @@ class Sender:
         self._alarm += 1
         alarm = self._alarm
         if self._under_way:
-            self._schedule(self.timeout_s + self._round_trip_s, lambda: self._silence(alarm))
+            wait_s = self._times * (self.timeout_s + self._round_trip_s)
+            self._schedule(wait_s, lambda: self._silence(alarm))
 
     def _silence(self, alarm: int) -> None:
         if alarm != self._alarm or not self._under_way:
             return
         self.window.silent()
+        self._times = min(2 * self._times, _MOST_TIMES)
         self._recover_until = self._sent
         self._resend(list(self._under_way))
         self._fill()

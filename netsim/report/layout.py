@@ -98,13 +98,16 @@ def provenance(runs: pd.DataFrame) -> str:
     said = [
         ("scenario", "scenario"),
         ("workload", "workload"),
-        ("timing measured on", "compute_device"),
+        ("timing", "compute_device"),
         ("coding cost", "cost_source"),
         ("topology", "topology"),
         ("network", "network"),
         ("transport", "transport"),
         ("workers", "workers"),
     ]
+    if "compute_device" in runs:
+        device = runs["compute_device"]
+        runs = runs.assign(compute_device=device.where(device.str.startswith("stated"), "measured on " + device))
     return "; ".join(f"{word} {_values(runs[column])}" for word, column in said if column in runs and len(runs))
 
 

@@ -32,6 +32,8 @@ Pattern: TypeAlias = Literal["-"] | tuple[float, tuple[float, ...]]
 PATTERNS: tuple[Pattern, ...] = ("-", (0, (1.2, 0.8)), (0, (5, 1.2, 1.2, 1.2, 1.2, 1.2)), (0, (2.5, 1)))
 """Of lines, where there are more of them than colours; plain dashes and dashes with dots mean something else."""
 GREY = "#444444"
+PALE = "#D0D0D0"
+"""What lines of other panels are drawn in."""
 PARTS = {
     "compute_s": ("compute", "#B8B8B8"),
     "encode_s": ("encode", "#E69F00"),
@@ -41,9 +43,6 @@ PARTS = {
     "lost_s": ("failures, checkpoints", "#D55E00"),
 }
 """The parts of a step, in the order they are stacked: column -> (name, colour)."""
-
-_FOOTER_INCHES = 0.17
-_MOST_PANELS = 9
 
 
 def parts(runs: pd.DataFrame) -> dict[str, tuple[str, str]]:

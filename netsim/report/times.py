@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from netsim.report import scales
-from netsim.report.style import GREY, Look
+from netsim.report.style import GREY, PALE, Look
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,12 +22,16 @@ _LANE = 0.055
 def times(axes: Axes, rows: pd.DataFrame, x: str, name: str, looks: Mapping[str, Look]) -> None:
     """Draw `time_to_target_s` of `rows` against a column `x`, a line for each value of the column `name`.
 
-    Who missed the target at some `x` stands there above a grey line, hollow, in a lane of its own.
+    Who missed the target at some `x` stands there above a grey line, hollow, in a lane of its own. Who has no look is
+    a pale line.
     """
     medians = {str(one): part.groupby(x)["time_to_target_s"].median() for one, part in rows.groupby(name, sort=False)}
-    missing = [one for one, line in medians.items() if line.isna().any()]
+    missing = [one for one, line in medians.items() if one in looks and line.isna().any()]
     ceiling = 1.0 - _LANE * (len(missing) + 1) if missing else 1.0
     for one, line in medians.items():
+        if one not in looks:
+            axes.plot(line.index, line, color=PALE, linewidth=1.0, zorder=1)
+            continue
         look = looks[one]
         axes.plot(
             line.index, line, color=look.colour, marker=look.marker, markersize=5.5, linewidth=look.linewidth,

@@ -22,8 +22,8 @@ _STATUS = {
 }
 GOALS = {"gradient_norm": "relative gradient norm", "loss": "loss", "accuracy": "accuracy"}
 """What each kind of target is called."""
-_LABEL = re.compile(r"(\w+)\(([^()]*)\)(.*)")
-"""A label's name, its parameters, and what follows them."""
+_PARAMETER = re.compile(r"(\w+)=([^,()]*)")
+"""A parameter of a label, and what follows up to the next one."""
 
 
 def trains(runs: pd.DataFrame) -> pd.Series[bool]:
@@ -43,23 +43,30 @@ def named(rows: pd.DataFrame) -> pd.Series[str]:
         return rows["optimizer"].astype(str)
     if one_optimizer:
         return rows["scheme"].astype(str)
-    # Where one optimizer alone has schemes, these need not say whose they are.
+    # Where one optimizer alone has schemes, its parameters are told of it without one.
     coded = rows[rows["scheme"] != "none"]
+    optimizer = rows["optimizer"].astype(str)
     alone = coded.groupby("workload")["optimizer"].nunique().max() < 2
-    both = rows["scheme"].astype(str) if alone else rows["optimizer"].astype(str) + " " + rows["scheme"].astype(str)
-    return both.where(rows["scheme"] != "none", rows["optimizer"].astype(str))
+    both = (optimizer.str.extract(r"^(\w+)")[0] if alone else optimizer) + " " + rows["scheme"].astype(str)
+    return both.where(rows["scheme"] != "none", optimizer)
 
 
 def _told_apart(labels: pd.Series[str]) -> pd.Series[str]:
-    """Return labels such as `sgd(lr=0.1, batch=8)` without the parameters that all of them share."""
-    parts = {one: _LABEL.fullmatch(one) for one in labels.dropna().unique()}
-    given = {one: part[2].split(", ") if part else [] for one, part in parts.items()}
-    shared = set[str].intersection(*map(set, given.values())) if len(given) > 1 else set[str]()
-    short = {}
-    for one, part in parts.items():
-        left = ", ".join(value for value in given[one] if value not in shared)
-        short[one] = f"{part[1]}({left}){part[3]}".replace("()", "") if part else one
-    return labels.map(short)
+    """Return labels such as `sgd(lr=0.1, batch=8)` without parameters of one value that none needs to be told apart."""
+    whole = [str(one) for one in labels.dropna().unique()]
+    said: dict[str, set[str]] = {}
+    for key, value in (pair for one in whole for pair in _PARAMETER.findall(one)):
+        said.setdefault(key, set()).add(value)
+    short = whole
+    for key in [key for key, values in said.items() if len(values) == 1 and len(whole) > 1]:
+        less = [_without(one, key) for one in short]
+        short = less if len(set(less)) == len(whole) else short
+    return labels.map(dict(zip(whole, short, strict=True)))
+
+
+def _without(one: str, key: str) -> str:
+    """Return a label without one of its parameters."""
+    return re.sub(rf"(?<=\(){key}=[^,()]*(, )?|, {key}=[^,()]*", "", one).replace("()", "")
 
 
 def training_summary(runs: pd.DataFrame, width: int = 120) -> str:

@@ -35,8 +35,7 @@ def expand(root: Node, problems: list[InputError]) -> list[Point]:
     Lists that are empty or no list, paths that lead nowhere and lengths that differ in a zip are added to `problems`;
     what is wrong is left out of the points, so that the rest can be checked all the same.
     """
-    sweep = root.get("sweep")
-    base = root.replaced({key: node for key, node in root.entries().items() if key != "sweep"})
+    sweep, base = root.get("sweep"), unswept(root)
     if sweep is None:
         return [Point(base)]
     axes = _axes(sweep, problems)
@@ -55,6 +54,22 @@ def expand(root: Node, problems: list[InputError]) -> list[Point]:
                 problems.append(node.error(f"sweep.{key}", error.problem, error.remedy))
         points.append(Point(tree, changes))
     return points
+
+
+def unswept(root: Node) -> Node:
+    """Return the tree without `sweep`."""
+    return root.replaced({key: node for key, node in root.entries().items() if key != "sweep"})
+
+
+def find(root: Node, path: str) -> Node | None:
+    """Return what is written at a dotted path, or None."""
+    node: Node | None = root
+    for key in path.split("."):
+        if node is not None and node.kind == "list":
+            node = dict(enumerate(node.items())).get(int(key)) if key.isdecimal() else None
+        elif node is not None:
+            node = node.get(key)
+    return node
 
 
 def swept_keys(root: Node) -> set[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsim.errors import InputError, ScenarioErrors
 from netsim.scenario.document import parse, read
-from netsim.scenario.grid import expand, swept_keys
+from netsim.scenario.grid import Point, expand, find, swept_keys, unswept
 from netsim.scenario.json_schema import json_schema
 from netsim.scenario.members import Builder, build
 from netsim.scenario.overrides import overridden
@@ -75,6 +75,16 @@ def _points(root: Node, path: Path, overrides: Mapping[str, object]) -> list[Sce
     points = expand(root, problems)
     builder = Builder(path.parent, swept_keys(root) if problems else ())
     scenarios = PointReader(path.stem, builder, overridden=bool(overrides)).read(points)
-    if problems or builder.problems:
-        raise ScenarioErrors([*problems, *builder.problems])
+    problems += builder.problems
+    if points[0].swept and not problems:
+        problems += _replaced(unswept(root), swept_keys(root), path)
+    if problems:
+        raise ScenarioErrors(problems)
     return scenarios
+
+
+def _replaced(base: Node, swept: Iterable[str], path: Path) -> list[InputError]:
+    """Return what is wrong with values that every point replaces: a reader takes them for sound."""
+    builder = Builder(path.parent)
+    PointReader(path.stem, builder).read([Point(base)])
+    return [one for one in builder.problems if one.path in swept and find(base, one.path) is not None]

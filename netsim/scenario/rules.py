@@ -72,8 +72,8 @@ RULES = (
     ),
     Rule(
         "job.checkpoint.every",
-        lambda one: isinstance(one.sync, ParameterServer),
-        "has no effect with a parameter server, whose workers wait, or go on without the one that is down",
+        lambda one: isinstance(one.sync, ParameterServer) and one.train is not None,
+        "has no effect on training over a parameter server, where turns are timed one by one, or workers go on",
         "remove it",
         allowed=("0",),
     ),
@@ -225,10 +225,12 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
 
 def unsaved(scenario: Scenario) -> Iterator[InputError]:
     """Yield that a job whose steps overlap cannot keep checkpoints: at no time is one step over and none begun."""
-    overlaps = scenario.job.scheduling == "priority" and not isinstance(scenario.sync, ParameterServer)
-    if overlaps and scenario.job.checkpoint.every:
+    if scenario.job.scheduling == "priority" and scenario.job.checkpoint.every:
         problem = "keeps no checkpoints: a step by priority begins before the one before it has been updated"
         yield InputError(problem, "use `scheduling: order`, or `checkpoint: {every: 0}`", "job.scheduling")
+    elif isinstance(scenario.sync, ParameterServer) and scenario.sync.staleness and scenario.job.checkpoint.every:
+        problem = "keeps no checkpoints: with `staleness`, workers are never all at the end of one step"
+        yield InputError(problem, "use `staleness: 0`, or `checkpoint: {every: 0}`", "sync")
 
 
 def outlasted(scenario: Scenario) -> Iterator[InputError]:
@@ -286,12 +288,15 @@ def _sets(scenario: Scenario, what: str) -> bool:
 def misfits(scenario: Scenario) -> Iterator[tuple[int, InputError]]:
     """Yield the places of conditions that have no effect or no meaning on a network, and why."""
     for place, one in enumerate(scenario.conditions):
-        if not scenario.network.changes:
-            problem = f"network {scenario.network.kind!r} knows nothing that changes with time"
+        network = scenario.network
+        if not network.changes:
+            problem = f"network {network.kind!r} knows nothing that changes with time"
             yield place, InputError(problem, "choose `network: flow`, or remove the condition", "kind")
-        elif isinstance(one, PacketLoss) and scenario.transport.segment is None:
-            problem = f"transport {scenario.transport.kind!r} does not heed loss"
-            yield place, InputError(problem, "choose one over TCP: tcp, nccl, gloo or mpi", "kind")
+        elif not (one.changes_links or network.shares):
+            problem = f"plans never meet in network {network.kind!r}: the job would not feel this traffic"
+            yield place, InputError(problem, "choose `network: flow` or `packet`, or remove the condition", "kind")
+        elif isinstance(one, PacketLoss) and (deaf := network.deaf(scenario.transport)):
+            yield place, InputError(deaf.problem, deaf.remedy, "kind")
 
 
 def _unused(optimizer: Optimizer, sync: Sync) -> Iterator[InputError]:

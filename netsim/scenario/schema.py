@@ -41,9 +41,9 @@ class Straggler:
 class Checkpoint:
     """How much work a failure costs a synchronous job.
 
-    Every so many steps (`every`, 0 for never) all workers stop for `write` to save what they have. When a worker fails,
-    the job stops at once, waits until all are back, takes `restart` to load the last checkpoint and does the steps
-    since then again. Without checkpoints it waits, and goes on where it was: a machine that hung, or moved.
+    Every so many steps (`every`, 0 for never) all workers stop for `write` to save what they have. When a worker or a
+    server fails, the job stops at once, waits until all are back, takes `restart` to load the last checkpoint and does
+    the steps since then again. Without checkpoints it waits, and goes on where it was: a machine that hung, or moved.
     """
 
     every: Annotated[int, Ge(0)] = 0

@@ -188,11 +188,6 @@ def test_what_cannot_be_is_an_error(scenario, small_trace, condition, said):
         scenario(conditions=f"[{condition}]")
 
 
-def test_a_network_without_time_of_its_own_refuses(scenario):
-    with pytest.raises(ScenarioErrors, match="choose `network: flow`"):
-        scenario(conditions=NODE % "1 s", network="analytic")
-
-
 @pytest.mark.parametrize(
     ("distribution", "mean", "deviation"),
     [("normal", 1.0, 0.3), ("exponential", 1.3, 0.3), ("uniform", 1.15, 0.3 / 12**0.5), ("none", 1.0, 0.0)],

@@ -38,7 +38,6 @@ def _members() -> list[Scheme]:
 
 MEMBERS = _members()
 every_scheme = pytest.mark.parametrize("scheme", MEMBERS, ids=lambda one: one.label)
-every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 devices = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 
 
@@ -74,36 +73,30 @@ def _steps(scheme: Scheme, shape: tuple[int, ...], count: int = 3, seed: int = 5
 
 
 @every_scheme
-@every_shape
-def test_message_packs_into_its_nbits_and_comes_back_bit_for_bit(scheme: Scheme, shape: tuple[int, ...]) -> None:
-    for outcome in _steps(scheme, shape, count=2):
-        for message in (message for messages in outcome.messages for message in messages):
-            data = message.pack()
-            assert len(data) == ceil(message.nbits / 8)
-            for part, back in zip(message.parts, wire.unpack(data, message.layout), strict=True):
-                assert part.shape == back.shape
-                assert part.dtype == back.dtype
-                assert torch.equal(part, back)
+def test_messages_come_back_bit_for_bit_and_estimates_are_tensors_like_the_gradient(scheme: Scheme) -> None:
+    for shape in SHAPES:
+        for outcome in _steps(scheme, shape):
+            for tensor in (outcome.mean, *outcome.own):
+                assert tensor.shape == torch.Size(shape)
+                assert tensor.dtype == torch.float32
+                assert bool(torch.isfinite(tensor).all()), shape
+            for message in (message for messages in outcome.messages for message in messages):
+                data = message.pack()
+                assert len(data) == ceil(message.nbits / 8), shape
+                for part, back in zip(message.parts, wire.unpack(data, message.layout), strict=True):
+                    assert part.shape == back.shape
+                    assert part.dtype == back.dtype
+                    assert torch.equal(part, back), shape
 
 
 @every_scheme
-@every_shape
-def test_layout_is_known_without_the_gradient(scheme: Scheme, shape: tuple[int, ...]) -> None:
+def test_layout_is_known_without_the_gradient(scheme: Scheme) -> None:
     def layouts(grads: list[torch.Tensor]) -> list[list[tuple[wire.Field, ...]]]:
         outcome = exchange(scheme, grads, _states(scheme, shape))
         return [[message.layout for message in messages] for messages in outcome.messages]
 
-    assert layouts(_grads(shape)) == layouts([torch.zeros(shape)] * WORKERS)
-
-
-@every_scheme
-@every_shape
-def test_estimate_keeps_shape_and_type_and_is_finite(scheme: Scheme, shape: tuple[int, ...]) -> None:
-    for outcome in _steps(scheme, shape):
-        for tensor in (outcome.mean, *outcome.own):
-            assert tensor.shape == torch.Size(shape)
-            assert tensor.dtype == torch.float32
-            assert bool(torch.isfinite(tensor).all())
+    for shape in SHAPES:
+        assert layouts(_grads(shape)) == layouts([torch.zeros(shape)] * WORKERS), shape
 
 
 @every_scheme
@@ -121,24 +114,29 @@ def test_exchange_stays_on_the_device(scheme: Scheme, device: str) -> None:
 
 
 @every_scheme
-@every_shape
-def test_all_workers_end_with_identical_tensors(scheme: Scheme, shape: tuple[int, ...]) -> None:
+def test_all_workers_end_with_identical_tensors(scheme: Scheme) -> None:
     # Every worker gets a reply of its own here, so nothing can be shared but what was sent.
-    states = _states(scheme, shape)
-    for step in range(3):
-        running = [scheme.exchange(*pair) for pair in zip(_grads(shape, step), states, strict=True)]
-        messages, ended = [next(worker) for worker in running], []
-        while not ended:
-            parts, messages = [message.parts for message in messages], []
-            for worker in running:
-                try:
-                    messages.append(worker.send(Reply(parts)))
-                except StopIteration as end:
-                    ended.append(end.value)
-        assert not messages
-        states = [state for _, _, state in ended]
-        for estimate, _, _ in ended[1:]:
-            assert torch.equal(estimate, ended[0][0])
+    for shape in SHAPES:
+        states = _states(scheme, shape)
+        for step in range(3):
+            estimates, states = _each_with_its_own_reply(scheme, _grads(shape, step), states)
+            assert all(torch.equal(one, estimates[0]) for one in estimates[1:]), shape
+
+
+def _each_with_its_own_reply(
+    scheme: Scheme, grads: list[torch.Tensor], states: list[object]
+) -> tuple[list[torch.Tensor], list[object]]:
+    running = [scheme.exchange(*pair) for pair in zip(grads, states, strict=True)]
+    messages, ended = [next(worker) for worker in running], []
+    while not ended:
+        parts, messages = [message.parts for message in messages], []
+        for worker in running:
+            try:
+                messages.append(worker.send(Reply(parts)))
+            except StopIteration as end:
+                ended.append(end.value)
+    assert not messages
+    return [estimate for estimate, _, _ in ended], [state for _, _, state in ended]
 
 
 @every_scheme
@@ -169,12 +167,12 @@ def test_exchange_changes_neither_gradient_nor_state(scheme: Scheme) -> None:
 
 
 @every_scheme
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_non_finite_gradient_is_rejected_by_name(scheme: Scheme, value: float) -> None:
-    grads = _grads((24, 40))
-    grads[1][3, 7] = value
-    with pytest.raises(NonFiniteGradient, match=r"layer1\.weight of worker 1: 1 of 960 values"):
-        exchange(scheme, grads, _states(scheme, (24, 40)), what="layer1.weight")
+def test_non_finite_gradient_is_rejected_by_name(scheme: Scheme) -> None:
+    for value in (float("nan"), float("inf"), float("-inf")):
+        grads = _grads((24, 40))
+        grads[1][3, 7] = value
+        with pytest.raises(NonFiniteGradient, match=r"layer1\.weight of worker 1: 1 of 960 values"):
+            exchange(scheme, grads, _states(scheme, (24, 40)), what="layer1.weight")
 
 
 def test_huge_finite_gradients_are_not_taken_for_infinite() -> None:
@@ -184,13 +182,13 @@ def test_huge_finite_gradients_are_not_taken_for_infinite() -> None:
 
 
 @every_scheme
-@pytest.mark.parametrize("size", [0.0, 1e-42, 1e-30, 1e30])
-def test_finite_gradients_give_finite_estimates(scheme: Scheme, size: float) -> None:
-    grads = [grad.clamp(-1, 1) * size for grad in _grads((24, 40))]
-    outcome = exchange(scheme, grads, _states(scheme, (24, 40)))
-    assert bool(torch.isfinite(outcome.mean).all())
-    if not size and "sign_majority" not in kinds(scheme):  # whose estimate has no size
-        assert float(outcome.mean.abs().max()) == 0.0
+def test_finite_gradients_give_finite_estimates(scheme: Scheme) -> None:
+    for size in (0.0, 1e-42, 1e-30, 1e30):
+        grads = [grad.clamp(-1, 1) * size for grad in _grads((24, 40))]
+        outcome = exchange(scheme, grads, _states(scheme, (24, 40)))
+        assert bool(torch.isfinite(outcome.mean).all()), size
+        if not size and "sign_majority" not in kinds(scheme):  # whose estimate has no size
+            assert float(outcome.mean.abs().max()) == 0.0
 
 
 @pytest.mark.parametrize("scheme", [one for one in MEMBERS if "shard" not in one.ops], ids=lambda one: one.label)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import simpy
 
-from netsim.errors import InputError
 from netsim.network import Flow, Round, fidelities, transports
 from netsim.network.base import LinkState
 from netsim.network.links import Links
@@ -15,7 +14,14 @@ from netsim.network.transport import Tcp
 from netsim.sync import Payload, Ring
 from netsim.topology import Star, Topology
 from tests.network import progressive
-from tests.network.platforms import random_graph, random_pairs, random_sizes, random_star
+from tests.network.platforms import (
+    random_graph,
+    random_pairs,
+    random_rounds,
+    random_sizes,
+    random_star,
+    random_topology,
+)
 
 IDEAL = transports.get("ideal")()
 
@@ -63,11 +69,13 @@ def one_transfer(nbytes, at_s=0.0, collective=False):
     return [Round(np.array([0]), np.array([1]), np.array([float(nbytes)]))], np.array([0, 1]), at_s, collective
 
 
+@pytest.mark.parametrize("network", ["analytic", "flow"])
 @pytest.mark.parametrize("collective", [True, False], ids=["recurrence", "fluid"])
-def test_a_transfer_ends_when_the_integral_of_the_bandwidth_is_its_bytes(collective):
+def test_a_transfer_ends_when_the_integral_of_the_bandwidth_is_its_bytes(collective, network):
     """0.5 s latency, 1.5 s at 1 MB/s, 2 s at 0.25 MB/s, then 0.5 MB/s: 3 MB are through after 4 + 2 s."""
     topology = pair()
-    network, env = changing(topology, [(2.0, 0, 0.25, None), (4.0, 0, 0.5, None)])
+    changes = [(2.0, 0, 0.25, None), (4.0, 0, 0.5, None)]
+    network, env = changing(topology, changes, fidelity=fidelities.get(network)())
     (found,) = finish_times(network, env, [one_transfer(3e6, collective=collective)])
     assert found[1] == pytest.approx(6.0, rel=1e-12)
     assert network.links.mean_share(6.0)[0] == pytest.approx((2 + 2 * 0.25 + 2 * 0.5) / 6)
@@ -194,9 +202,66 @@ def test_expecting_changes_that_do_not_come_changes_nothing():
         )
 
 
-def test_a_closed_form_refuses():
-    with pytest.raises(InputError, match="flow"):
-        changing(pair(), [], fidelity=fidelities.get("analytic")())
+ANALYTIC = fidelities.get("analytic")()
+
+
+def bound_and_flow(seed):
+    """Return when random plans on links that change at random are over, at least and by the flow network.
+
+    Latencies rise and fall, links fail and lose packets, windows cap pairs of hosts.
+    """
+    rng = np.random.default_rng(seed)
+    topology = random_topology(rng)
+    if len(topology.workers) < 2:
+        topology = Star(workers=2, bandwidth=1e9).build()
+    transport = Tcp(window=float(rng.choice([1e4, 1e6]))) if rng.random() < 0.5 else IDEAL
+    changes = [
+        (at_s, links, share, rng.choice([None, 0.0, 1e-3, 5e-2]), float(rng.choice([0.0, 1e-3])))
+        for at_s, links, share, _ in random_changes(rng, topology, int(rng.integers(1, 8)))
+    ]
+    workers = topology.workers
+    plans = [(random_rounds(rng, workers), workers, float(rng.choice([0.0, 0.05, 0.2])), False) for _ in range(2)]
+    both = []
+    for fidelity in (ANALYTIC, Flow()):
+        # One plan at a time: to a bound, plans never meet.
+        for one in plans:
+            (found,) = finish_times(*changing(topology, changes, transport, fidelity), [one])
+            both.append(max(found.values()))
+    return np.reshape(both, (2, -1))
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_the_bound_is_never_above_the_flow_whatever_links_do(block):
+    for seed in range(10 * block, 10 * block + 10):
+        bound_s, flow_s = bound_and_flow(seed)
+        assert (bound_s <= flow_s * (1 + 1e-12)).all(), seed
+        assert (bound_s > 0).any()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_symmetric_plan_ends_with_its_bound_whatever_all_links_do(seed):
+    """Every link alike at every instant, without latency: each round takes the same integral in both."""
+    rng = np.random.default_rng(seed)
+    topology = Star(workers=4, bandwidth=1e8, latency=0.0).build()
+    workers, every = topology.workers, np.arange(len(topology.latency_s))
+    changes = [(at_s, every, rng.choice([0.0, 0.3, 2.0]), None) for at_s in np.sort(rng.uniform(0, 0.5, 6))]
+    nbytes = 10 ** rng.uniform(5, 8)
+    payload = Payload("sum", np.full(4, nbytes), nbytes, np.ones(1, dtype=np.int64))
+    plan = list(Ring().rounds(payload, workers, workers[:0])), workers, 0.0, True
+    ends_s = [
+        max(finish_times(*changing(topology, [*changes, (0.6, every, 1.0, None)], IDEAL, one), [plan])[0].values())
+        for one in (ANALYTIC, Flow())
+    ]
+    assert ends_s[0] == pytest.approx(ends_s[1], rel=1e-9)
+
+
+def test_who_waits_for_a_latency_may_meet_a_shorter_one():
+    """A latency of 1 s at first, of nothing from 0.5 s on: who enters its round after 0.6 s begins before 1 s."""
+    network, env = changing(pair(latency_s=1.0), [(0.5, [0, 1], 1.0, 0.0)], fidelity=ANALYTIC)
+    # Node 1 sends after 0.1 s of work at the least, but could be held up until 0.5 s: 0.1 s more from then on.
+    held = [Round(np.array([1]), np.array([0]), np.array([1e6]), hold_s=0.1)]
+    (found,) = finish_times(network, env, [(held, np.array([0, 1]), 0.0, False)])
+    assert found[0] == pytest.approx(0.5 + 0.1 + 1.0, rel=1e-12)
 
 
 def test_loss_caps_a_connection_by_the_square_root_law():

@@ -247,5 +247,45 @@ def test_distributed_svrg_has_no_floor() -> None:
     assert next(running).result == pytest.approx(least, rel=1e-11)
 
 
+def test_distributed_svrg_of_one_worker_is_svrg_by_either_gradient(problem: Problem) -> None:
+    for gradient in ("global", "local"):
+        assert rounds(DSVRG(lr=LR, gradient=gradient), problem) == pytest.approx(
+            rounds(SVRG(lr=LR), problem), rel=1e-12
+        )
+
+
+def minima(problem: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return [W, d, d] the Hessians of least squares of each worker's samples, and [W, d] its minimum."""
+    a = problem.features
+    hessians = np.einsum("wnd,wne->wde", a, a) / problem.samples + problem.penalty * np.eye(problem.size)
+    right = np.einsum("wnd,wn->wd", a, problem.targets) / problem.samples
+    return hessians, np.linalg.solve(hessians, right[:, :, None])[:, :, 0]
+
+
+@pytest.mark.parametrize("steps", [3, 2000])
+def test_local_svrg_on_one_sample_each_closes_in_on_the_mean_of_the_workers_minima(steps: int) -> None:
+    """Steps at the only sample are those of gradient descent: (I - lr H)^k is left of a worker's way to its minimum."""
+    draw = np.random.default_rng(SEED)
+    problem = Problem(draw.normal(size=(5, 1, 3)) / 2, draw.normal(size=(5, 1)), "squared", 0.1, "least squares")
+    hessians, ends = minima(problem)
+    left = np.stack([np.linalg.matrix_power(np.eye(3) - LR * one, steps) for one in hessians])
+    x = np.zeros(3)
+    for _ in range(ROUNDS):
+        x = (ends + np.einsum("wde,we->wd", left, x - ends)).mean(axis=0)
+    assert rounds(DSVRG(lr=LR, epochs=steps, gradient="local"), problem) == pytest.approx(x, rel=1e-9)
+    assert bool(np.abs(x - ends.mean(axis=0)).max() < 1e-12) == (steps == 2000)
+
+
+def test_local_svrg_has_a_floor_where_the_mean_of_minima_is_not_the_minimum() -> None:
+    """On samples enough for each, that mean is where it ends, but for its noise; the global gradient goes on."""
+    problem = Ridge(samples=60, features=3, conditioning=1).problem(6, SEED)
+    mean = minima(problem)[1].mean(axis=0)
+    floor = np.linalg.norm(problem.gradient(mean))
+    local = DSVRG(lr=0.02, epochs=30, gradient="local")
+    settled = [rounds(local, problem, count) for count in range(2, 22)]
+    assert np.linalg.norm(problem.gradient(np.mean(settled, axis=0))) == pytest.approx(floor, rel=0.2)
+    assert np.linalg.norm(problem.gradient(rounds(DSVRG(lr=0.02, epochs=30), problem, 12))) < 1e-6 * floor
+
+
 def test_a_worker_visits_every_sample_once_an_epoch() -> None:
     assert sorted(visits(1, 2, 3, 40).tolist()) == list(range(40))

@@ -265,6 +265,18 @@ CASES = [
         ("lists differ in length: seed has 2, job.steps has 1", "equally long"),
     ),
     Broken(
+        "bad value that a sweep replaces",
+        "topology: {kind: star, bandwidth: 10}\n" + WORKLOAD + "sweep: {topology.bandwidth: [1 Gbit/s, 2 Gbit/s]}",
+        1,
+        ("topology.bandwidth: bandwidth 10 needs a unit", "write for example '10 Gbit/s'"),
+    ),
+    Broken(
+        "bad value in a list that a sweep replaces",
+        HEAD + "schemes:\n  - {kind: topk, ratio: 3}\nsweep: {schemes.0.ratio: [0.1, 0.2]}",
+        4,
+        ("schemes.0.ratio: ", "1"),
+    ),
+    Broken(
         "bad value in a sweep",
         HEAD + "sweep:\n  topology.bandwidth:\n    - 1 Gbit/s\n    - 2 Gb\n",
         6,

@@ -10,11 +10,18 @@ import math
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 import netsim
 from netsim.optim import SAGA, SVRG, CentralVR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netsim.scenario import Train
 
 PUBLISHED_S = {  # at 96, 192, 480 and 960 workers
     "central_vr_async": (32.1, 32.3, 20.6, 9.8),
@@ -24,18 +31,34 @@ PUBLISHED_EASGD_FLOOR = 8e-3
 TOY = Path(__file__).parents[2] / "scenarios" / "centralvr-ridge.yaml"
 
 
+GRADIENT_S = 10e-6
+EPOCH_S = 5000 * GRADIENT_S
+SPEEDS: dict[str, Callable[[Train, int], Train]] = {
+    "equal": lambda train, _: train,
+    "one slow": lambda train, _: replace(train, speed_spread=5.0, slow_workers=1),
+    "spread": lambda train, _: replace(train, speed_spread=5.0),
+    # All nodes alike, and together as fast as the spread ones.
+    "as much": lambda train, workers: replace(train, gradient_time=GRADIENT_S / share(workers)),
+}
+
+
+def share(workers: int) -> float:
+    """Return what part of the work of `workers` fast nodes is done by as many of which all but one are slower."""
+    return float(np.mean(5.0 ** -np.linspace(0, 1, workers)))
+
+
 @cache
-def trained(kind: str, workers: int, slow_workers: int = 0):
-    """Return the row of a run; `slow_workers` take five times as long."""
-    one = next(one for one in netsim.load(TOY) if one.train.optimizer.kind == kind)
-    train = replace(one.train, until=6.0)
-    if slow_workers:
-        train = replace(train, speed_spread=5.0, slow_workers=slow_workers)
+def trained(kind: str, workers: int, speeds: str = "equal", problem: str = "ridge", gradient: str = "global"):
+    """Return the row of a run; nodes may be up to five times as slow as the fastest."""
+    points = netsim.load(TOY.with_name(f"centralvr-{problem}.yaml"))
+    alike = [one for one in points if one.train.optimizer.kind == kind]
+    one = next(one for one in alike if getattr(one.train.optimizer, "gradient", "global") == gradient)
+    train = SPEEDS[speeds](replace(one.train, until=6.0), workers)
     return netsim.simulate(replace(one, topology=replace(one.topology, workers=workers), train=train)).runs.iloc[0]
 
 
-def seconds(kind: str, workers: int, slow_workers: int = 0) -> float:
-    return float(trained(kind, workers, slow_workers)["time_to_target_s"])
+def seconds(kind: str, workers: int, speeds: str = "equal", problem: str = "ridge") -> float:
+    return float(trained(kind, workers, speeds, problem)["time_to_target_s"])
 
 
 @pytest.mark.slow
@@ -59,10 +82,46 @@ def test_central_vr_is_first_and_elastic_averaging_stays_above_a_floor() -> None
 @pytest.mark.slow
 def test_one_slow_node_of_960_hurts_sync_and_hardly_async() -> None:
     """Sync's rounds take five epochs of computing and the same exchange: 4.2 times as long with 960 workers."""
-    epoch_s, rounds = 5000 * 10e-6, trained("central_vr_sync", 960)["epochs_to_target"]
-    exchange_s = seconds("central_vr_sync", 960) / rounds - epoch_s
-    assert seconds("central_vr_sync", 960, 1) == pytest.approx(rounds * (5 * epoch_s + exchange_s), rel=0.03)
-    assert seconds("central_vr_async", 960, 1) < 1.5 * seconds("central_vr_async", 960)
+    rounds = trained("central_vr_sync", 960)["epochs_to_target"]
+    exchange_s = seconds("central_vr_sync", 960) / rounds - EPOCH_S
+    assert seconds("central_vr_sync", 960, "one slow") == pytest.approx(rounds * (5 * EPOCH_S + exchange_s), rel=0.03)
+    assert seconds("central_vr_async", 960, "one slow") < 1.5 * seconds("central_vr_async", 960)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [96, 960])
+@pytest.mark.parametrize("problem", ["ridge", "logistic"])
+def test_spread_speeds_leave_async_more_of_the_clusters_work_than_sync(problem: str, workers: int) -> None:
+    """Half of the fast cluster's work is there, and twice its time nobody's loss: (1 - 1 / 5) / ln 5 = 0.497.
+
+    Against equal nodes that do as much together, Sync's rounds take the slowest's time.
+    """
+    assert share(workers) == pytest.approx(0.8 / math.log(5), rel=0.01)
+    lasts_s = {
+        (kind, speeds): seconds(f"central_vr_{kind}", workers, speeds, problem)
+        for kind in ("sync", "async")
+        for speeds in ("equal", "spread", "as much")
+    }
+    rounds = trained("central_vr_sync", workers, "equal", problem)["epochs_to_target"]
+    exchange_s = lasts_s["sync", "equal"] / rounds - EPOCH_S
+    lost = (5 * EPOCH_S + exchange_s) / (EPOCH_S / share(workers) + exchange_s)
+    assert lasts_s["sync", "spread"] / lasts_s["sync", "as much"] == pytest.approx(lost, rel=0.03)
+    assert 1 < lasts_s["async", "spread"] / lasts_s["async", "as much"] < 0.75 * lost
+
+
+@pytest.mark.slow
+def test_svrg_by_the_shards_own_gradients_ends_at_the_mean_of_their_minima() -> None:
+    """The published floor, 7.6e-3 at 192, is another one: of other data, or of another form."""
+    problem = netsim.load(TOY)[0].workload.problem(96, 0)
+    minima = [
+        np.linalg.solve(a.T @ a / len(a) + problem.penalty * np.eye(problem.size), a.T @ b / len(a))
+        for a, b in zip(problem.features, problem.targets, strict=True)
+    ]
+    start, end = (np.linalg.norm(problem.gradient(x)) for x in (problem.start(), np.mean(minima, axis=0)))
+    row = trained("d_svrg", 96, gradient="local")
+    assert row["status"] == "max_epochs"
+    assert row["best"] == pytest.approx(end / start, rel=0.5)
+    assert row["best"] > 20 * row["target"]
 
 
 @pytest.mark.slow
@@ -74,7 +133,7 @@ def test_a_slow_nodes_part_of_the_error_shrinks_at_its_own_pace(workers: int) ->
     """
     epochs = trained("central_vr_sync", workers)["epochs_to_target"]
     predicted = 5 * epochs * (1 - math.log(workers / 2) / math.log(1e5))
-    assert seconds("central_vr_async", workers, 1) / (5000 * 10e-6) == pytest.approx(predicted, rel=0.2)
+    assert seconds("central_vr_async", workers, "one slow") / EPOCH_S == pytest.approx(predicted, rel=0.2)
 
 
 @pytest.mark.slow
