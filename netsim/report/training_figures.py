@@ -46,9 +46,9 @@ def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         shown = [(part, label(by, key), "time_s") for key, part in facets]
         shown += [(*shown[-1][:2], x) for x in _X if x != "time_s"]
         rows = [[(*one, look_of) for look_of in shared] for one in shown]
-    legend = layout.legend_inches(shared[0]) if len(shared) == 1 else 0.0
-    above = 0.17 * max(map(len, shared)) if len(shared) > 1 else 0.0
-    figure = layout.figure(legend + 3.3 * len(rows[0]), 0.8 + above + 2.9 * len(rows))
+    legend = max(map(layout.legend_inches, shared))
+    width, beside, above = (3.3, legend, 0.0) if len(shared) == 1 else (max(3.3, legend), 0.0, 0.17 * len(shared[0]))
+    figure = layout.figure(beside + width * len(rows[0]), 0.8 + above + 2.9 * len(rows))
     grid = figure.subplots(len(rows), len(rows[0]), squeeze=False, sharey="row")
     for axes_row, row in zip(grid, rows, strict=True):
         for axes, (part, _, x, look_of) in zip(axes_row, row, strict=True):
@@ -112,8 +112,9 @@ def time_to_target(runs: pd.DataFrame) -> Figure:
     panels = [(label(by, key), part) for key, part in spread(runs, by, 6)] if by else [("", runs)]
     names = families(runs) if len(panels) == 1 else [list(dict.fromkeys(runs["name"]))]
     shared = [_looks(some) for some in names]
-    legend = layout.legend_inches(shared[0]) if len(shared) == 1 else 0.0
-    figure, grid = layout.panel_figure(panels * len(shared), 5.0 if legend else 4.2, 3.6, legend=legend)
+    legend = max(map(layout.legend_inches, shared))
+    width, beside = (5.0, legend) if len(shared) == 1 else (max(3.6, legend), 0.0)
+    figure, grid = layout.panel_figure(panels * len(shared), width, 3.6, legend=beside)
     for place, axes in enumerate(grid):
         part = panels[place % len(panels)][1]
         times(axes, part, x, "name", shared[place // len(panels)])
