@@ -15,7 +15,7 @@ from netsim.network.base import Round
 from netsim.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import simpy
     from numpy.typing import NDArray
@@ -65,6 +65,7 @@ class Cluster:
         self.devices = Devices(len(workers))
         self.states = LinkStates(network)
         self.crashed = env.event()
+        self.listeners: list[Callable[[int, float], None]] = []
         self._back_s = 0.0
         self._seed = seed
 
@@ -105,11 +106,13 @@ class Cluster:
         """Return the second at which all nodes of the job that are down now will be up, or now."""
         return max(self.devices.up_s(self.env.now), self._back_s)
 
-    def crash(self, until_s: float) -> None:
+    def crash(self, node: int, until_s: float) -> None:
         """Say that a node of the job has failed, and when it will be back: what it held is lost."""
         self._back_s = max(self._back_s, until_s)
         event, self.crashed = self.crashed, self.env.event()
-        event.succeed(until_s)
+        event.succeed()
+        for listener in self.listeners:
+            listener(node, until_s)
 
 
 def nodes_named(topology: Topology, patterns: Sequence[str]) -> NDArray[np.int64]:

@@ -23,7 +23,8 @@ class NodeFailure(Outage):
 
     `nodes` are names or patterns: `worker3`, `worker*`, `switch`. A synchronous job waits until they are back and goes
     on where it was; where it keeps checkpoints (`job.checkpoint`), it starts again from the last one, and what has been
-    done since then is lost. Asynchronous workers go on without the one that is down.
+    done since then is lost. Asynchronous workers go on without the one that is down, which comes back to where it was,
+    or with checkpoints begins its step anew with the servers' model; then a server's failure takes all back.
     """
 
     nodes: tuple[str, ...]
@@ -53,6 +54,6 @@ class NodeFailure(Outage):
             yield cluster.env.timeout(down_s - cluster.env.now)
             cluster.states.put((number, node), links, share=0.0)
             if node in cluster.nodes:
-                cluster.crash(up_s)
+                cluster.crash(node, up_s)
             yield cluster.env.timeout(up_s - cluster.env.now)
             cluster.states.put((number, node), links)

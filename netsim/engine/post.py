@@ -46,17 +46,20 @@ class Letters(NamedTuple):
 class Post:
     """Begins the messages of an instant at its end, those to or from one host of a server as one plan.
 
-    `arrived` counts messages. Once it is `closed`, nothing is sent any more.
+    `arrived` counts messages. Once it is `closed`, nothing is sent any more. If `apart`, messages do not share plans,
+    so that each can be dropped by itself.
     """
 
-    def __init__(self, env: simpy.Environment, network: Network) -> None:
+    def __init__(self, env: simpy.Environment, network: Network, *, apart: bool = False) -> None:
         self.env = env
         self.network = network
         self.arrived = 0
         self.closed = False
+        self._apart = apart
         self._number = count()
         self._under_way: dict[int, tuple[Execution, int]] = {}
-        self._due: dict[tuple[int, bool, bool], list[Letters]] = {}
+        self._plan_of: dict[int, int] = {}
+        self._due: dict[tuple[int, bool, bool, int], list[Letters]] = {}
         self._rounds: dict[tuple[int, bool, bool, bytes, bytes], Round] = {}
         self._timer = Timer(env, self._begin)
 
@@ -64,8 +67,16 @@ class Post:
         """Send messages now."""
         if self.closed:
             return
-        self._due.setdefault((letters.hub, letters.outward, letters.follows), []).append(letters)
+        apart = id(letters) if self._apart else 0
+        self._due.setdefault((letters.hub, letters.outward, letters.follows, apart), []).append(letters)
         self._timer.set(self.env.now)
+
+    def drop(self, letters: Letters) -> None:
+        """Let messages that are apart end here, if they have not arrived."""
+        self._due.pop((letters.hub, letters.outward, letters.follows, id(letters)), None)
+        number = self._plan_of.pop(id(letters), None)
+        if number is not None:
+            self._under_way.pop(number)[0].abandon()
 
     def close(self) -> None:
         """Send nothing from now on, and let what is under way end here: nobody hears of it."""
@@ -77,14 +88,16 @@ class Post:
 
     def _begin(self) -> None:
         due, self._due = self._due, {}
-        for (hub, outward, follows), some in due.items():
+        for (hub, outward, follows, apart), some in due.items():
             leaves = some[0].leaves if len(some) == 1 else np.concatenate([one.leaves for one in some])
             nbytes = some[0].nbytes if len(some) == 1 else np.concatenate([one.nbytes for one in some])
             number, nodes = next(self._number), np.concatenate([[hub], leaves])
-            done = partial(self._tell, number, hub, _receivers(some))
+            done = partial(self._tell, (number, apart), hub, _receivers(some))
             one = self._round((hub, outward, follows, leaves.tobytes(), nbytes.tobytes()))
             execution = self.network.begin([one], nodes, done, collective=False)
             self._under_way[number] = execution, len(nodes)
+            if apart:
+                self._plan_of[apart] = number
             execution.join(nodes)
 
     def _round(self, key: tuple[int, bool, bool, bytes, bytes]) -> Round:
@@ -99,11 +112,14 @@ class Post:
             self._rounds[key] = Round(src, dst, np.frombuffer(nbytes), slices=2 if follows else 1)
         return self._rounds[key]
 
-    def _tell(self, number: int, hub: int, receivers: Receivers, nodes: NDArray[np.int64]) -> None:
+    def _tell(self, plan: tuple[int, int], hub: int, receivers: Receivers, nodes: NDArray[np.int64]) -> None:
         """Say that messages have arrived: at leaves, or from them."""
+        number, apart = plan
         execution, left = self._under_way.pop(number)
         if left > len(nodes):
             self._under_way[number] = execution, left - len(nodes)
+        else:
+            self._plan_of.pop(apart, None)
         nodes = nodes[nodes != hub]
         self.arrived += len(nodes)
         if not isinstance(receivers, dict):
@@ -135,7 +151,7 @@ class Outbox:
         self.serves = serves
         self._number = count()
         self._waiting: dict[int, list[tuple[float, int, float, Callable[[], None]]]] = {}
-        self._busy: set[int] = set()
+        self._busy: dict[int, tuple[Letters, float]] = {}
         self._ended_s: dict[int, float] = {}
         self._under_way_bytes = 0.0
 
@@ -143,6 +159,19 @@ class Outbox:
         """Send as soon as it is this message's turn: the least `order` first, the oldest among equals."""
         heapq.heappush(self._waiting.setdefault(receiver, []), (order, next(self._number), nbytes, arrived))
         self._next(receiver)
+
+    def drop(self, receiver: int) -> None:
+        """Forget what this receiver has not got."""
+        self._waiting.pop(receiver, None)
+        letters, nbytes = self._busy.pop(receiver, (None, 0.0))
+        self._under_way_bytes -= nbytes
+        if letters is not None:
+            self.post.drop(letters)
+
+    def drop_all(self) -> None:
+        """Forget what has not arrived."""
+        for receiver in {*self._waiting, *self._busy}:
+            self.drop(receiver)
 
     def _next(self, receiver: int) -> None:
         """Send what may leave, to this receiver; with a credit, to whoever's message is the first in order."""
@@ -159,11 +188,10 @@ class Outbox:
 
     def _send(self, receiver: int) -> None:
         _, _, nbytes, arrived = heapq.heappop(self._waiting[receiver])
-        self._busy.add(receiver)
         self._under_way_bytes += nbytes
 
         def over(_: NDArray[np.int64]) -> None:
-            self._busy.discard(receiver)
+            del self._busy[receiver]
             self._under_way_bytes -= nbytes
             self._ended_s[receiver] = self.post.env.now
             arrived()
@@ -171,4 +199,6 @@ class Outbox:
 
         follows = self._ended_s.get(receiver) == self.post.env.now
         hub, leaf = (self.node, receiver) if self.serves else (receiver, self.node)
-        self.post.send(Letters(hub, self.serves, follows, np.array([leaf]), np.array([nbytes]), over))
+        letters = Letters(hub, self.serves, follows, np.array([leaf]), np.array([nbytes]), over)
+        self._busy[receiver] = letters, nbytes
+        self.post.send(letters)

@@ -15,7 +15,7 @@ from netsim.network.base import Round
 from netsim.sync.hierarchical import of_machines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import simpy
     from numpy.typing import NDArray
@@ -29,7 +29,8 @@ class PushPull(Ways):
     """The servers of a job and the ways to them.
 
     `sent_bytes` are those that workers' hosts have sent for each worker's step: what a co-located server sends counts
-    for the worker that it answers.
+    for the worker that it answers. If messages are `apart`, workers can be dropped one by one; `done` [n] are the steps
+    that each has done already.
     """
 
     def __init__(
@@ -39,12 +40,17 @@ class PushPull(Ways):
         nodes: tuple[NDArray[np.int64], NDArray[np.int64]],
         sync: ParameterServer,
         credit: float | None,
+        *,
+        apart: bool = False,
+        done: NDArray[np.int64] | None = None,
     ) -> None:
         self.sync = sync
         self.network = network
         self.call_s = network.links.call_overhead_s
         self.workers = nodes[0]
-        self._post = post = Post(env, network)
+        self._post = post = Post(env, network, apart=apart)
+        self._done = np.zeros(len(self.workers), dtype=np.int64) if done is None else done
+        self._lives = [0] * len(self.workers)
         self.hosts = sync.hosts(*nodes)
         machines = network.links.topology.machines[self.workers]
         self.groups = sync.groups(len(self.workers), machines)
@@ -75,10 +81,12 @@ class PushPull(Ways):
         key = (*item.key, part)
         if key not in self._shards:
             processor = self._processors[item.piece.server]
-            self._shards[key] = Shard(processor, self.groups[part], self.sync.staleness)
+            group = self.groups[part]
+            self._shards[key] = Shard(processor, group, self.sync.staleness, self._done[group])
         payload, share = item.exchange.payload, item.piece.share / len(self.groups)
         add_s, encode_s = payload.decode_s * share, payload.encode_s * share
-        arrived = partial(self._shards[key].push, item.worker, add_s, encode_s, partial(self._answer, item))
+        answer = partial(self._answer, item, self._lives[item.worker])
+        arrived = partial(self._shards[key].push, item.worker, item.step, add_s, encode_s, answer)
         if host == self.workers[item.worker]:
             arrived()
             return
@@ -86,7 +94,9 @@ class PushPull(Ways):
         self.sent_bytes[item.worker, item.step] += nbytes
         self._up[item.worker].put(int(host), item.order, nbytes, arrived)
 
-    def _answer(self, item: Item, stale: int) -> None:
+    def _answer(self, item: Item, life: int, stale: int) -> None:
+        if life != self._lives[item.worker]:
+            return
         host, node = self.hosts[item.piece.server], int(self.workers[item.worker])
         nbytes = item.exchange.payload.pulled(item.piece) / len(self.groups)
         if host == node:
@@ -113,6 +123,48 @@ class PushPull(Ways):
     def moved(self) -> int:
         """Return how many messages have arrived."""
         return self._post.arrived
+
+    def save(self, seconds: float, then: Callable[[], None]) -> None:
+        """Let every server save after what it has to do; call `then` when all have."""
+        left = len(self._processors)
+
+        def saved() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                then()
+
+        for processor in self._processors:
+            processor.work(seconds, saved)
+
+    def drop(self, worker: int) -> None:
+        """Let all that a worker has under way end here, and answer nothing that it has asked."""
+        self._lives[worker] += 1
+        self._up[worker].drop_all()
+        for outbox in self._down:
+            outbox.drop(int(self.workers[worker]))
+        for shard in self._shards.values():
+            shard.forget(worker)
+
+    def fetch(self, worker: int, model: Sequence[tuple[int, float]], then: Callable[[], object]) -> None:
+        """Send a worker the model, in pieces of a server and bytes; call `then` when it has all."""
+        left = len(model)
+
+        def arrived() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                for shard in self._shards.values():
+                    shard.fetched(worker)
+                then()
+
+        for server, nbytes in model:
+            self._down[server].put(int(self.workers[worker]), 0.0, nbytes, arrived)
+
+    def take_over(self, other: PushPull) -> None:
+        """Know of the steps that are done what another knew."""
+        self.sent_bytes |= {(one, step): n for (one, step), n in other.sent_bytes.items() if step < self._done[one]}
+        self._post.arrived = other.moved()
 
     def close(self) -> None:
         """Carry nothing from now on; what is under way ends here."""

@@ -48,28 +48,45 @@ class Shard:
 
     A pull is answered once no pusher is more than `staleness` pushes behind the one who pulls. What is handed out is
     encoded anew whenever it has changed. The staleness of a push is the number of pushes of others that have been
-    added since its worker was answered; a synchronous shard changes once all have pushed, so its is 0.
+    added since its worker was answered; a synchronous shard changes once all have pushed, so its is 0. `done` are the
+    steps of each pusher that it knows already; what is pushed again for a step is added, but does not count.
     """
 
-    def __init__(self, processor: Processor, pushers: NDArray[np.int64], staleness: int | Literal["unbounded"]) -> None:
+    def __init__(
+        self,
+        processor: Processor,
+        pushers: NDArray[np.int64],
+        staleness: int | Literal["unbounded"],
+        done: NDArray[np.int64] | None = None,
+    ) -> None:
         self.processor = processor
         self.bound = np.inf if staleness == "unbounded" else float(staleness)
         self._place = {worker: place for place, worker in enumerate(pushers.tolist())}
-        self._pushes = np.zeros(len(pushers), dtype=np.int64)
-        self._slowest = 0
+        self._pushes = np.zeros(len(pushers), dtype=np.int64) if done is None else done.copy()
+        self._last_step = np.full(len(pushers), -1)
+        self._slowest = int(self._pushes.min())
         self._version = 0
         self._encoded = -1
         self._seen = np.zeros(len(pushers), dtype=np.int64)
         self._waiting: list[Pull] = []
 
-    def push(self, worker: int, add_s: float, encode_s: float, answer: Callable[[int], None]) -> None:
+    def push(self, worker: int, step: int, add_s: float, encode_s: float, answer: Callable[[int], None]) -> None:
         """Take a message that has arrived; call `answer` with its staleness once its pull may leave."""
-        self.processor.work(add_s, lambda: self._add(worker, encode_s, answer))
+        self.processor.work(add_s, lambda: self._add(worker, step, encode_s, answer))
 
-    def _add(self, worker: int, encode_s: float, answer: Callable[[int], None]) -> None:
+    def forget(self, worker: int) -> None:
+        """Answer nothing that a worker has asked so far."""
+        self._waiting = [one for one in self._waiting if one.worker != worker]
+
+    def fetched(self, worker: int) -> None:
+        """Note that a worker has got the newest there is."""
+        self._seen[self._place[worker]] = self._version
+
+    def _add(self, worker: int, step: int, encode_s: float, answer: Callable[[int], None]) -> None:
         place = self._place[worker]
         stale = self._version - int(self._seen[place]) if self.bound else 0
-        self._pushes[place] += 1
+        self._pushes[place] += step > self._last_step[place]
+        self._last_step[place] = step
         self._version += 1
         self._waiting.append(Pull(worker, int(self._pushes[place]), lambda: answer(stale)))
         slowest, before = int(self._pushes.min()), self._slowest

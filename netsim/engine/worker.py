@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 class Worker:
     """Runs step after step, from `first` on, until its job says that it is over; `rows` says where their time went.
 
-    `stale` and `rows` are by step. What the device does not work is exposed communication.
+    `stale` and `rows` are by step. What the device does not work is exposed communication. One that is `gone` notes
+    nothing more; `before` is the one of which this one keeps what it has done before its first step.
     """
 
-    def __init__(self, job: WorkerProcesses, index: int, first: int = 0) -> None:
+    def __init__(self, job: WorkerProcesses, index: int, first: int = 0, before: Worker | None = None) -> None:
         self.job, self.index, self.env, self.ways = job, index, job.env, job.ways
         self.device = Device(job.env, partial(job.devices.lasts_s, index))
         self.rows: list[dict[str, Any]] = []
@@ -37,8 +38,13 @@ class Worker:
         self._awaited: list[simpy.Event] = []
         self._under_way = 0
         self._since_s = self._comm_s = self._latency_s = 0.0
-        self._begin_s = float(job.env.now)
+        self._begin_s = self._began_s = float(job.env.now)
+        self.gone = False
         self._before = dict(self.device.worked_s)
+        if before is not None:
+            self.rows, self.stale = before.rows[:first], before.stale
+            self._begin_s = self.rows[-1]["end_s"] if self.rows else 0.0
+            self.spans = [one for one in before.spans if one.end_s <= self._begin_s]
 
     def run(self) -> Generator[simpy.Event, Any, None]:
         """Go through the steps."""
@@ -53,12 +59,12 @@ class Worker:
                 begin_s = self.env.now
                 yield from self.device.work("optimizer", compute.optimizer_s)
                 self._span(step, "optimizer", -1, begin_s)
-            if self.ways.closed:
+            if self.ways.closed or self.gone:
                 return
             self._note(step)
             if self.job.by_priority and self.job.is_last(step):
                 yield self.env.all_of(self._awaited)
-            if self.job.is_over(step):
+            if self.job.is_over(self.index, step):
                 return
 
     def _forward(self, step: int, compute: Compute) -> Generator[simpy.Event, Any, None]:
@@ -100,6 +106,8 @@ class Worker:
 
     def _push(self, where: tuple[int, int, int], stages: Sequence[Exchange]) -> None:
         """Push all pieces of a bucket, for its collective number `where[2]`; go on when all have been pulled."""
+        if self.gone:
+            return
         step, bucket, stage = where
         pieces, begin_s = self.job.pieces[bucket], self.env.now
         left = len(pieces)
@@ -161,8 +169,8 @@ class Worker:
     def _note(self, step: int) -> None:
         now_s = float(self.env.now)
         worked = {f"{kind}_s": self.device.worked_s[kind] - self._before[kind] for kind in KINDS}
-        down = self.job.devices.between(self.index, self._begin_s, now_s)
-        worked["lost_s"] = sum(up_s - down_s for down_s, up_s in down)
+        down = self.job.devices.between(self.index, self._began_s, now_s)
+        worked["lost_s"] = self._began_s - self._begin_s + sum(up_s - down_s for down_s, up_s in down)
         for one in down:
             self._span(step, "down", -1, *one)
         step_time_s = now_s - self._begin_s
@@ -179,7 +187,7 @@ class Worker:
                 "comm_latency_s": self._latency_s,
             }
         )
-        self._before, self._begin_s = dict(self.device.worked_s), now_s
+        self._before, self._begin_s, self._began_s = dict(self.device.worked_s), now_s, now_s
         self._comm_s = self._latency_s = 0.0
 
     def _span(self, step: int, what: str, bucket: int, start_s: float, end_s: float | None = None) -> None:

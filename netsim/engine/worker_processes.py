@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsim.engine.comeback import Comeback
 from netsim.engine.communicator import Communicator
 from netsim.engine.push_pull import PushPull
 from netsim.engine.worker import Worker
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import simpy
+    from numpy.typing import NDArray
 
     from netsim.engine.coding import Exchange
     from netsim.engine.measure import Measurement
@@ -45,7 +47,6 @@ class WorkerProcesses(WorkerJob[Sync]):
     def begin(self) -> None:
         """Start the workers."""
         measurement, timing = self.measurement, self.timing
-        self.ways = self._ways()
         self.staleness = self.sync.staleness if isinstance(self.sync, ParameterServer) else 0
         self.by_priority = self.job.scheduling == "priority"
         self.warm_up = self.job.steps if self.staleness else int(self.by_priority)
@@ -55,6 +56,8 @@ class WorkerProcesses(WorkerJob[Sync]):
         elements = np.array([one.sum() for one in measurement.sizes])
         self.optimizer_s = timing.optimizer_s * elements / max(elements.sum(), 1)
         self._spans: list[Span] = []
+        keeps = bool(self.staleness) and self.job.checkpoint.every > 0
+        self._comeback = Comeback(self, self.job.checkpoint, self.cluster) if keeps else None
         if self.staleness or self.by_priority:
             self._start(0, self.over)
         else:
@@ -76,9 +79,39 @@ class WorkerProcesses(WorkerJob[Sync]):
         for worker in self.workers:
             self.env.process(worker.run())
 
-    def _ways(self) -> Ways:
+    @property
+    def pushes(self) -> PushPull:
+        """Return the ways of asynchronous workers."""
+        assert isinstance(self.ways, PushPull)
+        return self.ways
+
+    @property
+    def model(self) -> list[tuple[int, float]]:
+        """Return the pieces of the model, in float32: the server and the bytes of each."""
+        pairs = zip(self.measurement.sizes, self.pieces, strict=True)
+        return [(piece.server, 4.0 * float(sizes.sum()) * piece.share) for sizes, pieces in pairs for piece in pieces]
+
+    def start_again(self, kept: list[int]) -> None:
+        """Let all workers go back to where they have done so many steps [n], over new ways."""
+        before, ways = self.workers, self.pushes
+        self.ways = self._ways(np.array(kept))
+        self.pushes.take_over(ways)
+        self._unfinished = sum(steps <= self._last for steps in kept)
+        self.workers = [Worker(self, index, kept[index], one) for index, one in enumerate(before)]
+        for worker in self.workers:
+            self.env.process(worker.run())
+
+    def start_worker(self, index: int) -> None:
+        """Let a worker begin anew the step that it has lost."""
+        before = self.workers[index]
+        self.pushes.sent_bytes.pop((index, len(before.rows)), None)
+        self.workers[index] = Worker(self, index, len(before.rows), before)
+        self.env.process(self.workers[index].run())
+
+    def _ways(self, done: NDArray[np.int64] | None = None) -> Ways:
         if isinstance(self.sync, ParameterServer):
-            return PushPull(self.env, self.network, self.nodes, self.sync, self.job.credit)
+            apart = self._comeback is not None
+            return PushPull(self.env, self.network, self.nodes, self.sync, self.job.credit, apart=apart, done=done)
         return Communicator(self.env, self.network, self.nodes, self.devices)
 
     def exchanges(self, step: int) -> Sequence[Sequence[Exchange]]:
@@ -89,8 +122,10 @@ class WorkerProcesses(WorkerJob[Sync]):
         """Return whether a step is the last of workers that wait for each other."""
         return not self.staleness and step == self._last
 
-    def is_over(self, step: int) -> bool:
+    def is_over(self, worker: int, step: int) -> bool:
         """Note that a worker has done a step; return whether it has no more to do."""
+        if self._comeback is not None:
+            self._comeback.step_done(worker)
         self._unfinished -= step == self._last
         if not self._unfinished and not self._all_over.triggered:
             self._all_over.succeed()

@@ -228,9 +228,11 @@ def unsaved(scenario: Scenario) -> Iterator[InputError]:
     if scenario.job.scheduling == "priority" and scenario.job.checkpoint.every:
         problem = "keeps no checkpoints: a step by priority begins before the one before it has been updated"
         yield InputError(problem, "use `scheduling: order`, or `checkpoint: {every: 0}`", "job.scheduling")
-    elif isinstance(scenario.sync, ParameterServer) and scenario.sync.staleness and scenario.job.checkpoint.every:
-        problem = "keeps no checkpoints: with `staleness`, workers are never all at the end of one step"
-        yield InputError(problem, "use `staleness: 0`, or `checkpoint: {every: 0}`", "sync")
+    sync = scenario.sync
+    goes_on = isinstance(sync, ParameterServer) and bool(sync.staleness) and sync.local_aggregation
+    if goes_on and scenario.job.checkpoint.every:
+        problem = "with `staleness`, the machine of a worker that fails cannot go on without it, nor add up for it"
+        yield InputError(problem, "use `local_aggregation: false`, or `checkpoint: {every: 0}`", "sync")
 
 
 def outlasted(scenario: Scenario) -> Iterator[InputError]:

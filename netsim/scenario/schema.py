@@ -39,11 +39,15 @@ class Straggler:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """How much work a failure costs a synchronous job.
+    """How much work a failure costs a job.
 
     Every so many steps (`every`, 0 for never) all workers stop for `write` to save what they have. When a worker or a
     server fails, the job stops at once, waits until all are back, takes `restart` to load the last checkpoint and does
     the steps since then again. Without checkpoints it waits, and goes on where it was: a machine that hung, or moved.
+
+    Of an asynchronous job, a worker that fails loses its step alone, and begins it anew after `restart` with the model
+    that it gets from the servers. These save after every so many steps of all workers, taking in no message for
+    `write`; if one of them fails, all go back to that.
     """
 
     every: Annotated[int, Ge(0)] = 0

@@ -116,3 +116,110 @@ def test_random_failures_cost_what_daly_says(scenario):
 def test_steps_that_overlap_keep_no_checkpoints(scenario):
     with pytest.raises(ScenarioErrors, match="keeps no checkpoints"):
         scenario(**job("rows", steps=2, scheduling="priority", checkpoint="{every: 1}"))
+
+
+ASYNC = "{kind: parameter_server, servers: 2, sharding: even, staleness: %s}"
+STEP_S = 0.15
+
+
+def asynchronous(scenario, conditions, staleness="unbounded", count=6, **fields):
+    """Return the rows of an asynchronous job whose messages take no time: steps of STEP_S."""
+    checkpoint = fields.pop("checkpoint", "{every: 2, restart: 500 ms}")
+    more = "".join(f", {key}: {value}" for key, value in fields.items())
+    return steps(
+        scenario(
+            topology=FAST,
+            cost="{kind: free}",
+            sync=ASYNC % staleness,
+            conditions=conditions,
+            job=f"{{steps: {count}, checkpoint: {checkpoint}{more}}}",
+        )
+    )
+
+
+class TestAsynchronous:
+    @pytest.mark.parametrize("more", [{}, {"credit": "1 MB"}])
+    def test_a_worker_that_fails_loses_its_step_and_others_go_on(self, scenario, more):
+        """It is in the middle of step 8: half a step, 2 s and 0.5 s are lost, then it begins the step anew."""
+        table, _ = asynchronous(scenario, FAILS % ("worker1", 8.5 * STEP_S), **more)
+        own, others = table[table["worker"] == 1], table[table["worker"] != 1]
+        np.testing.assert_allclose(others["step_time_s"], STEP_S, rtol=1e-6)
+        assert (others["lost_s"] == 0).all()
+        lost_s = 0.5 * STEP_S + 2.5
+        np.testing.assert_allclose(own["lost_s"], [0, 0, lost_s, 0, 0, 0], rtol=1e-6)
+        np.testing.assert_allclose(own["step_time_s"] - own["lost_s"], STEP_S, rtol=1e-6)
+        assert own["step"].tolist() == list(range(6, 12))
+        # Others did their six, and what fits into what it has lost, but for a step that ends at that instant.
+        assert len(others) == pytest.approx(3 * (6 + lost_s / STEP_S), abs=3)
+
+    def test_it_comes_back_with_the_model_of_the_moment(self, scenario):
+        """It gets 4 bytes a weight, 20 kB at 10 Mbit/s, and of a server's link its share."""
+        slow = scenario(
+            sync=ASYNC % "unbounded",
+            conditions=FAILS % ("worker1", 3.0),
+            job="{steps: 8, checkpoint: {every: 2}}",
+        )
+        table, _ = steps(slow)
+        own = table[(table["worker"] == 1) & (table["lost_s"] > 0)]
+        begin_s = float(own["begin_s"].iloc[0])
+        fetch_s = own["lost_s"].iloc[0] - (3.0 - begin_s) - 2.0
+        nbytes = 4 * 5002
+        assert nbytes / 1.25e6 + 1e-3 <= fetch_s < 4 * (nbytes / 1.25e6 + 2e-3)
+
+    def test_throughput_falls_by_the_failed_workers_share(self, scenario):
+        """Down for 40 % of the time, one of four: a tenth of all steps, and what its failures undo."""
+        outage = "[{kind: node_failure, nodes: [worker1], at: 1.5 s, every: 3 s, duration: 1.2 s}]"
+        table, _ = asynchronous(scenario, outage, checkpoint="{every: 2}", count=60)
+        horizon_s = table["end_s"].max() - table["begin_s"].min()
+        rate = len(table) / horizon_s
+        own_s = table[table["worker"] == 1]["lost_s"].sum()
+        assert rate == pytest.approx((4 - own_s / horizon_s) / STEP_S, rel=0.02)
+        failures = (table["lost_s"] > 0).sum()
+        assert failures > 4
+        assert failures * 1.2 < own_s < failures * (1.2 + STEP_S) + 1e-6
+
+    def test_others_wait_for_it_at_their_bound(self, scenario):
+        table, _ = asynchronous(scenario, FAILS % ("worker1", 8.5 * STEP_S), staleness="2")
+        others = table[table["worker"] == 0]
+        # Two steps ahead of its eighth, the ninth to eleventh are done before the next is answered.
+        assert others["exposed_comm_s"].max() == pytest.approx(
+            0.5 * STEP_S + 2.5 - 2 * STEP_S + 0.5 * STEP_S, abs=STEP_S
+        )
+        assert (others["step_time_s"] > 2 * STEP_S).sum() == 1
+
+    def test_a_server_that_fails_takes_all_back(self, scenario):
+        """Saved after the eighth step, it fails in the middle of the tenth: all lose a step and a half."""
+        table, done = asynchronous(scenario, FAILS % ("server1", 9.5 * STEP_S))
+        lost_s = 1.5 * STEP_S + 2.5
+        for worker in range(4):
+            own = table[table["worker"] == worker]
+            np.testing.assert_allclose(own["lost_s"], [0, 0, lost_s, 0, 0, 0], rtol=1e-6, atol=1e-12)
+            np.testing.assert_allclose(own["step_time_s"] - own["lost_s"], STEP_S, rtol=1e-6)
+        assert done.total_s == pytest.approx(12 * STEP_S + lost_s, rel=1e-6)
+
+    def test_what_comes_while_servers_save_waits(self, scenario):
+        """For 1 s after every second step of all: the third step's messages come 0.14 s later."""
+        table, _ = asynchronous(scenario, "[]", checkpoint="{every: 2, write: 1 s}")
+        own = table[table["worker"] == 0]["step_time_s"].to_numpy()
+        assert sorted(own) == pytest.approx(3 * [STEP_S] + 3 * [1.0 + 0.01], rel=1e-3)
+
+    def test_a_checkpoint_that_is_being_saved_is_none(self, scenario):
+        """The server fails while it saves what all have done in eight steps: back to the sixth."""
+        at_s = 8 * STEP_S + 0.05
+        table, _ = asynchronous(scenario, FAILS % ("server0", at_s), checkpoint="{every: 2, write: 100 ms}")
+        lost = table[table["lost_s"] > 0]
+        assert lost["step"].tolist() == 4 * [6]
+        np.testing.assert_allclose(lost["lost_s"], 2 * STEP_S + 0.05 + 2.0, rtol=1e-6)
+
+    def test_a_worker_that_fails_again_before_it_is_back(self, scenario):
+        twice = "[{kind: node_failure, nodes: [worker1], at: 100 ms, every: 60 ms, duration: 50 ms}]"
+        with pytest.raises(NetsimError, match="worker 1's failures in a row"):
+            asynchronous(scenario, twice)
+
+    def test_a_machine_that_adds_up_cannot_go_on_without_its_worker(self, scenario):
+        with pytest.raises(ScenarioErrors, match="cannot go on without it"):
+            scenario(
+                topology=CLUSTER,
+                sync="{kind: parameter_server, servers: 2, local_aggregation: true, staleness: 1}",
+                job="{checkpoint: {every: 1}}",
+            )

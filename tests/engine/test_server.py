@@ -188,9 +188,9 @@ class Logged(Shard):
 
     log: list[tuple[str, int, int]]
 
-    def _add(self, worker, encode_s, answer):
+    def _add(self, worker, step, encode_s, answer):
         self.log.append(("added", id(self), worker))
-        super()._add(worker, encode_s, answer)
+        super()._add(worker, step, encode_s, answer)
 
     def _answer(self, one, encode_s):
         self.log.append(("answered", id(self), one.worker))
