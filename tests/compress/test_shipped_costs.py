@@ -45,7 +45,7 @@ FAMILIES = {
     "topk decode": [TopK(ratio=ratio) for ratio in RATIOS],
     "gtopk decode": [GTopK(ratio=ratio) for ratio in (0.001, 0.01, 0.1)],
     "topk_quantized decode": [TopKQuantized(ratio=ratio) for ratio in (0.001, 0.01, 0.1)],
-    "randomk both": [RandomK(ratio=ratio) for ratio in (0.001, 0.01, 0.1)],
+    "randomk both": [RandomK(ratio=ratio) for ratio in (0.001, 0.01, 0.02, 0.03, 0.1)],
     "powersgd both": [PowerSGD(rank=rank) for rank in (1, 2, 4, 8, 16, 32)],
     "lloyd_max encode": [LloydMax(levels=levels) for levels in (2, 4, 8, 16, 32)],
     "vector_quantizer encode": [VectorQuantizer(dimension=8, codewords=words) for words in (4, 16, 256)],
