@@ -262,6 +262,10 @@ def _calibrate_schemes(one: argparse.ArgumentParser) -> None:
         help="measure these, such as '{kind: topk, ratio: 0.1}'",
     )  # fmt: skip
     _overrides(one)
+    one.add_argument(
+        "--statistic", choices=("median", "least"), default="median",
+        help="what is taken of the calls; the least, where the machine is shared (default: %(default)s)",
+    )  # fmt: skip
     one.add_argument("--add", action="store_true", help="keep what --out holds of this device besides")
     one.add_argument("--out", metavar="FILE", type=Path, required=True, help="the cost table to write")
     one.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="default: %(default)s")

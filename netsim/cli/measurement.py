@@ -75,7 +75,12 @@ def calibrate_schemes(arguments: argparse.Namespace) -> None:
     from netsim.scenario.named import named_schemes
 
     chosen = [*_coding_of(arguments), *named_schemes(arguments.schemes)]
-    costs = calibrate(arguments.device, progress=lambda label: note(f"measuring {label}"), chosen=chosen)
+    costs = calibrate(
+        arguments.device,
+        progress=lambda label: note(f"measuring {label}"),
+        chosen=chosen,
+        statistic=arguments.statistic,
+    )
     measured = sum(map(len, costs["schemes"].values()))
     if arguments.add and arguments.out.exists():
         costs = joined(costs, arguments.out)

@@ -9,6 +9,7 @@ import numpy as np
 
 from netsim.engine.buckets import FLOAT32_BYTES
 from netsim.engine.sparsity import fit_growth, union_densities
+from netsim.engine.stage import shares
 from netsim.sync.base import Payload, carrier
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Coding:
             sync = carrier(self.scenario.sync, stage.op)
             last = place == len(stages) - 1
             decodes = sync.decodes(stage.op, self.num_workers) if last else 0
-            payload = self._payload(bucket, stage, (encode_s, decode_s))
+            payload = self._payload(bucket, stage, sync, (encode_s, decode_s))
             found.append(Exchange(payload, sync, encode_s / len(stages), decode_s * decodes))
         return found
 
@@ -86,7 +87,7 @@ class Coding:
         encode_s = sum(_calls_s(cost.encode, units) for cost in costs)
         return encode_s, sum(_calls_s(cost.decode, units) for cost in costs)
 
-    def _payload(self, bucket: int, stage: Stage, coding_s: tuple[float, float]) -> Payload:
+    def _payload(self, bucket: int, stage: Stage, sync: Sync, coding_s: tuple[float, float]) -> Payload:
         units, (first, _) = self.measurement.units[bucket], self.measurement.buckets[bucket]
         up_bytes = stage.up_bytes[np.arange(self.num_workers) % len(stage.up_bytes)]
         add_s = _calls_s(self.scenario.cost.aggregate(), units)
@@ -96,8 +97,9 @@ class Coding:
             "sum": float(up_bytes.max()),
             "merge": float(up_bytes.max()),
             "owner": stage.down_bytes,
-            "gather": self._aggregate_bytes(stage),
+            "gather": float(self._aggregate_bytes(stage).sum()),
         }
+        up_shares, down_shares = self._shares(bucket, stage, sync)
         return Payload(
             stage.op,
             up_bytes,
@@ -106,18 +108,36 @@ class Coding:
             first,
             decode_s=add_s if stage.op == "sum" else add_s + decode_s,
             encode_s=encode_s if owner else 0.0,
-            up_shares=stage.up_shares,
-            down_shares=stage.down_shares,
+            up_shares=up_shares,
+            down_shares=down_shares,
         )
 
-    def _aggregate_bytes(self, stage: Stage) -> float:
-        """Return the bytes of a sum that a server hands out: sparse (value and index) or dense, whichever is less."""
+    def _shares(self, bucket: int, stage: Stage, sync: Sync) -> tuple[NDArray[np.float64] | None, ...]:
+        """Return which part of each message goes to each owner or server, and which part of the aggregate they hold."""
+        (first, _), tensors = self.measurement.buckets[bucket], len(self.measurement.sizes[bucket])
+        holders = sync.holders(first, tensors)
+        if holders is None:
+            return stage.up_shares, stage.down_shares
+        if stage.places is None or stage.unit_bytes is None or len(self.measurement.units[bucket]) != tensors:
+            return None, None
+        down_bytes = {
+            "owner": stage.unit_down_bytes,
+            "gather": self._aggregate_bytes(stage),
+        }.get(stage.op, stage.unit_bytes[np.argmax(stage.up_bytes)])
+        at, owners = holders[stage.places], sync.owners(self.num_workers)
+        held = np.vstack([stage.unit_bytes, down_bytes])
+        each = shares(np.stack([np.bincount(at, one, owners) for one in held]).astype(np.float64))
+        return each[:-1], each[-1]
+
+    def _aggregate_bytes(self, stage: Stage) -> NDArray[np.float64]:
+        """Return [u] bytes of a sum that a server hands out: sparse (value and index) or dense, whichever is less."""
         if not len(stage.held):
-            return 0.0
+            return np.zeros(len(stage.units))
         elements = np.maximum(stage.units, 1)
         density = np.minimum((stage.units - stage.held[:, 0]) / elements * self._growth(stage), 1.0)
         index_bits = np.ceil(np.log2(elements))
-        return float(np.minimum(density * stage.units * (32 + index_bits) / 8, stage.units * FLOAT32_BYTES).sum())
+        sparse = density * stage.units * (32 + index_bits) / 8
+        return np.asarray(np.minimum(sparse, stage.units * FLOAT32_BYTES))
 
     def _growth(self, stage: Stage) -> float:
         """Return how much denser the union of all workers is than that of the measured ones, by the fitted curve."""

@@ -47,7 +47,13 @@ def joined(table: dict[str, Any], path: str | os.PathLike[str]) -> dict[str, Any
     kinds = older["schemes"] | table["schemes"]
     both = {kind: _entries(older["schemes"].get(kind, []), table["schemes"].get(kind, [])) for kind in kinds}
     repeats = min(older.get("repeats", table["repeats"]), table["repeats"])
-    return older | {"date": " to ".join([*dates[:1], *dates[1:][-1:]]), "repeats": repeats, "schemes": both}
+    statistics = sorted({*str(older.get("statistic", "median")).split(" or "), table["statistic"]})
+    return older | {
+        "date": " to ".join([*dates[:1], *dates[1:][-1:]]),
+        "repeats": repeats,
+        "statistic": " or ".join(statistics),
+        "schemes": both,
+    }
 
 
 def _entries(older: list[dict[str, Any]], newer: list[dict[str, Any]]) -> list[dict[str, Any]]:

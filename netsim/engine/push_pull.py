@@ -70,7 +70,8 @@ class PushPull(Ways):
             return
         payload = item.exchange.payload
         self.sent_bytes[item.worker, item.step] += self._machine.sent_bytes(item.worker, payload, item.piece.share)
-        up, down = (one * item.piece.share for one in (float(payload.up_bytes.max()), payload.down_bytes))
+        heaviest = np.array([int(np.argmax(payload.up_bytes))])
+        up, down = float(payload.pushed(item.piece, heaviest)[0]), payload.pulled(item.piece)
         owns = item.worker in self._part
         last = item._replace(pulled=lambda stale: self._machine.gather(item, down, lambda: item.pulled(stale)))
         self._machine.scatter(item, up, partial(self._push, last) if owns else lambda: last.pulled(0))
@@ -89,7 +90,7 @@ class PushPull(Ways):
         if host == self.workers[item.worker]:
             arrived()
             return
-        nbytes = float(payload.up_bytes[item.worker]) * share
+        nbytes = float(payload.pushed(item.piece, np.array([item.worker]))[0]) / len(self.groups)
         self.sent_bytes[item.worker, item.step] += nbytes
         self._up[item.worker].put(int(host), item.order, nbytes, arrived)
 
@@ -97,7 +98,7 @@ class PushPull(Ways):
         if life != self._lives[item.worker]:
             return
         host, node = self.hosts[item.piece.server], int(self.workers[item.worker])
-        nbytes = item.exchange.payload.down_bytes * item.piece.share / len(self.groups)
+        nbytes = item.exchange.payload.pulled(item.piece) / len(self.groups)
         if host == node:
             item.pulled(stale)
             return

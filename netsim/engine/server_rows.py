@@ -274,14 +274,14 @@ class _Rows:
 
     def _up_bytes(self, number: int, workers: Workers) -> NDArray[np.float64]:
         item = self._item(number)
-        nbytes = item.exchange.payload.up_bytes[workers] * item.piece.share
+        nbytes = item.exchange.payload.pushed(item.piece, workers)
         self._sent_bytes[workers] += nbytes
         return nbytes
 
     def _down_bytes(self, number: int, workers: Workers) -> NDArray[np.float64]:
         """Return bytes of answers; what a co-located server sends counts for the worker that it answers."""
         item = self._item(number)
-        nbytes = np.full(len(workers), item.exchange.payload.down_bytes * item.piece.share)
+        nbytes = np.full(len(workers), item.exchange.payload.pulled(item.piece))
         self._sent_bytes[workers] += nbytes if self.sync.placement == "colocated" else 0.0
         return nbytes
 

@@ -31,6 +31,9 @@ class Stage:
         held: [u, m + 1] for `gather`, elements of each unit to which exactly 0..m workers have contributed.
         up_shares: [m, owners] which part of each message goes to each owner (`owner`); None: equal parts.
         down_shares: [owners] which part of the aggregate each owner hands out; None: equal parts.
+        places: [u] the place of each of these units among all of the bucket.
+        unit_bytes: [m, u] bytes of each worker's message of each unit; None: in proportion to their elements.
+        unit_down_bytes: [u] bytes of the re-encoded aggregate of each unit (`owner`).
     """
 
     op: Collective
@@ -40,41 +43,56 @@ class Stage:
     held: NDArray[np.int64]
     up_shares: NDArray[np.float64] | None = None
     down_shares: NDArray[np.float64] | None = None
+    places: NDArray[np.int64] | None = None
+    unit_bytes: NDArray[np.float64] | None = None
+    unit_down_bytes: NDArray[np.float64] | None = None
 
 
 def fuse(outcomes: Sequence[Outcome], owners: int) -> tuple[Stage, ...]:
     """Join the messages of a bucket's units: those with the same place and op travel together."""
-    joined: dict[tuple[int, str], list[tuple[list[Message], Outcome]]] = {}
-    for outcome in outcomes:
+    joined: dict[tuple[int, str], list[tuple[list[Message], int]]] = {}
+    for unit, outcome in enumerate(outcomes):
         for place, messages in enumerate(outcome.messages):
-            joined.setdefault((place, messages[0].op), []).append((messages, outcome))
+            joined.setdefault((place, messages[0].op), []).append((messages, unit))
     stages = []
     for (place, op), units in sorted(joined.items()):
         if op == "shard":
             continue
         sent = [messages for messages, _ in units]
-        down_bytes, up_shares, down_shares = 0.0, None, None
+        down_bytes, up_shares, down_shares = np.zeros(len(units)), None, None
         if op == "owner":
             back = [messages for messages, _ in joined[place + 1, "shard"]]
-            down_bytes = sum(_bytes(one) for messages in back for one in messages)
-            up_shares, down_shares = _shares(_pushed(sent, owners)), _shares(_pulled(back, owners))
-        up_bytes = np.array([[_bytes(one) for one in messages] for messages in sent], np.float64).sum(axis=0)
-        held = [count_holders(outcome.own) for _, outcome in units] if op == "gather" else []
-        sizes = np.array([outcome.mean.numel() for _, outcome in units], dtype=np.int64)
-        held_by = np.array(held, dtype=np.int64)
-        stages.append(Stage(cast("Collective", op), up_bytes, down_bytes, sizes, held_by, up_shares, down_shares))
+            down_bytes = np.array([sum(_bytes(one) for one in messages) for messages in back], np.float64)
+            up_shares, down_shares = _pushed(sent, owners), _pulled(back, owners)
+        up_bytes = np.array([[_bytes(one) for one in messages] for messages in sent], np.float64).T
+        coded = [outcomes[unit] for _, unit in units]
+        held = [count_holders(outcome.own) for outcome in coded] if op == "gather" else []
+        stages.append(
+            Stage(
+                cast("Collective", op),
+                up_bytes.sum(axis=1),
+                float(down_bytes.sum()),
+                np.array([outcome.mean.numel() for outcome in coded], dtype=np.int64),
+                np.array(held, dtype=np.int64),
+                up_shares,
+                down_shares,
+                np.array([unit for _, unit in units], dtype=np.int64),
+                up_bytes,
+                down_bytes,
+            )
+        )
     return tuple(stages)
 
 
 def _pushed(units: Sequence[Sequence[Message]], owners: int) -> NDArray[np.float64] | None:
-    """Return [m, owners] the bytes of each worker's messages that go to each owner, or None where all get alike."""
+    """Return [m, owners] which part of each worker's messages goes to each owner, or None where all get alike."""
     if not any(one.weigh for messages in units for one in messages):
         return None
-    return sum(np.stack([_parts(one, owners) for one in messages]) for messages in units)  # type: ignore[return-value]
+    return shares(np.sum([[_parts(one, owners) for one in messages] for messages in units], axis=0))
 
 
 def _pulled(units: Sequence[Sequence[Message]], owners: int) -> NDArray[np.float64] | None:
-    """Return [owners] the bytes that each owner hands out, or None where all hand out alike."""
+    """Return [owners] which part each owner hands out, or None where all hand out alike."""
     if not any(one.weigh for messages in units for one in messages):
         return None
     nbytes = np.zeros(owners)
@@ -82,7 +100,7 @@ def _pulled(units: Sequence[Sequence[Message]], owners: int) -> NDArray[np.float
         for rank, one in enumerate(messages):
             mine = nbytes[rank :: len(messages)]
             mine += _parts(one, len(mine))
-    return nbytes
+    return shares(nbytes)
 
 
 def _parts(message: Message, parts: int) -> NDArray[np.float64]:
@@ -92,10 +110,8 @@ def _parts(message: Message, parts: int) -> NDArray[np.float64]:
     return _bytes(message) * (weights / total if total else np.full(parts, 1 / max(parts, 1)))
 
 
-def _shares(nbytes: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+def shares(nbytes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return bytes [..., owners] as shares of their sums."""
-    if nbytes is None:
-        return None
     total = nbytes.sum(axis=-1, keepdims=True)
     return np.where(total > 0, nbytes / np.where(total > 0, total, 1.0), 1 / nbytes.shape[-1])
 

@@ -44,8 +44,8 @@ class Payload:
         encode_s: seconds an owner takes to encode the whole aggregate.
         machines: [n] the machine of each worker, where it is known; else every worker is one by itself.
         up_shares: [m, owners] which part of its message worker i, as m workers stand for all, sends to each owner of an
-            `owner` exchange: row i mod m. None: equal parts.
-        down_shares: [owners] which part of the aggregate each owner hands out. None: equal parts.
+            exchange, or each server: row i mod m. None: the shares of elements.
+        down_shares: [owners] which part of the aggregate each of them hands out. None: the shares of elements.
     """
 
     op: Collective
@@ -59,12 +59,29 @@ class Payload:
     up_shares: NDArray[np.float64] | None = None
     down_shares: NDArray[np.float64] | None = None
 
+    def pushed(self, piece: Piece, workers: Nodes) -> NDArray[np.float64]:
+        """Return [k] the bytes that workers, by their places [k], send of a piece."""
+        if self.up_shares is None or piece.of_server is None:
+            return self.up_bytes[workers] * piece.share
+        shares = self.up_shares[workers % len(self.up_shares), piece.server]
+        return np.asarray(self.up_bytes[workers] * shares * piece.of_server)
+
+    def pulled(self, piece: Piece) -> float:
+        """Return the bytes of a piece of the aggregate."""
+        if self.down_shares is None or piece.of_server is None:
+            return self.down_bytes * piece.share
+        return self.down_bytes * float(self.down_shares[piece.server]) * piece.of_server
+
 
 class Piece(NamedTuple):
-    """A part of a bucket that travels by itself: its share of the bucket's elements, and the server that holds it."""
+    """A part of a bucket that travels by itself: its share of the bucket's elements, and the server that holds it.
+
+    `of_server` is its share of what that server holds of the bucket, where what lies there is known.
+    """
 
     share: float
     server: int = 0
+    of_server: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +125,10 @@ class Sync(ABC):
     def owners(self, num_workers: int) -> int:
         """Return into how many shards, each with its owner, an `owner` exchange cuts a bucket."""
         return num_workers
+
+    def holders(self, first_tensor: int, num_tensors: int) -> NDArray[np.int64] | None:
+        """Return [t] the owner of each tensor of a bucket, where tensors have one as a whole; else None."""
+        return None
 
     def pieces(self, payload: Payload) -> list[Piece]:
         """Return the pieces of a bucket in the order in which they leave."""

@@ -30,9 +30,10 @@ class ParameterServer(Sync):
 
     `placement`: `dedicated` servers are hosts of their own; `colocated` ones share a host with a worker each, spread
     evenly. `sharding`: `tensor` puts tensor i of the model on server i mod s, with the imbalance that real tensor sizes
-    give; `even` cuts every bucket into s equal parts; `partition` puts piece j of the bucket that begins with tensor i
-    on server i + j mod s, `hash` on the server that a hash of i and j says. No piece has more than `partition` bytes of
-    gradient; pieces are pushed one after the other, and the pull of one overlaps the push of the next.
+    give; `even` cuts whatever is coded by itself into s equal parts; `partition` puts piece j of the bucket that begins
+    with tensor i on server i + j mod s, `hash` on the server that a hash of i and j says. No piece has more than
+    `partition` bytes of gradient; pieces are pushed one after the other, and the pull of one overlaps the push of the
+    next. By `tensor` and `even`, a server gets the bytes of what lies on it; by the others, its share of elements.
     `staleness`: a pull is answered once no worker is more than so many steps behind; 0 is synchronous, `unbounded`
     asynchronous. With `local_aggregation` a machine adds up its workers' gradients before it pushes, once for all.
     """
@@ -112,8 +113,12 @@ class ParameterServer(Sync):
         found = []
         for server, share in shares:
             cuts = self.cuts(payload, share)
-            found += [(cut, Piece(float(share) / cuts, server)) for cut in range(cuts)]
+            found += [(cut, Piece(float(share) / cuts, server, 1 / cuts)) for cut in range(cuts)]
         return [piece for _, piece in sorted(found, key=lambda one: one[0])]
+
+    def holders(self, first_tensor: int, num_tensors: int) -> NDArray[np.int64] | None:
+        """Return [t] the server of each tensor, where they are not cut."""
+        return (first_tensor + np.arange(num_tensors)) % self.servers if self.sharding == "tensor" else None
 
     def _server(self, first_tensor: int, piece: int) -> int:
         if self.sharding == "hash":
@@ -122,9 +127,9 @@ class ParameterServer(Sync):
 
     def _shares(self, payload: Payload) -> NDArray[np.float64]:
         """Return [s] which part of the bucket's elements every server holds."""
-        if self.sharding == "even" or not payload.tensors.sum():
+        server = self.holders(payload.first_tensor, len(payload.tensors))
+        if server is None or not payload.tensors.sum():
             return np.full(self.servers, 1 / self.servers)
-        server = (payload.first_tensor + np.arange(len(payload.tensors))) % self.servers
         return np.asarray(np.bincount(server, payload.tensors, self.servers) / payload.tensors.sum())
 
     def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:
@@ -165,7 +170,9 @@ class ParameterServer(Sync):
         place = places[worker]
         apart = workers[place] != host[piece]
         place, piece = place[apart], piece[apart]
-        up, down = (one * share[piece] / len(groups) for one in (payload.up_bytes[place], payload.down_bytes))
+        pushed = np.stack([payload.pushed(one, np.arange(len(workers))) for one in wave])
+        pulled = np.array([payload.pulled(one) for one in wave])
+        up, down = pushed[piece, place] / len(groups), pulled[piece] / len(groups)
         work_s = (len(groups[0]) * payload.decode_s + payload.encode_s) * share[piece]
         return Round(workers[place], host[piece], up), Round(host[piece], workers[place], down, work_s)
 

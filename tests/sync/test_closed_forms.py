@@ -14,6 +14,7 @@ from netsim.sync import (
     DoubleBinaryTree,
     HalvingDoubling,
     Hierarchical,
+    ParameterServer,
     Payload,
     Ring,
     Torus2d,
@@ -34,7 +35,8 @@ def time_s(sync, topology, nbytes, network="flow", op="sum", **shares):
     payload = Payload(op, np.full(n, float(nbytes)), float(nbytes), one, machines=machines, **shares)
     rounds = carrier(sync, op).rounds(payload, topology.workers, topology.servers)
     ideal = transports.get("ideal")()
-    return plan_times(fidelities.get(network)(), topology, ideal, rounds, topology.workers).max()
+    nodes = np.concatenate([topology.workers, topology.servers])
+    return plan_times(fidelities.get(network)(), topology, ideal, rounds, nodes)[:n].max()
 
 
 def star(n, latency=LATENCY):
@@ -119,6 +121,18 @@ def test_who_owns_more_than_others_takes_longer(n, network):
         seconds = time_s(AllToAll(), star(n), 1e8, network, "owner", up_shares=shares[None], down_shares=shares)
         assert seconds == pytest.approx(2 * ((n - 1) * x * 1e8 / B + LATENCY), **EXACT)
     assert seconds == pytest.approx(time_s(AllToAll(), star(n), 1e8, network, "owner"), **EXACT)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("n", [4, 17])
+def test_the_fullest_server_bounds_the_exchange(n, network):
+    """Server 0 has the share x of what is pushed and y of what is pulled: n x S in, then n y S out, over its link."""
+    topology = Star(workers=n, bandwidth=B, latency=LATENCY).build(2)
+    sync = ParameterServer(servers=2, sharding="even")
+    for x, y in ((1.0, 1.0), (0.75, 0.5), (0.5, 0.9)):
+        shares = {"up_shares": np.array([[x, 1 - x]]), "down_shares": np.array([y, 1 - y])}
+        seconds = time_s(sync, topology, 1e8, network, "owner", **shares)
+        assert seconds == pytest.approx(n * (x + y) * 1e8 / B + 2 * LATENCY, **EXACT)
 
 
 @pytest.mark.parametrize(("machines", "gpus"), [(2, 4), (4, 2), (3, 3)])
