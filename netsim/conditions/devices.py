@@ -39,6 +39,8 @@ class Devices:
     ) -> NDArray[np.float64]:
         """Return [..., K] when workers [K] are through with seconds of work that they take up at `start_s`."""
         end_s = np.asarray(start_s + work_s)
+        if not self._coming:
+            return end_s
         for place in [place for place, worker in enumerate(workers.tolist()) if worker in self._coming]:
             column = end_s[..., place]
             starts = np.broadcast_to(start_s, end_s.shape)[..., place]

@@ -7,6 +7,8 @@ first worker is free, and then holds for all; each joins when it is free itself.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, TypeAlias
@@ -28,6 +30,15 @@ Key: TypeAlias = tuple[float, int, tuple[int, int, int]]
 """The order in which exchanges are served: by their order, then by step, bucket, collective and piece."""
 
 
+@dataclass
+class _Call:
+    """An exchange that workers have called: how many of them, or are still in it, and whom to tell if one by one."""
+
+    item: Item
+    left: int = 0
+    one_by_one: dict[int, Callable[..., None]] = field(default_factory=dict)
+
+
 class Communicator(Ways):
     """The one communicator of a job of workers [n].
 
@@ -46,9 +57,9 @@ class Communicator(Ways):
         self._row = rows_of(*nodes)
         self._after = devices.after
         count = len(self.workers)
-        self._called: dict[Key, dict[int, Item]] = {}
+        self._called: dict[Key, _Call] = {}
         self._ready: list[Key] = []
-        self._items: list[dict[int, Item]] = []
+        self._items: list[_Call] = []
         self._executions: dict[int, Execution] = {}
         self._turn = np.zeros(count, dtype=np.int64)
         self._free = np.ones(count, dtype=bool)
@@ -61,12 +72,20 @@ class Communicator(Ways):
 
     def exchange(self, item: Item) -> None:
         """Let a worker take part in an exchange, as soon as it is the exchange's turn."""
+        self._add(item, np.array([item.worker])).one_by_one[item.worker] = item.pulled
+
+    def call(self, item: Item, workers: NDArray[np.int64]) -> None:
+        """Let workers [K] take part alike; `item.pulled` is called with those that are through and their begins [K]."""
+        self._add(item, workers)
+
+    def _add(self, item: Item, workers: NDArray[np.int64]) -> _Call:
         key = item.order, item.step, item.key
-        called = self._called.setdefault(key, {})
-        called[item.worker] = item
-        if len(called) == len(self.workers):
+        called = self._called.setdefault(key, _Call(item))
+        called.left += len(workers)
+        if called.left == len(self.workers):
             heappush(self._ready, key)
             self._wake()
+        return called
 
     def _wake(self) -> None:
         self._changed = True
@@ -90,7 +109,7 @@ class Communicator(Ways):
         self._timer.set(self.env.now if self._changed else self._due_s.min())
 
     def _begin(self, number: int) -> Execution:
-        item = next(iter(self._items[number].values()))
+        item = self._items[number].item
         rounds = rounds_of(item.exchange.part(item.piece), self.network, self.workers, self.servers)
         count_sent(rounds, self._row, self._sent_bytes[item.step])
         self._latency_s[item.step] += self.network.links.latency_s(rounds)
@@ -98,20 +117,28 @@ class Communicator(Ways):
         return execution
 
     def _over(self, number: int, nodes: NDArray[np.int64]) -> None:
-        workers, items = self._row[nodes], self._items[number]
+        workers, called = self._row[nodes], self._items[number]
         self._free[workers] = True
         self._turn[workers] += 1
         self._arrived += len(workers)
-        for worker in workers.tolist():
-            items.pop(worker).pulled(0, float(self._since_s[worker]))
-        if not items:
+        called.left -= len(workers)
+        if not called.left:
             del self._executions[number]
+        if called.one_by_one:
+            for worker in workers.tolist():
+                called.one_by_one[worker](0, float(self._since_s[worker]))
+        else:
+            called.item.pulled(workers, self._since_s[workers])
         self._wake()
 
     def told(self, worker: int, step: int) -> dict[str, float]:
         """Return the bytes that a worker has sent in a step's exchanges, and the latency of these."""
         nbytes = float(self._sent_bytes[step][worker])
         return {"wire_bytes_per_worker": nbytes, "comm_latency_s": self._latency_s[step]}
+
+    def means(self, step: int) -> dict[str, float]:
+        """Return what the row of a step says of its messages: means over workers."""
+        return {"wire_bytes_per_worker": float(self._sent_bytes[step].mean()), "comm_latency_s": self._latency_s[step]}
 
     def moved(self) -> int:
         """Return how often a worker has been through an exchange."""

@@ -78,14 +78,16 @@ def run_job(
     sync = scenario.sync
     if isinstance(sync, ParameterServer) or scenario.job.scheduling == "priority":
         # These make records too.
+        from netsim.engine.priority_rows import PriorityRows
         from netsim.engine.server_rows import ServerRows, keeps_to
         from netsim.engine.worker_processes import WorkerProcesses
 
         if isinstance(sync, ParameterServer) and keeps_to(sync, scenario.job):
             return ServerRows(scenario, sync, measurement, timing, seen).run()
-        processes = WorkerProcesses(scenario, sync, measurement, timing, seen)
-        processes.network.most_transfers = most_transfers
-        return processes.run()
+        kind = WorkerProcesses if isinstance(sync, ParameterServer) else PriorityRows
+        workers = kind(scenario, sync, measurement, timing, seen)
+        workers.network.most_transfers = most_transfers
+        return workers.run()
     job = CollectiveJob(scenario, seen)
     job.network.most_transfers = most_transfers
     job.run(scenario, measurement, timing)

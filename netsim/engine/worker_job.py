@@ -5,9 +5,10 @@ takes part in a collective when it is the piece's turn. In the order of readines
 come and is updated. By priority, pieces of layers that the next forward pass needs first overtake the others, and it
 waits for each layer by itself; a step is then the time from one backward pass's end to the next.
 
-Workers of a server that wait for each other do the same thing many at a time, and are rows of arrays
-(`server_rows.py`); else every worker is a process (`worker_processes.py`). Where they keep checkpoints, they do a
-stretch of steps, all wait for the last one, and go back to where it began if a worker or a server fails.
+Workers that wait for each other do the same thing many at a time, and are rows of arrays: those of a server in order
+(`server_rows.py`), those of collectives by priority (`priority_rows.py`). Else every worker is a process
+(`worker_processes.py`). Where those of a server keep checkpoints, they do a stretch of steps, all wait for the last
+one, and go back to where it began if a worker or a server fails.
 """
 
 from __future__ import annotations

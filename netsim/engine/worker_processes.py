@@ -52,7 +52,7 @@ class WorkerProcesses(WorkerJob[Sync]):
         self.warm_up = self.job.steps if self.staleness else int(self.by_priority)
         self._last = self.warm_up + self.job.steps - 1
         self.kept = {self.warm_up - self.by_priority, self.warm_up}
-        self.forward_shares = _forward_shares(measurement, timing, self.job.grad_accumulation)
+        self.forward_shares = forward_shares(measurement, timing, self.job.grad_accumulation)
         elements = np.array([one.sum() for one in measurement.sizes])
         self.optimizer_s = timing.optimizer_s * elements / max(elements.sum(), 1)
         self._spans: list[Span] = []
@@ -196,7 +196,7 @@ class _Steps:
         return self._job.means(self._steps)
 
 
-def _forward_shares(measurement: Measurement, timing: Timing, batches: int) -> Any:
+def forward_shares(measurement: Measurement, timing: Timing, batches: int) -> Any:
     """Return [buckets] shares in all that comes before the last backward pass: the first forward pass, by layers.
 
     A layer's share of a forward pass is taken as its share of the backward pass.

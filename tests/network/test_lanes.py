@@ -14,7 +14,7 @@ from netsim.network.fluid import Fluid
 from netsim.network.lanes import _go_round, levels, owners
 from netsim.network.links import Links
 from netsim.network.run import plan_times
-from netsim.sync import AllGather, AllToAll, HalvingDoubling, Hierarchical, Payload, Ring, Tree
+from netsim.sync import AllGather, AllToAll, HalvingDoubling, Hierarchical, Payload, Ring, Torus2d, Tree
 from netsim.topology import GpuCluster, Star, Topology
 from tests.network import reference
 from tests.network.platforms import (
@@ -157,6 +157,24 @@ def test_what_keeps_rounds_from_being_level():
     assert level(some=[0, 1, 3]) is None  # the third is alone on its way
     assert level(some=slice(0, 2)) is None  # 3 idles, and would go on at once
     assert level(nbytes=0.0) is not None
+
+
+def test_a_torus_is_level_where_its_rows_are_machines():
+    """Rows that cross machines are rings in which workers of a machine wait unequally: columns then begin apart."""
+    topology = GpuCluster(machines=4, gpus_per_machine=4, bandwidth=1e9, hop_bandwidth=1e10).build()
+    links, workers = Links(topology, IDEAL), topology.workers
+    by_machine, across = (
+        list(Torus2d(rows=rows).rounds(payload("sum", np.full(16, 1e6)), workers, workers[:0])) for rows in (4, 2)
+    )
+    assert levels(by_machine, workers, links) is not None
+    assert levels(across, workers, links) is None
+    times_s = [plan_times(Flow(), topology, IDEAL, by_machine, workers, collective=one) for one in (True, False)]
+    np.testing.assert_allclose(*times_s, rtol=1e-9)
+    along = across[:7]
+    assert owners(along, links) is not None
+    ends_s = plan_times(Flow(), topology, IDEAL, along, workers)
+    assert np.ptp(ends_s[:4]) > 1e-3 * ends_s.max()
+    np.testing.assert_allclose(ends_s[:4], ends_s[8:12], rtol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(150))
