@@ -40,8 +40,6 @@ LEAST_S = 1e-6
 
 Statistic: TypeAlias = Literal["median", "least"]
 TAKEN: dict[Statistic, Callable[..., Any]] = {"median": np.median, "least": np.min}
-PASSES: dict[Statistic, int] = {"median": 1, "least": 3}
-"""The least has to find moments in which nobody else wants the machine, so that its calls lie apart in time."""
 
 
 class _Times(NamedTuple):
@@ -62,14 +60,15 @@ def calibrate(
     """Measure encoding and decoding of every registered scheme, or of the chosen ones, on Gaussian matrices.
 
     Encoding is everything up to the last reply, decoding what follows it for one message; a wrapper is booked with what
-    it adds to `none`, and `none` with nothing. Times are medians after a warm-up call, or the least of three
-    passes, by CUDA events or the monotonic clock, on one thread by its CPU time. The cost model follows them; beside
-    them stands their fit max(floor, fixed + slope x) (Cupcake, MLSys 2023).
+    it adds to `none`, and `none` with nothing. Times are medians after a warm-up call, or the least of several passes,
+    by CUDA events or the monotonic clock, on one thread by its CPU time. The cost model follows them; beside them
+    stands their fit max(floor, fixed + slope x) (Cupcake, MLSys 2023).
 
     Args:
         device: `auto`, `cpu` or `cuda`.
         sizes: elements of the tensors, at least two different ones.
-        repeats: calls in each pass, fewer where a tensor takes more than 5 s in all, but at least three.
+        repeats: calls for each median, fewer where a tensor takes more than 5 s in all, but at least three; or passes
+            of three calls each for the least.
         progress: called with the label of each scheme before it is measured.
         chosen: the schemes, wrappers and all, whose variants are measured; none: every one with default parameters.
         statistic: what is taken of the calls: their `median`, or the `least`, where the machine is shared.
@@ -144,12 +143,14 @@ def _measure(
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the entries of schemes: curves of encoding and of decoding."""
     known: dict[Variant, list[list[_Times]]] = {one.variant: [[] for _ in sizes] for one in measured}
-    for _ in range(PASSES[statistic]):
+    # The least has to find moments in which nobody else wants the machine: its calls lie apart in time.
+    passes, calls_each = (repeats, LEAST_CALLS) if statistic == "least" else (1, repeats)
+    for _ in range(passes):
         for scheme in measured:
             if progress:
                 progress(scheme.variant.label)
             for size, calls in zip(sizes, known[scheme.variant], strict=True):
-                calls.append(_call(scheme, _matrix(size, device), repeats))
+                calls.append(_call(scheme, _matrix(size, device), calls_each))
     found: dict[str, list[dict[str, Any]]] = {}
     for scheme in measured:
         seconds = np.array([_seconds(scheme, calls, statistic) for calls in known[scheme.variant]])

@@ -239,6 +239,29 @@ def test_calibrate_writes_a_table_that_a_scenario_can_use(at_home, tmp_path, mon
     assert run("check", "small.yaml", "--set", f"cost={{kind: measured, table: {tmp_path / 'costs.json'}}}") == 0
 
 
+def test_calibrate_measures_what_a_scenario_and_a_user_name(at_home, tmp_path, monkeypatch, capsys):
+    small = functools.partial(netsim.engine.calibrate.calibrate, sizes=(64, 256), repeats=1)
+    monkeypatch.setattr("netsim.engine.calibrate.calibrate", small)
+    out, named = tmp_path / "costs.json", ("--schemes", "[error_feedback, {kind: topk, ratio: 0.3}]")
+    use = ("--set", f"cost={{kind: measured, table: {out}}}")
+    # A table that is not there yet keeps nobody from measuring it.
+    assert run("calibrate-schemes", "small.yaml", *use, "--out", out, "--device", "cpu") == 0
+    held = json.loads(out.read_text())["schemes"]
+    assert [one["fields"]["ratio"] for one in held["topk"]] == [0.1]
+    assert set(held) == {"none", "fp16", "error_feedback", "topk"}
+    assert run("calibrate-schemes", *named, "--add", "--statistic", "least", "--out", out, "--device", "cpu") == 0
+    held = json.loads(out.read_text())
+    assert [one["fields"]["ratio"] for one in held["schemes"]["topk"]] == [0.1, 0.3]
+    assert held["statistic"] == "least or median"
+    assert run("run", "small.yaml", *use, "--jobs", "1", "--no-plots", "--out", tmp_path / "own") == 0
+    assert "coding times assumed" not in capsys.readouterr().out
+    near = *use, "--set", "schemes=[{kind: topk, ratio: 0.2}]"
+    assert run("run", "small.yaml", *near, "--jobs", "1", "--no-plots", "--out", tmp_path / "near") == 0
+    assert "coding times assumed: topk(ratio=0.2) between ratio 0.1 and 0.3" in capsys.readouterr().out
+    assert run("calibrate-schemes", "--schemes", "tpok", "--out", out) == 1
+    assert "did you mean 'topk'" in capsys.readouterr().err
+
+
 def test_calibrate_writes_a_section_that_a_scenario_takes(at_home, tmp_path, capsys):
     log = tmp_path / "log.csv"
     rows = [f"{size},{1e-3 + size / 1.1e8 * (1 + 0.01 * (-1) ** place)}" for place, size in enumerate((1e4, 1e6, 1e7))]
