@@ -15,7 +15,7 @@ from netsim.errors import InputError
 from netsim.network import Flow, Round, transports
 from netsim.network.run import plan_times
 from netsim.topology import Star
-from tests.conditions.test_traffic import watch
+from tests.conditions.test_traffic import poisson
 from tests.engine.test_job import DENSE_BYTES, LATENCY_S
 
 IDEAL = transports.get("ideal")()
@@ -24,7 +24,7 @@ IDEAL = transports.get("ideal")()
 @pytest.mark.parametrize("load", [0.3, 0.7])
 def test_as_many_transfers_are_on_a_link_as_queueing_theory_says(load):
     """M/G/1 with processor sharing: load / (1 - load) in the mean, of which load is one being served."""
-    cluster = watch(60.0, rate=load * 1e6, size=1e4)
+    cluster = poisson(load)
     assert cluster.network.held_s()[0] / 60 == pytest.approx(load / (1 - load), rel=0.15)
     # Little's law holds exactly: the mean number is the arrival rate times the time spent.
     over = len(cluster.took_s)

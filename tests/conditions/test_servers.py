@@ -169,13 +169,13 @@ class TestAsynchronous:
     def test_throughput_falls_by_the_failed_workers_share(self, scenario):
         """Down for 40 % of the time, one of four: a tenth of all steps, and what its failures undo."""
         outage = "[{kind: node_failure, nodes: [worker1], at: 1.5 s, every: 3 s, duration: 1.2 s}]"
-        table, _ = asynchronous(scenario, outage, checkpoint="{every: 2}", count=60)
+        table, _ = asynchronous(scenario, outage, checkpoint="{every: 2}", count=36)
         horizon_s = table["end_s"].max() - table["begin_s"].min()
         rate = len(table) / horizon_s
         own_s = table[table["worker"] == 1]["lost_s"].sum()
         assert rate == pytest.approx((4 - own_s / horizon_s) / STEP_S, rel=0.02)
         failures = (table["lost_s"] > 0).sum()
-        assert failures > 4
+        assert failures > 2
         assert failures * 1.2 < own_s < failures * (1.2 + STEP_S) + 1e-6
 
     def test_others_wait_for_it_at_their_bound(self, scenario):

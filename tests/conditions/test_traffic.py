@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -43,6 +45,12 @@ def watch(until_s, **fields):
     return cluster
 
 
+@cache
+def poisson(load):
+    """Return a minute of Poisson traffic at a load, which several tests look at."""
+    return watch(60.0, rate=load * 1e6, size=1e4)
+
+
 def test_constant_messages_come_evenly_and_share_the_link():
     """Half the link: each passes alone, in the time of its bytes."""
     cluster = watch(10.0, rate=5e5, size=1e4, arrivals="constant")
@@ -54,7 +62,7 @@ def test_constant_messages_come_evenly_and_share_the_link():
 @pytest.mark.parametrize("load", [0.3, 0.7])
 def test_poisson_messages_take_as_long_as_processor_sharing_says(load):
     """M/G/1 with processor sharing: size / capacity / (1 - load) in the mean (Kleinrock 1976, 4.4)."""
-    cluster = watch(60.0, rate=load * 1e6, size=1e4)
+    cluster = poisson(load)
     assert len(cluster.sent_s) == pytest.approx(60 * load * 100, rel=4 / (60 * load * 100) ** 0.5)
     assert np.mean(cluster.took_s) == pytest.approx(0.01 / (1 - load), rel=0.12)
 

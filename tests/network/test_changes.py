@@ -232,7 +232,7 @@ def bound_and_flow(seed):
 
 @pytest.mark.parametrize("block", range(10))
 def test_the_bound_is_never_above_the_flow_whatever_links_do(block):
-    for seed in range(10 * block, 10 * block + 10):
+    for seed in range(6 * block, 6 * block + 6):
         bound_s, flow_s = bound_and_flow(seed)
         assert (bound_s <= flow_s * (1 + 1e-12)).all(), seed
         assert (bound_s > 0).any()
