@@ -23,7 +23,8 @@ def resolve(text: str, field: FileField, folder: Path) -> str:
     """
     project = Path(netsim.__file__).parents[1] / "scenarios"
     homes = list(dict.fromkeys([folder, *(base / one for one in field.folders for base in (folder, project))]))
-    tried = [home / (text + end) for home in homes for end in dict.fromkeys(("", field.suffix))]
+    ends = [""] if text.endswith(field.suffix) else ["", field.suffix]
+    tried = [home / (text + end) for home in homes for end in ends]
     for one in tried:
         if text and os.path.isfile(one):
             return os.path.abspath(one)
