@@ -9,8 +9,8 @@ import pytest
 from netsim.engine.measure import measure
 from netsim.engine.priority_rows import PriorityRows
 from netsim.engine.simulate import open_workload
-from netsim.engine.worker_processes import WorkerProcesses
 from netsim.errors import Deadlock
+from tests.engine.same import assert_as_processes
 from tests.engine.test_stuck import Losing
 
 if TYPE_CHECKING:
@@ -50,18 +50,7 @@ CASES: dict[str, dict[str, str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_rows_tell_what_processes_tell(scenario: Callable[..., Scenario], case: str) -> None:
     point = scenario(**({"job": f"{{{BY}}}"} | CASES[case]))
-    measured, timing = measure(point), open_workload(point.workload).timing
-    rows, processes = (kind(point, point.sync, measured, timing).run() for kind in (PriorityRows, WorkerProcesses))
-    assert len(rows.steps) == len(processes.steps) == point.job.steps
-    for one, other in zip(rows.steps, processes.steps, strict=True):
-        assert one == pytest.approx(other, rel=1e-9, abs=1e-12)
-    assert rows.total_s == pytest.approx(processes.total_s, rel=1e-12)
-    assert rows.link_bytes == pytest.approx(processes.link_bytes)
-    assert rows.link_steps == processes.link_steps
-    spans = [sorted(one.spans, key=lambda span: (span[:3], round(span.start_s, 9))) for one in (rows, processes)]
-    assert [one[:3] for one in spans[0]] == [one[:3] for one in spans[1]]
-    for place in (3, 4):
-        assert [one[place] for one in spans[0]] == pytest.approx([one[place] for one in spans[1]], rel=1e-9, abs=1e-12)
+    assert_as_processes(PriorityRows, point)
 
 
 def test_a_job_that_cannot_go_on_lists_who_waits_for_what(scenario: Callable[..., Scenario]) -> None:

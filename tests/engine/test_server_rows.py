@@ -11,6 +11,7 @@ from netsim.engine.server_rows import ServerRows, keeps_to
 from netsim.engine.simulate import open_workload
 from netsim.engine.worker_processes import WorkerProcesses
 from netsim.errors import Deadlock
+from tests.engine.same import assert_as_processes
 from tests.engine.test_stuck import Losing
 
 if TYPE_CHECKING:
@@ -46,19 +47,7 @@ def test_rows_are_what_processes_are(scenario: Callable[..., Scenario], case: st
     given = dict(CASES[case])
     point = scenario(sync=f"{{kind: parameter_server{given.pop('sync', '')}}}", **given)
     assert keeps_to(point.sync, point.job)
-    measured, timing = measure(point), open_workload(point.workload).timing
-    rows, processes = (kind(point, point.sync, measured, timing).run() for kind in (ServerRows, WorkerProcesses))
-    assert len(rows.steps) == len(processes.steps) == point.job.steps
-    for one, other in zip(rows.steps, processes.steps, strict=True):
-        assert one == pytest.approx(other, rel=1e-9, abs=1e-12)
-    assert rows.link_bytes == pytest.approx(processes.link_bytes, rel=1e-9)
-    assert rows.total_s == pytest.approx(processes.total_s, rel=1e-9)
-    assert rows.link_steps == processes.link_steps
-    spans = [sorted(one.spans) for one in (rows, processes)]
-    assert [one[:3] for one in spans[0]] == [one[:3] for one in spans[1]]
-    for end in (3, 4):
-        told_s = [[one[end] for one in some] for some in spans]
-        assert told_s[0] == pytest.approx(told_s[1], rel=1e-9, abs=1e-9)
+    assert_as_processes(ServerRows, point)
 
 
 @pytest.mark.parametrize("scheduling", ["order", "priority"])
