@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsim.engine.accounts import Accounts
 from netsim.engine.communicator import Communicator
 from netsim.engine.device import KINDS
 from netsim.engine.server import later
-from netsim.engine.step import SAME_INSTANT, SPAN_WORKERS, Span, spans_of
+from netsim.engine.step import SAME_INSTANT
 from netsim.engine.streams import groups
 from netsim.engine.ways import Item
 from netsim.engine.worker_job import WorkerJob
@@ -26,6 +27,7 @@ from netsim.sync.base import Sync
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from netsim.engine.step import Span
     from netsim.engine.worker_job import Rows
 
     Workers = NDArray[np.int64]
@@ -54,8 +56,7 @@ class PriorityRows(WorkerJob[Sync]):
         self._fired = np.zeros((self._buckets, count), dtype=bool)
         self._waits_for = np.full(count, -1, dtype=np.int64)
         self._pieces_left = np.zeros((self._buckets, count), dtype=np.int64)
-        self._rows: list[dict[str, Any]] = [{} for _ in range(self._last + 1)]
-        self._spans: list[Span] = []
+        self._accounts = Accounts(self.devices, _WARM_UP)
         self._told_s = np.zeros((2, count))
         self._ends = np.zeros(count, dtype=bool)
         self._unfinished = count
@@ -130,14 +131,14 @@ class PriorityRows(WorkerJob[Sync]):
         now_s, buckets = np.full(len(workers), float(self.env.now)), self._buckets
         self._place[workers] += 1
         if place <= buckets:
-            self._span(step, workers, "forward", buckets - 1 - place, self._item_s[workers], now_s)
+            self._accounts.span(step, workers, "forward", buckets - 1 - place, self._item_s[workers], now_s)
         elif place == 3 * buckets + 1:
-            self._span(step, workers, "backward", -1, self._backward_s[workers], now_s)
+            self._accounts.span(step, workers, "backward", -1, self._backward_s[workers], now_s)
             return self._end_step(step, workers)
         elif (place - buckets) % 2 == 0:
             bucket = (place - buckets) // 2 - 1
             if self._stages(step)[bucket]:
-                self._span(step, workers, "encode", bucket, self._item_s[workers], now_s)
+                self._accounts.span(step, workers, "encode", bucket, self._item_s[workers], now_s)
                 later(self.env, self.ways.call_s, partial(self._push, step, bucket, 0, workers))
             else:
                 self._fire(bucket, workers)
@@ -176,7 +177,7 @@ class PriorityRows(WorkerJob[Sync]):
     def _pulled(self, step: int, bucket: int, stage: int, workers: Workers, since_s: NDArray[np.float64]) -> None:
         """Code what has come; the last collective's result is then updated with, and may be used."""
         now_s = float(self.env.now)
-        self._span(step, workers, "communicate", bucket, since_s, np.full(len(workers), now_s))
+        self._accounts.span(step, workers, "communicate", bucket, since_s, np.full(len(workers), now_s))
         self._pieces_left[bucket, workers] -= 1
         workers = workers[self._pieces_left[bucket, workers] == 0]
         self._under_way[workers] -= 1
@@ -200,7 +201,7 @@ class PriorityRows(WorkerJob[Sync]):
         end_s = self.devices.after(workers, np.maximum(self._free_s[workers], self.env.now), seconds)
         self._free_s[workers] = end_s
         self._late_s[workers] += np.where(np.isfinite(self._end_s[workers]), seconds, 0.0)
-        self._span(step, workers, what, bucket, end_s - seconds, end_s)
+        self._accounts.span(step, workers, what, bucket, end_s - seconds, end_s)
         return end_s
 
     def _fire(self, bucket: int, workers: Workers) -> None:
@@ -218,44 +219,20 @@ class PriorityRows(WorkerJob[Sync]):
     # ---- accounts
 
     def _note(self, step: int, workers: Workers) -> None:
-        """Write down where workers' steps went; what a device does not work is exposed communication."""
+        """Write down where workers' steps went."""
         now_s, begin_s = float(self.env.now), self._begin_s[workers]
-        downs = [self.devices.between(*one, now_s) for one in zip(workers.tolist(), begin_s.tolist(), strict=True)]
-        for worker, down in zip(workers.tolist(), downs, strict=True):
-            if step <= _WARM_UP and worker < SPAN_WORKERS:
-                self._spans += [Span(worker, "down", -1, *one) for one in down]
         worked = {f"{kind}_s": self._worked_s[kind][workers] for kind in KINDS}
-        worked["lost_s"] = np.array([sum(up_s - down_s for down_s, up_s in down) for down in downs], dtype=float)
-        step_time_s = now_s - begin_s
-        exposed_s = np.maximum(step_time_s - sum(worked.values()), 0.0)
-        row = {"step_time_s": step_time_s, **worked, "exposed_comm_s": exposed_s, "comm_s": self._comm_s[workers]}
-        for key, values in row.items():
-            self._rows[step].setdefault(key, []).append(values)
+        self._accounts.end(step, workers, begin_s, now_s, worked, comm_s=self._comm_s[workers])
         if step == _WARM_UP:
             self._told_s[:, workers] = begin_s, np.full(len(workers), now_s)
         for one in (*self._worked_s.values(), self._comm_s):
             one[workers] = 0.0
         self._begin_s[workers] = now_s
 
-    def _span(
-        self,
-        step: int,
-        workers: Workers,
-        what: str,
-        bucket: int,
-        start_s: NDArray[np.float64],
-        end_s: NDArray[np.float64],
-    ) -> None:
-        if step <= _WARM_UP:
-            self._spans += [one for one in spans_of(workers, what, bucket, start_s, end_s) if one.end_s > one.start_s]
-
     def told(self) -> list[dict[str, Any]]:
         """Return a row a step: means over workers."""
-        found = []
-        for step, parts in enumerate(self._rows[_WARM_UP:]):
-            row = {key: float(np.concatenate(values).mean()) for key, values in parts.items()}
-            found.append(row | self.ways.means(step + _WARM_UP) | {"step": step})
-        return found
+        steps = range(_WARM_UP, self._last + 1)
+        return [self._accounts.means(step) | self.ways.means(step) | {"step": step - _WARM_UP} for step in steps]
 
     def spans(self) -> list[Span]:
         """Return what workers did in the first step that is told, for the step before, too."""
@@ -264,13 +241,13 @@ class PriorityRows(WorkerJob[Sync]):
             one._replace(
                 start_s=max(one.start_s, float(begin_s[one.worker])), end_s=min(one.end_s, float(end_s[one.worker]))
             )
-            for one in self._spans
+            for one in self._accounts.spans
         ]
         return sorted(one for one in cut if one.start_s < one.end_s)
 
     def steps_done(self) -> float:
         """Return how many steps each worker has done."""
-        return float(len(self._rows))
+        return float(self._last + 1)
 
     def moved(self) -> int:
         """Return how many times a worker has been through an exchange."""

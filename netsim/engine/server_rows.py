@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from netsim.engine.accounts import Accounts
 from netsim.engine.device import DeviceRows
 from netsim.engine.post import Post
 from netsim.engine.server import Processor, later
-from netsim.engine.step import SAME_INSTANT, SPAN_WORKERS, Span, spans_of
+from netsim.engine.step import SAME_INSTANT
 from netsim.engine.streams import Streams, groups
 from netsim.engine.worker_job import WorkerJob
 from netsim.network.timer import Timer
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsim.engine.coding import Exchange
+    from netsim.engine.step import Span
     from netsim.engine.worker_job import Rows
     from netsim.scenario.schema import Job
     from netsim.sync.base import Piece
@@ -79,7 +81,7 @@ class ServerRows(WorkerJob["ParameterServer"]):
 
     def spans(self) -> list[Span]:
         """Return what workers did in the first step."""
-        return self._spans or self._now.spans
+        return self._spans or self._now.accounts.spans
 
     def steps_done(self) -> float:
         """Return how many steps each worker has done."""
@@ -127,8 +129,7 @@ class _Rows:
         self._under_way, self._buckets_left = (np.zeros(count, dtype=np.int64) for _ in range(2))
         self._pieces_left = np.zeros((buckets, count), dtype=np.int64)
         self._pushed_s = np.zeros((buckets, count))
-        self.spans: list[Span] = []
-        self._rows = [dict[str, Any]() for _ in steps]
+        self.accounts = Accounts(self.devices, 0)
         self._unfinished = count
         self._begin_step(steps.start, np.arange(count))
 
@@ -173,7 +174,7 @@ class _Rows:
         encode_s = self._plan_of(step).stages[bucket][0].encode_s
         if encode_s:
             ready_s = self.device.ready_s[bucket, workers]
-            self._span(step, workers, "encode", bucket, ready_s - encode_s, ready_s)
+            self.accounts.span(step, workers, "encode", bucket, ready_s - encode_s, ready_s)
         self._push(step, bucket, 0, workers)
 
     def _push(self, step: int, bucket: int, stage: int, workers: Workers) -> None:
@@ -222,7 +223,9 @@ class _Rows:
         self._under_way[workers] -= 1
         idle = workers[self._under_way[workers] == 0]
         self._comm_s[idle] += now_s - self._since_s[idle]
-        self._span(step, workers, "communicate", bucket, self._pushed_s[bucket, workers], np.full(len(workers), now_s))
+        self.accounts.span(
+            step, workers, "communicate", bucket, self._pushed_s[bucket, workers], np.full(len(workers), now_s)
+        )
         stages = self._plan_of(step).stages[bucket]
         if stage + 1 < len(stages):
             end_s = self._code(step, workers, "encode", bucket, stages[stage + 1].encode_s)
@@ -236,7 +239,7 @@ class _Rows:
     def _code(self, step: int, workers: Workers, what: str, bucket: int, seconds: float) -> NDArray[np.float64]:
         start_s, end_s = self.device.code(workers, float(self.env.now), what, seconds)
         if seconds:
-            self._span(step, workers, what, bucket, start_s, end_s)
+            self.accounts.span(step, workers, what, bucket, start_s, end_s)
             self._set_due(step, workers)
         return end_s
 
@@ -246,9 +249,9 @@ class _Rows:
         update_s, end_s = self.device.update(workers, now_s, compute.optimizer_s)
         begin_s = self._begin_s[workers]
         forward_s = self.device.after(workers, begin_s, compute.forward_s[workers])
-        self._span(step, workers, "forward", -1, begin_s, forward_s)
-        self._span(step, workers, "backward", -1, forward_s, self.device.backward_end_s[workers])
-        self._span(step, workers, "optimizer", -1, update_s, end_s)
+        self.accounts.span(step, workers, "forward", -1, begin_s, forward_s)
+        self.accounts.span(step, workers, "backward", -1, forward_s, self.device.backward_end_s[workers])
+        self.accounts.span(step, workers, "optimizer", -1, update_s, end_s)
         for over_s, some in groups(end_s, workers):
             later(self.env, over_s - now_s, partial(self._go_on, step, some))
 
@@ -299,46 +302,24 @@ class _Rows:
     # ---- accounts
 
     def _note(self, step: int, workers: Workers) -> None:
-        """Write down where workers' steps went; what a device does not work is exposed communication."""
-        now_s, compute, begin_s = float(self.env.now), self.compute(step), self._begin_s[workers]
-        downs = [self.devices.between(*one, now_s) for one in zip(workers.tolist(), begin_s.tolist(), strict=True)]
-        for worker, down in zip(workers.tolist(), downs, strict=True):
-            if step == 0 and worker < SPAN_WORKERS:
-                self.spans += [Span(worker, "down", -1, *one) for one in down]
+        """Write down where workers' steps went."""
+        compute = self.compute(step)
         worked = {
             "compute_s": compute.backward_end_s[workers],
             "encode_s": self.device.encode_s[workers],
             "decode_s": self.device.decode_s[workers],
             "optimizer_s": np.full(len(workers), compute.optimizer_s),
-            "lost_s": np.array([sum(up_s - down_s for down_s, up_s in down) for down in downs], dtype=float),
         }
-        step_time_s = now_s - begin_s
-        row = {
-            "step_time_s": step_time_s,
-            **worked,
-            "exposed_comm_s": np.maximum(step_time_s - sum(worked.values()), 0.0),
+        more = {
             "comm_s": self._comm_s[workers],
             "comm_latency_s": self._latency_s[workers],
             "wire_bytes_per_worker": self._sent_bytes[workers],
         }
-        for key, values in row.items():
-            self._rows[step - self._steps.start].setdefault(key, []).append(values)
-
-    def _span(
-        self,
-        step: int,
-        workers: Workers,
-        what: str,
-        bucket: int,
-        start_s: NDArray[np.float64],
-        end_s: NDArray[np.float64],
-    ) -> None:
-        if not step:
-            self.spans += spans_of(workers, what, bucket, start_s, end_s)
+        self.accounts.end(step, workers, self._begin_s[workers], float(self.env.now), worked, **more)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row a step: means over workers."""
-        return [{key: float(np.concatenate(parts).mean()) for key, parts in row.items()} for row in self._rows]
+        return [self.accounts.means(step) for step in self._steps]
 
     def waiting(self) -> list[str]:
         """Return what each worker waits for."""
