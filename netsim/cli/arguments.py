@@ -99,11 +99,18 @@ def _scenarios(one: argparse.ArgumentParser) -> None:
 
 
 def _overrides(one: argparse.ArgumentParser) -> None:
+    _settings(one)
+    one.add_argument(
+        "--network", dest="settings", action="append", metavar="KIND", type=lambda kind: ("network.kind", kind),
+        help="replace the network fidelity; see netsim list networks",
+    )  # fmt: skip
+
+
+def _settings(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", type=_setting,
         help="replace a key of the scenario, such as topology.workers=16; may be repeated",
     )  # fmt: skip
-    one.add_argument("--network", metavar="KIND", help="replace the network fidelity: ideal, analytic or flow")
 
 
 def _run(one: argparse.ArgumentParser) -> None:
@@ -261,7 +268,7 @@ def _calibrate_schemes(one: argparse.ArgumentParser) -> None:
         "--schemes", nargs="+", default=(), metavar="SCHEME",
         help="measure these, such as '{kind: topk, ratio: 0.1}'",
     )  # fmt: skip
-    _overrides(one)
+    _settings(one)
     one.add_argument(
         "--statistic", choices=("median", "least"), default="median",
         help="what is taken of the calls; the least, where the machine is shared (default: %(default)s)",

@@ -132,7 +132,4 @@ def load(arguments: argparse.Namespace, paths: Sequence[Path]) -> list[Scenario]
     """Return the points of scenarios, with what the command line sets instead."""
     from netsim.scenario.load import load_all
 
-    overrides = dict(arguments.settings)
-    if arguments.network:
-        overrides["network.kind"] = arguments.network
-    return load_all(paths, overrides)
+    return load_all(paths, dict(arguments.settings))

@@ -83,6 +83,19 @@ def test_the_verdict_says_where_nothing_pays():
     assert "at 100 Gbit/s: no scheme pays" in last
 
 
+def test_the_verdict_names_what_keeps_most_of_the_update_where_the_fastest_does_not():
+    table = runs(gbits=(0.1,))
+    (line,) = verdicts(table)
+    fastest, keeping = line.split("; ")
+    assert "powersgd(rank=2)+error_feedback over ring" in fastest
+    kept = table[(table["rel_error"] <= 0.5) & (table["scheme"] != "none")].sort_values("step_time_s").iloc[0]
+    gain = table[table["scheme"] == "none"]["step_time_s"].min() / kept["step_time_s"]
+    assert keeping == f"below an error of 0.5, {kept['scheme']} over {kept['sync']}, {gain:.2f}x (0.0003)"
+    assert ";" not in verdicts(runs(gbits=(0.1,), schemes=("none", "fp16")))[0]
+    lossy = runs(gbits=(0.1,), schemes=("none", "powersgd(rank=2)+error_feedback"))
+    assert verdicts(lossy)[0].endswith("; nothing with an error below 0.5 pays")
+
+
 def test_only_uncompressed_rows_have_no_winner():
     assert verdicts(runs(schemes=("none",), gbits=(1,))) == ["at 1 Gbit/s: only uncompressed training was simulated"]
 
