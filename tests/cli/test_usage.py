@@ -33,7 +33,7 @@ ADDED = {
     "capture": {"--seed"},
     "explain": {"--set", "--network", "--point"},
     "collective": {"--workers"},
-    "calibrate-schemes": {"SCENARIO", "--schemes", "--set", "--network", "--statistic", "--add", "--out", "--device"},
+    "calibrate-schemes": {"SCENARIO", "--schemes", "--set", "--statistic", "--add", "--out", "--device"},
     "trace": {"SCENARIO", "--set", "--network", "--point", "--out"},
     "export": {"TOPOLOGY", "--out", "--servers"},
     "calibrate": {"LOG", "--operation", "--workers", "--column"} | FITTING,
