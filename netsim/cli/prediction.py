@@ -52,12 +52,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _draw_standard(out: Path, replayed: pd.DataFrame, trained: pd.DataFrame) -> list[Path]:
-    from netsim.report.plot import ASYNCHRONOUS, STANDARD, TRAINING, draw, save
+    from netsim.report.plot import ASYNCHRONOUS, STANDARD, TRAINING, UNCOMPRESSED, draw, save
     from netsim.report.staleness import waits_for_nobody
+    from netsim.report.uncompressed import compresses
 
     pictures = []
-    kinds = (STANDARD if len(replayed) else ()) + (TRAINING if len(trained) else ())
-    for kind in kinds + (ASYNCHRONOUS if waits_for_nobody(replayed) else ()):
+    steps = STANDARD if compresses(replayed) else UNCOMPRESSED
+    kinds = [*(steps if len(replayed) else ()), *(TRAINING if len(trained) else ())]
+    for kind in [*kinds, *(ASYNCHRONOUS if waits_for_nobody(replayed) else ())]:
         pictures.append(out / "plots" / f"{kind}.png")
         save(draw(out, kind), pictures[-1])
     return pictures

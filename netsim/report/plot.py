@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 KINDS = ("speedup", "breakdown", "heatmap", "timeline", "error", "curves", "time_to_target", "staleness")
 STANDARD = ("speedup", "breakdown", "heatmap")
-"""What every run draws."""
+"""What every run that compresses draws."""
+UNCOMPRESSED = ("breakdown",)
+"""What every run that does not draws."""
 TRAINING = ("curves", "time_to_target")
 """What every run that trains draws, and what is drawn of such runs alone."""
 ASYNCHRONOUS = ("staleness",)

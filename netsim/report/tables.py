@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsim.report import uncompressed
 from netsim.report.points import expanded, label, point_columns, split, value_label
 from netsim.report.text import UNKNOWN, Column, fraction, nbytes, ratio, seconds, table
 from netsim.report.verdict import verdicts
@@ -97,17 +98,22 @@ def _rows(part: pd.DataFrame, width: int, skip: str) -> list[str]:
 
 
 def pivots(runs: pd.DataFrame, width: int = 120, column: str = "bandwidth_bytes_per_s") -> str:
-    """Return scheme x `column` tables of the speedup, one for each architecture and other point of the sweep."""
+    """Return tables over `column`, one for each other point: of speedups, or of steps where nothing is compressed."""
     by = point_columns(runs)
     column = column if column in by else by[-1]
     others = [one for one in by if one != column]
+    tables = _speedups if uncompressed.compresses(runs) else uncompressed.step_times
+    return "\n\n".join(tables(runs, others, column, width))
+
+
+def _speedups(runs: pd.DataFrame, others: list[str], column: str, width: int) -> list[str]:
+    """Return scheme x `column` tables of the speedup, one for each architecture and other point, and their notes."""
     blocks = []
     for key, part in split(runs, [*others, "sync"]):
         where = f" at {label(others, key[:-1])}" if others else ""
         heading = f"Speedup over {key[-1]}{where} ({_FASTEST} fastest over this architecture)"
         blocks.append("\n".join([heading, *_pivot(part, column, width)]))
-    notes = [_EXTRAPOLATED_NOTE] if _extrapolated(runs).any() else []
-    return "\n\n".join([*blocks, *notes])
+    return [*blocks, *([_EXTRAPOLATED_NOTE] if _extrapolated(runs).any() else [])]
 
 
 def _pivot(part: pd.DataFrame, column: str, width: int) -> list[str]:

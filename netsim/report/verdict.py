@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from netsim.report import uncompressed
 from netsim.report.points import UNCOMPRESSED, label, point_columns, split
 from netsim.report.text import fraction, ratio
 
@@ -27,17 +28,14 @@ def _verdict(part: pd.DataFrame) -> str:
     simulated = part[part["step_time_s"].notna()]
     compressed = simulated[simulated["scheme"] != UNCOMPRESSED]
     if compressed.empty:
-        return "only uncompressed training was simulated"
+        return uncompressed.verdict(simulated)
     fastest_first = compressed.sort_values("step_time_s", kind="stable")
     best = fastest_first.iloc[0]
     gain = _gain(best)
-    over = _over(best)
-    dense = best.get("best_dense_sync")
-    uncompressed = f"{UNCOMPRESSED} over {dense}" if isinstance(dense, str) and dense else "uncompressed training"
     if not gain > PAYS_X:
-        return f"no scheme pays; the nearest, {over}, runs at {ratio(gain)} the speed of {uncompressed}"
+        return f"no scheme pays; the nearest, {_over(best)}, runs at {ratio(gain)} the speed of {_dense(best)}"
     return (
-        f"{over}, {ratio(gain)} of a possible {ratio(_bound(best, gain))} against {uncompressed}"
+        f"{_over(best)}, {ratio(gain)} of a possible {ratio(_bound(best, gain))} against {_dense(best)}"
         f" (error {fraction(best.get('rel_error', math.nan))}{_caution(best)}){_keeping(fastest_first)}"
     )
 
@@ -56,6 +54,15 @@ def _keeping(fastest_first: pd.DataFrame) -> str:
 
 def _over(row: pd.Series[float]) -> str:
     return f"{row['scheme']} over {row['sync']}"
+
+
+def _dense(row: pd.Series[float]) -> str:
+    """Return what a row is measured against."""
+    named: dict[Any, Any] = dict(row)
+    sync = named.get("best_dense_sync")
+    if not isinstance(sync, str) or not sync:
+        return "uncompressed training"
+    return f"{UNCOMPRESSED} over {'the same' if sync == named['sync'] else sync}"
 
 
 def _gain(row: pd.Series[float]) -> float:

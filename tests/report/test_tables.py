@@ -74,7 +74,7 @@ def test_the_verdict_measures_against_the_best_uncompressed_architecture():
     assert f"fp16 over {best['sync']}, {dense_s / best['step_time_s']:.2f}x" in line
     # The bound is the same infinitely fast step in the same measure.
     bound = dense_s / (best["compute_s"] + best["optimizer_s"])
-    assert f"of a possible {bound:.2f}x against none over ring" in line
+    assert f"of a possible {bound:.2f}x against none over " in line
 
 
 def test_the_verdict_says_where_nothing_pays():
@@ -96,8 +96,20 @@ def test_the_verdict_names_what_keeps_most_of_the_update_where_the_fastest_does_
     assert verdicts(lossy)[0].endswith("; nothing with an error below 0.5 pays")
 
 
-def test_only_uncompressed_rows_have_no_winner():
-    assert verdicts(runs(schemes=("none",), gbits=(1,))) == ["at 1 Gbit/s: only uncompressed training was simulated"]
+def test_where_nothing_is_compressed_architectures_are_compared_by_the_seconds_of_a_step():
+    table = runs(schemes=("none",), gbits=(1, 10))
+    at_one = table[table["bandwidth_bytes_per_s"] == GBIT].set_index("sync")["step_time_s"]
+    ring_s, server_s = at_one["ring"], at_one["parameter_server"]
+    text = summary(table, blocks=0)
+    assert "Speedup" not in text
+    assert f"ring               {ring_s:.3f} s*" in text
+    (one, _) = verdicts(table)
+    assert "over ring" in one
+    assert one.endswith(f", {server_s / ring_s:.2f}x as fast as over parameter_server")
+    alone = verdicts(runs(schemes=("none",), gbits=(1,), syncs=("ring",)))
+    assert alone[0].endswith("a step over ring")
+    assert "miss 7 updates" in verdicts(table.assign(staleness_mean=7.0))[0]
+    assert verdicts(table.assign(step_time_s=np.nan))[0].endswith("nothing was simulated")
 
 
 def test_points_are_told_apart_by_what_varies():
