@@ -102,6 +102,12 @@ def value_label(column: str, value: Any) -> str:
     return str(value)
 
 
+def heading_of(column: str, value: Any, pad: str = "") -> str:
+    """Return the heading of a table's column for one value, what is added up (`a + b`) in a line each."""
+    text = value_label(column, value).removesuffix(" latency").removeprefix(f"{column} ")
+    return "|".join(line + pad for line in text.replace(" + ", " +|").split("|"))
+
+
 def label(columns: Sequence[str], key: Sequence[Any]) -> str:
     """Return how a point is called, for example `1 Gbit/s, 16 workers`."""
     return ", ".join(value_label(column, value) for column, value in zip(columns, key, strict=True))

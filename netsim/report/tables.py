@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netsim.report import uncompressed
-from netsim.report.points import expanded, label, point_columns, split, value_label
+from netsim.report.points import expanded, heading_of, label, point_columns, split, value_label
 from netsim.report.text import UNKNOWN, Column, fraction, nbytes, ratio, seconds, table
 from netsim.report.verdict import verdicts
 
@@ -118,7 +118,6 @@ def _speedups(runs: pd.DataFrame, others: list[str], column: str, width: int) ->
 
 def _pivot(part: pd.DataFrame, column: str, width: int) -> list[str]:
     points = split(part, [column])
-    headings = [value_label(column, key[0]).removesuffix(" latency").removeprefix(f"{column} ") for key, _ in points]
     known = part[part["speedup_x"] > 0]
     # Geometric mean over the points: a scheme that is good everywhere stands above one that shines once.
     mean = np.log(known["speedup_x"]).groupby(known["scheme"]).mean().sort_values(ascending=False, kind="stable")
@@ -127,7 +126,8 @@ def _pivot(part: pd.DataFrame, column: str, width: int) -> list[str]:
     rows.append(["(headroom)", *(_padded(float(point["headroom_x"].max())) for _, point in points)])
     if "vs_best_dense_x" in part:
         rows.append(["(none against the best uncompressed)", *(_padded(_own_dense(point)) for _, point in points)])
-    return table([Column("scheme", words=True), *(Column(heading + "  ") for heading in headings)], rows, width)
+    columns = [Column(heading_of(column, key[0], "  ")) for key, _ in points]
+    return table([Column("scheme", words=True), *columns], rows, width)
 
 
 def _own_dense(point: pd.DataFrame) -> float:

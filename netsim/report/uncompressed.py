@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netsim.report.points import UNCOMPRESSED, label, split, value_label
+from netsim.report.points import UNCOMPRESSED, heading_of, label, split
 from netsim.report.text import UNKNOWN, Column, ratio, seconds, table
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ def step_times(runs: pd.DataFrame, others: Sequence[str], column: str, width: in
 
 def _pivot(part: pd.DataFrame, column: str, width: int) -> list[str]:
     points = split(part, [column])
-    headings = [value_label(column, key[0]).removeprefix(f"{column} ") for key, _ in points]
+    columns = [Column(heading_of(column, key[0], " ")) for key, _ in points]
     rows = [[str(sync), *(_cell(point, sync) for _, point in points)] for sync in part["sync"].unique()]
-    return table([Column("architecture", words=True), *(Column(f"{heading} ") for heading in headings)], rows, width)
+    return table([Column("architecture", words=True), *columns], rows, width)
 
 
 def _cell(point: pd.DataFrame, sync: str) -> str:

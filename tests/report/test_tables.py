@@ -138,6 +138,17 @@ def test_a_swept_key_without_a_column_makes_points():
     assert "at job.bucket 1 MiB" in summary(both)
 
 
+def test_what_is_added_up_stands_below_each_other_in_headings():
+    table = runs(gbits=(1,), syncs=("ring",))
+    every = table.assign(conditions="link_profile + background + node_failure")
+    text = pivots(pd.concat([table.assign(conditions="none"), every], ignore_index=True))
+    above, middle, below = text.splitlines()[1:4]
+    assert above.strip() == "link_profile +"
+    assert len(above) == len(middle) == len(below)
+    assert below.split() == ["scheme", "undisturbed", "node_failure"]
+    assert "topk(ratio=0.001)+error_feedback" in text
+
+
 def test_a_swept_scheme_key_makes_no_point():
     table = runs(gbits=(1,))
     table["swept"] = [f"schemes.1.ratio={scheme}" for scheme in table["scheme"]]
