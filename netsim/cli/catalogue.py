@@ -53,15 +53,22 @@ def _members(registry: Registry[Any] | None) -> list[Entry]:
     return [Entry(name, *registry.summary(name)) for name in registry] if registry else []
 
 
+def trace_file(name: Path) -> Path:
+    """Return the file of a trace, given by itself or as `netsim list traces` calls it."""
+    stem = str(name).removesuffix(".trace")
+    named = [home / f"{stem}.trace" for home in _trace_homes()]
+    return next((file for file in (name, *named) if file.is_file()), name)
+
+
+def _trace_homes() -> list[Path]:
+    shipped = Path(netsim.__file__).parents[1] / "scenarios" / "traces"
+    return [home for home in (Path(), Path("traces"), Path("scenarios/traces"), shipped) if home.is_dir()]
+
+
 def traces() -> list[Entry]:
     """Return the traces that a scenario here or one of the project may name: what they hold, and the device."""
-    homes = [
-        Path(),
-        Path("traces"),
-        Path("scenarios/traces"),
-        Path(netsim.__file__).parents[1] / "scenarios" / "traces",
-    ]
-    files = {file.resolve(): file for home in reversed(homes) if home.is_dir() for file in sorted(home.glob("*.trace"))}
+    homes = reversed(_trace_homes())
+    files = {file.resolve(): file for home in homes for file in sorted(home.glob("*.trace"))}
     return [_trace(file) for file in sorted(files.values(), key=lambda file: file.name)]
 
 

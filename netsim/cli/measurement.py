@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsim.cli.output import note, print_json, records, say
+from netsim.cli.output import check_folder, check_writable, note, print_json, records, say
 from netsim.cli.prediction import load
 
 if TYPE_CHECKING:
@@ -38,12 +38,14 @@ def _progress(done: int, total: int) -> None:
 
 def inspect(arguments: argparse.Namespace) -> None:
     """Show what a trace holds."""
+    from netsim.cli.catalogue import trace_file
     from netsim.engine.sparsity import sparsity_table
     from netsim.report.inspection import inspected
     from netsim.workload.describe import describe
     from netsim.workload.trace import open_trace
 
-    held = describe(arguments.trace) | {"sparsity": sparsity_table(open_trace(arguments.trace))}
+    trace = trace_file(arguments.trace)
+    held = describe(trace) | {"sparsity": sparsity_table(open_trace(trace))}
     if arguments.json:
         print_json(held)
     else:
@@ -52,13 +54,16 @@ def inspect(arguments: argparse.Namespace) -> None:
 
 def rd(arguments: argparse.Namespace) -> None:
     """Measure rate and distortion of schemes."""
+    from netsim.cli.catalogue import trace_file
     from netsim.engine.rate_distortion import measure, measured_schemes, write
     from netsim.report.plot import save
     from netsim.report.rate_distortion import gaps, rate_distortion
 
     schemes = measured_schemes(arguments.schemes)
-    points, sources = measure(arguments.traces, schemes, lambda place: note(f"measuring {place}"))
     out = arguments.out or Path("results") / f"rd-{arguments.traces[0].stem}"
+    check_folder(out)
+    traces = [trace_file(one) for one in arguments.traces]
+    points, sources = measure(traces, schemes, lambda place: note(f"measuring {place}"))
     files = write(points, sources, out)
     files.append(out / "rate-distortion.png")
     save(rate_distortion(points, sources), files[-1])
@@ -70,10 +75,14 @@ def rd(arguments: argparse.Namespace) -> None:
 
 def calibrate_schemes(arguments: argparse.Namespace) -> None:
     """Measure what coding costs on this machine."""
-    from netsim.engine.calibrate import calibrate
-    from netsim.engine.cost_table import joined, write_table
+    from netsim.engine.calibrate import calibrate, measured_on
+    from netsim.engine.cost_table import joined, of_device, write_table
     from netsim.scenario.named import named_schemes
 
+    check_writable(out=arguments.out)
+    older = None
+    if arguments.add and arguments.out.exists():
+        older = of_device(arguments.out, measured_on(arguments.device))
     chosen = [*_coding_of(arguments), *named_schemes(arguments.schemes)]
     costs = calibrate(
         arguments.device,
@@ -82,8 +91,8 @@ def calibrate_schemes(arguments: argparse.Namespace) -> None:
         statistic=arguments.statistic,
     )
     measured = sum(map(len, costs["schemes"].values()))
-    if arguments.add and arguments.out.exists():
-        costs = joined(costs, arguments.out)
+    if older is not None:
+        costs = joined(costs, older)
     write_table(costs, arguments.out)
     say(arguments, f"{arguments.out}: {measured} schemes measured on {costs['device']}")
     say(arguments, f"Use it in a scenario with cost: {{kind: measured, table: {arguments.out}}}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from netsim.cli.output import print_json, say
+from netsim.cli.output import check_writable, print_json, say
 
 if TYPE_CHECKING:
     import argparse
@@ -65,6 +65,7 @@ def calibrate(arguments: argparse.Namespace) -> None:
     from netsim.calibration import Hints, read_log
     from netsim.cli.calibration import cluster_as_asked, transport_as_asked
 
+    check_writable(out=arguments.out, plot=arguments.plot)
     cluster = cluster_as_asked(arguments.bandwidth, arguments.latency, arguments.algorithm)
     transport = transport_as_asked(arguments.transport)
     hints = Hints(arguments.operation, arguments.workers, arguments.column)
@@ -78,6 +79,7 @@ def probe(arguments: argparse.Namespace) -> None:
     from netsim.cli.calibration import cluster_as_asked, transport_as_asked, write_text
     from netsim.cli.collective import parse_sizes
 
+    check_writable(out=arguments.out, log=arguments.log, plot=arguments.plot)
     rank, _ = probe.rank_and_size(os.environ)
     cluster = cluster_as_asked(arguments.bandwidth, arguments.latency, arguments.algorithm)
     transport = transport_as_asked(arguments.transport or "gloo")

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from netsim.errors import InputError
+
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
+
+
+def check_writable(**options: Path | None) -> None:
+    """Raise InputError where an option names a file that cannot be written: before long work, not after it."""
+    for option, path in options.items():
+        if path is not None and (path.is_dir() or not _takes_files(path.parent)):
+            problem = f"{str(path)!r} cannot be written"
+            raise InputError(problem, "name a file in a writable folder that exists", path=f"--{option}")
+
+
+def check_folder(path: Path) -> None:
+    """Raise InputError where --out names a folder that neither takes files nor can be made."""
+    if not _takes_files(next(one for one in (path, *path.absolute().parents) if one.exists())):
+        raise InputError(f"folder {str(path)!r} cannot be written", "choose another folder", path="--out")
+
+
+def _takes_files(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK)
 
 
 def print_json(value: object) -> None:

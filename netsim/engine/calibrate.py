@@ -85,16 +85,28 @@ def calibrate(
         raise InputError("calibration needs two different sizes and one repeat", "give for example sizes 1024, 65536")
     return {
         "format": TABLE_FORMAT,
-        "device": device_name(on),
-        "driver": driver_name(on),
-        "torch": torch.__version__,
+        **measured_on(device),
         "netsim": _version(),
-        "threads": torch.get_num_threads() if on.type == "cpu" else 0,
         "date": datetime.now(UTC).date().isoformat(),
         "repeats": repeats,
         "statistic": statistic,
         "aggregate": _entry(counts, _adding_s(counts, on, repeats, statistic)),
         "schemes": _measure(members(chosen), counts, on, repeats, statistic, progress),
+    }
+
+
+def measured_on(device: str = "auto") -> dict[str, Any]:
+    """Return what two tables must have in common to be one: device, driver, version of torch, threads.
+
+    Raises:
+        InputError: where there is no such device.
+    """
+    on = choose_device(device)
+    return {
+        "device": device_name(on),
+        "driver": driver_name(on),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads() if on.type == "cpu" else 0,
     }
 
 

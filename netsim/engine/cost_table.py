@@ -13,8 +13,6 @@ from netsim.workload.cost import Measured
 
 _NUMBERS = re.compile(r"\[[-+0-9.eE,\s]+\]")
 """A list of numbers, which is written in one line."""
-OF_DEVICE = ("device", "driver", "threads", "torch")
-"""What two tables must have in common to be one."""
 
 
 def write_table(table: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -32,17 +30,23 @@ def write_table(table: dict[str, Any], path: str | os.PathLike[str]) -> None:
         ) from error
 
 
-def joined(table: dict[str, Any], path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return a table with what a file holds besides; variants that both have are the table's.
+def of_device(path: str | os.PathLike[str], measured_on: dict[str, Any]) -> dict[str, Any]:
+    """Return the table of a file, where it was measured on what `calibrate.measured_on` names.
 
     Raises:
-        InputError: the file is no table, or one of another device or version of torch.
+        InputError: the file is no table, or one of another device, version of torch or number of threads.
     """
-    older = Measured(table=os.fspath(path)).read
-    for name in OF_DEVICE:
-        if older.get(name) != table[name]:
-            problem = f"cost table {os.fspath(path)!r} has {name} {older.get(name)!r}, and here it is {table[name]!r}"
-            raise InputError(problem, "measure into a file of its own, and leave out --add", "out")
+    table = Measured(table=os.fspath(path)).read
+    for name, here in measured_on.items():
+        if table.get(name) != here:
+            problem = f"cost table {os.fspath(path)!r} has {name} {table.get(name)!r}, and here it is {here!r}"
+            remedy = "measure as it was (OMP_NUM_THREADS sets threads), or into a file of its own, without --add"
+            raise InputError(problem, remedy, "out")
+    return table
+
+
+def joined(table: dict[str, Any], older: dict[str, Any]) -> dict[str, Any]:
+    """Return a table with what an older one of the same device holds besides; variants of both are the newer's."""
     dates = sorted({*str(older.get("date")).split(" to "), table["date"]})
     kinds = older["schemes"] | table["schemes"]
     both = {kind: _entries(older["schemes"].get(kind, []), table["schemes"].get(kind, [])) for kind in kinds}

@@ -105,9 +105,9 @@ def measure(
 
 def _samples(traces: Sequence[Path]) -> Iterator[Sample]:
     drawn = torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    opened = [open_trace(path) for path in traces]  # what is wrong with any of them is said before work begins
     yield Sample(GAUSSIAN, 0, "samples", "samples", drawn)
-    for path in traces:
-        trace = open_trace(path)
+    for trace in opened:
         for step in range(trace.num_steps):
             for index, tensor in enumerate(trace.tensors):
                 (values,) = trace.read(step, 0, index, index + 1)

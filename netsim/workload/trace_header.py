@@ -128,7 +128,8 @@ def read_header(path: str | Path) -> TraceHeader:
             text = file.read(length)
         return _decode(os.fspath(path), text, size_bytes)
     except FileNotFoundError:
-        raise TraceError(f"there is no trace {str(path)!r}", "record one with 'netsim capture'") from None
+        remedy = "'netsim list traces' names those at hand, 'netsim capture' records one"
+        raise TraceError(f"there is no trace {str(path)!r}", remedy) from None
     except OSError as error:
         raise TraceError(f"trace {str(path)!r} cannot be read: {error.strerror}", "make it a readable file") from None
     except KeyError as error:

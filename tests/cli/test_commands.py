@@ -231,6 +231,13 @@ def test_schema_is_json(capsys):
     assert json.loads(capsys.readouterr().out)["type"] == "object"
 
 
+def test_traces_go_by_their_names(at_home, capsys):
+    assert run("inspect", "small") == 0
+    by_name = capsys.readouterr().out
+    assert run("inspect", "traces/small.trace") == 0
+    assert capsys.readouterr().out == by_name
+
+
 def test_calibrate_writes_a_table_that_a_scenario_can_use(at_home, tmp_path, monkeypatch, capsys):
     small = functools.partial(netsim.engine.calibrate.calibrate, sizes=(64, 256), repeats=1)
     monkeypatch.setattr("netsim.engine.calibrate.calibrate", small)

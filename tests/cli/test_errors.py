@@ -14,6 +14,8 @@ import pytest
 
 import netsim.cli.commands
 from netsim.cli import main
+from netsim.engine.calibrate import measured_on
+from netsim.workload.cost import TABLE_FORMAT
 
 
 @pytest.mark.parametrize(
@@ -40,17 +42,26 @@ from netsim.cli import main
         (["calibrate", "times.csv", "--latency", "fast"], "--latency: 'fast' is not a duration"),
         (["calibrate", "times.csv", "--transport", "tpc"], "'tcp'"),
         (["calibrate", "times.csv", "--transport", "{kind: tcp, efficiency: 2}"], "efficiency"),
-        (["calibrate", "times.csv", "--out", "nowhere/x.yaml"], "nowhere/x.yaml: cannot be written"),
+        (["calibrate", "times.csv", "--out", "nowhere/x.yaml"], "--out: 'nowhere/x.yaml' cannot be written"),
         (["calibrate", "times.csv", "--operation", "all_reduce", "--workers", "4", "--algorithm", "rign"], "'ring'"),
+        (["calibrate-schemes", "--out", "nowhere/costs.json"], "--out: 'nowhere/costs.json' cannot be written"),
+        (["calibrate-schemes", "--out", "."], "--out: '.' cannot be written"),
+        (["calibrate-schemes", "--add", "--out", "costs.json"], "has threads 99, and here it is"),
+        (["probe", "--log", "nowhere/times.csv"], "--log: 'nowhere/times.csv' cannot be written"),
+        (["rd", "small.trace", "nowhere.trace"], "there is no trace 'nowhere.trace'"),
+        (["rd", "small.trace", "--out", "small.yaml/rd"], "--out: folder 'small.yaml/rd' cannot be written"),
         (["probe"], "not started by torchrun"),
         (["explain", "small.yaml", "--point", "13"], "--point: there is no point 13; the scenario has 12"),
     ],
 )
-def test_wrong_input_exits_with_1_and_says_what(arguments, said, at_home, capsys):
+def test_wrong_input_exits_with_1_and_says_what(arguments, said, at_home, monkeypatch, capsys):
     (at_home / "broken.yaml").write_text(
         "topology:\n  {kind: star, bandwidth: 10}\nworkload: {kind: recorded, trace: small}\n"
     )
     (at_home / "times.csv").write_text("size_bytes,time_s\n1000,0.001\n1000000,0.01\n")
+    costs = {"format": TABLE_FORMAT, "aggregate": {}, "schemes": {}}
+    (at_home / "costs.json").write_text(json.dumps(costs | measured_on("cpu") | {"threads": 99}))
+    monkeypatch.setattr("netsim.engine.calibrate.calibrate", fail(AssertionError("measured in vain")))
     assert main(arguments) == 1
     text = capsys.readouterr()
     assert said in text.err

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from netsim.compress import ErrorFeedback, TopK, WarmUp, schemes
-from netsim.engine.calibrate import calibrate, fit, members
-from netsim.engine.cost_table import joined, write_table
+from netsim.engine.calibrate import calibrate, fit, measured_on, members
+from netsim.engine.cost_table import joined, of_device, write_table
 from netsim.errors import InputError
 from netsim.workload.cost import Affine, Measured
 
@@ -81,12 +81,15 @@ def test_a_variant_is_found_in_a_table_of_its_own_and_joins_another(tmp_path: Pa
     one, other = (calibrate("cpu", sizes=[64, 256], repeats=1, chosen=[TopK(ratio=ratio)]) for ratio in (0.1, 0.2))
     assert one["schemes"].keys() == {"none", "topk"}
     write_table(one, path)
-    both = joined(other, path)
+    here = {name: other[name] for name in ("device", "driver", "torch", "threads")}
+    assert measured_on("cpu") == here
+    older = of_device(path, here)
+    both = joined(other, older)
     assert [entry["fields"]["ratio"] for entry in both["schemes"]["topk"]] == [0.1, 0.2]
     assert len(both["schemes"]["none"]) == 1
-    assert joined(one, path)["schemes"] == one["schemes"]
+    assert joined(one, older)["schemes"] == one["schemes"]
     write_table(both, path)
     for ratio, note in ((0.1, ""), (0.2, ""), (0.15, "topk(ratio=0.15) between ratio 0.1 and 0.2")):
         assert Measured(table=str(path)).coding(TopK(ratio=ratio).variant).note == note
-    with pytest.raises(InputError, match=r"torch.*leave out --add"):
-        joined(other | {"torch": "0.1"}, path)
+    with pytest.raises(InputError, match=r"torch.*without --add"):
+        of_device(path, here | {"torch": "0.1"})
