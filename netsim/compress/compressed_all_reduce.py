@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme, nothing, schemes
+from netsim.compress.scaled_sign import signed
 from netsim.compress.shards import owned
 from netsim.lazy import torch
 
@@ -78,16 +79,12 @@ def _signs(buffer: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
         norm = largest * (buffer / largest).norm()
     scale = (norm / math.sqrt(max(len(buffer), 1))).reshape(1)
     signs = buffer >= 0
-    return scale, signs, _decoded(scale, signs)
-
-
-def _decoded(scale: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
-    return torch.where(signs, scale, -scale)
+    return scale, signs, signed(signs, scale)
 
 
 def _average(parts: Sequence[Parts]) -> torch.Tensor:
     """Return the mean of what all workers sent, each scale divided before it is used, as DeepSpeed's owners do."""
-    shares = [_decoded(scale * (1 / len(parts)), signs) for scale, signs in parts]
+    shares = [signed(signs, scale * (1 / len(parts))) for scale, signs in parts]
     return torch.stack(shares).sum(0) if len(shares) > 1 else shares[0]
 
 
@@ -96,5 +93,6 @@ def _joined(replies: Sequence[Parts], peer: Peer) -> torch.Tensor:
     chunks: dict[int, torch.Tensor] = {}
     for rank, parts in enumerate(replies):
         for place, chunk in enumerate(owned(peer, rank)):
-            chunks[chunk] = _decoded(*parts[2 * place : 2 * place + 2])
+            scale, signs = parts[2 * place : 2 * place + 2]
+            chunks[chunk] = signed(signs, scale)
     return torch.cat([chunks[chunk] for chunk in range(peer.owners)]) if peer.owners > 1 else chunks[0]
