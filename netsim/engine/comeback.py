@@ -31,6 +31,7 @@ class Comeback:
         self._saved = [0] * len(job.nodes[0])
         self._lives = [0] * len(job.nodes[0])
         self._in_vain = [0] * len(job.nodes[0])
+        self._back_s = [0.0] * len(job.nodes[0])
         self._all_lives = self._all_in_vain = self._done = 0
         self._all_down = False
         self._index = {int(node): index for index, node in enumerate(job.nodes[0])}
@@ -76,13 +77,14 @@ class Comeback:
         """Stop one worker; what it has under way is lost, and nobody answers it."""
         self._lives[index] += 1
         self._in_vain[index] = self._count(self._in_vain[index], f"worker {index}'s")
+        # Another failure may be shorter than one that it is in already, and may have begun at this instant.
+        self._back_s[index] = max(self._back_s[index], until_s)
         self.job.workers[index].gone = True
         self.job.pushes.drop(index)
-        self.env.process(self._start(index, (self._lives[index], self._all_lives), until_s))
+        self.env.process(self._start(index, (self._lives[index], self._all_lives)))
 
-    def _start(self, index: int, life: tuple[int, int], until_s: float) -> Generator[simpy.Event, Any, None]:
-        up_s = max(until_s, self.env.now + self.job.devices.lasts_s(index, self.env.now, 0.0))
-        wait_s = up_s - self.env.now + self._checkpoint.restart
+    def _start(self, index: int, life: tuple[int, int]) -> Generator[simpy.Event, Any, None]:
+        wait_s = self._back_s[index] - self.env.now + self._checkpoint.restart
         self.cluster.rest(wait_s)
         yield self.env.timeout(wait_s)
         fetched = self.env.event()

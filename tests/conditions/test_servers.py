@@ -216,6 +216,17 @@ class TestAsynchronous:
         with pytest.raises(NetsimError, match="worker 1's failures in a row"):
             asynchronous(scenario, twice)
 
+    @pytest.mark.parametrize(("after_s", "lasts_s"), [(0.0, 0.1), (0.5, 0.1)])
+    def test_a_shorter_failure_within_another_changes_nothing(self, scenario, after_s, lasts_s):
+        """Whichever comes first at an instant: the worker is back when it is up, and no sooner."""
+        at_s = 8.5 * STEP_S
+        one = FAILS.strip("[]") % ("worker1", at_s)
+        other = f"{{kind: node_failure, nodes: [worker1], at: {at_s + after_s} s, duration: {lasts_s} s}}"
+        alone, *both = (asynchronous(scenario, f"[{', '.join(some)}]") for some in ([one], [one, other], [other, one]))
+        for table, done in both:
+            pd.testing.assert_frame_equal(table, alone[0])
+            assert done.total_s == alone[1].total_s
+
     def test_a_machine_that_adds_up_cannot_go_on_without_its_worker(self, scenario):
         with pytest.raises(ScenarioErrors, match="cannot go on without it"):
             scenario(
