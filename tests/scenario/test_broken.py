@@ -170,6 +170,18 @@ CASES = [
         ("schemes.0.0: 'topk' is no wrapper", "error_feedback"),
     ),
     Broken(
+        "fed back twice",
+        HEAD + "schemes: [[error_feedback, local_clipping, dgc]]",
+        3,
+        ("schemes.0.0: error_feedback cannot wrap 'dgc', which itself sends later", "leave error_feedback out, or dgc"),
+    ),
+    Broken(
+        "feedback of what has no size",
+        HEAD + "schemes: [[ef21, sign_majority]]",
+        3,
+        ("schemes.0.0: ef21 cannot wrap 'sign_majority'", "wrap scaled_sign"),
+    ),
+    Broken(
         "impossible pair",
         HEAD + "sync: ring\nschemes:\n  - none\n  - [two_way, scaled_sign]\n",
         6,
