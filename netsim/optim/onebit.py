@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from netsim.workload.live import Objective
 
 STABLE = 0.96
-"""The automatic warm-up ends when the variance's 1-norm was this share of itself 1 / (1 - beta2) steps ago."""
+"""The automatic warm-up ends when, of the variance's 1-norm and that of 1 / (1 - beta2) steps ago, the lesser is this
+share of the greater."""
 
 
 class Frozen(NamedTuple):
@@ -40,7 +41,8 @@ def settled(state: Frozen, warm_up: int | None, beta2: float) -> tuple[bool, tup
         return state.turn >= warm_up, ()
     back = max(1, round(1 / (1 - beta2)))
     sizes = (*state.sizes, float(np.abs(state.second).sum(dtype=np.float64)))[-back - 1 :]
-    return len(sizes) > back and sizes[0] >= STABLE * sizes[-1], sizes
+    ends = sizes[0], sizes[-1]
+    return len(sizes) > back and min(ends) >= STABLE * max(ends) > 0, sizes
 
 
 def masked(values: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
@@ -59,7 +61,7 @@ class OneBitAdam(Synchronous):
     Warm-up gradients go through the scenario's scheme (`fp16` in mixed precision). Later every worker adds its own
     gradient to the common momentum, and the compressed all-reduce, tensor by tensor, gives the next one; elements whose
     gradients were all zero until then stay where they are. Without `warm_up` it ends by itself: when the variance's
-    1-norm has reached 0.96 of what it is 1 / (1 - beta2) steps later.
+    1-norm and that of 1 / (1 - beta2) steps before are within 0.96 of each other.
     """
 
     linear: ClassVar[bool] = False

@@ -270,7 +270,12 @@ def test_warm_up_ends_when_the_variance_has_settled() -> None:
 
     expected = next(t for t in range(3, 50) if (1 - 2.0 ** -(t - 2)) / (1 - 2.0**-t) >= STABLE)
     assert ends(lambda turn: 1 - 2.0**-turn) == expected
+    # Gone from 1 + 9 to 1: within 0.96 of itself as soon as 1 + 9 / 2^(t - 2) is at most (1 + 9 / 2^t) / 0.96.
+    falls = next(t for t in range(3, 50) if (1 + 9 * 2.0**-t) / (1 + 9 * 2.0 ** -(t - 2)) >= STABLE)
+    assert ends(lambda turn: 1 + 9 * 2.0**-turn) == falls
     assert ends(lambda turn: 2.0**turn) == 0
+    assert ends(lambda turn: 2.0**-turn) == 0
+    assert ends(lambda turn: 0.0) == 0
     assert ends(lambda turn: 2.0**turn, warm_up=7) == 7
 
 
