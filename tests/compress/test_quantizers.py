@@ -178,6 +178,15 @@ def test_terngrad_matches_its_closed_form() -> None:
     assert digits.tolist() == pytest.approx([-2.5, 0.0, 2.5], rel=0.01)
 
 
+@pytest.mark.parametrize("scale", ["own", "shared"])
+@pytest.mark.parametrize("shape", [(), (1,), (6,), (1000,)])
+def test_terngrad_sends_what_does_not_vary_exactly(scale: str, shape: tuple[int, ...]) -> None:
+    """No element is an outlier; the deviation is 0, or what rounding of the mean leaves of it."""
+    for value in (0.25, -0.1, 3e-30):
+        grads = torch.full((2, *shape), value)
+        assert torch.allclose(compress(TernGrad(scale=scale), grads).mean, grads[0], rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize(("format", "mantissa_bits"), [("e4m3", 3), ("e5m2", 2)])
 def test_fp8_rounds_to_its_mantissa(format: str, mantissa_bits: int) -> None:
     found = compress(Fp8(format=format), GAUSSIAN)
