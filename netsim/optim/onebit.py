@@ -9,6 +9,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from netsim.compress.compressed_all_reduce import CompressedAllReduce
+from netsim.errors import InputError
 from netsim.optim.base import Exchange, Synchronous, Turn, optimizers
 from netsim.optim.sgd import LAMB, Adam, Beta, mean_gradients, norms, spread, starts
 
@@ -151,6 +152,13 @@ class OneBitLAMB(LAMB):
     ratio_most: Annotated[float, Gt(0)] = 4.0
     ratio_change: Annotated[float, Gt(0), Le(1)] = 0.1
     corrected: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise InputError where bounds cross, of the factor or of the ratio."""
+        super().__post_init__()
+        if self.ratio_least > self.ratio_most:
+            problem = f"ratio_least is {self.ratio_least}, more than ratio_most, {self.ratio_most}"
+            raise InputError(problem, "swap them", "ratio_least")
 
     @property
     def schemes(self) -> tuple[Scheme, ...]:

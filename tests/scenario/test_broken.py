@@ -182,6 +182,20 @@ CASES = [
         ("schemes.0.0: ef21 cannot wrap 'sign_majority'", "wrap scaled_sign"),
     ),
     Broken(
+        "pruning a vector",
+        TOPOLOGY + "workload: {kind: ridge, samples: 9, features: 3}\ntrain: {optimizer: {kind: pactrain}}\n",
+        3,
+        ("train.optimizer: optimizer 'pactrain' has nothing to do in workload 'ridge'", "momentum"),
+    ),
+    Broken(
+        "crossed bounds of a ratio",
+        TOPOLOGY
+        + "workload: {kind: ridge, samples: 9, features: 3}\n"
+        + "train: {optimizer: {kind: onebit_lamb, ratio_least: 5, ratio_most: 1}}\n",
+        3,
+        ("train.optimizer.ratio_least: ratio_least is 5.0, more than ratio_most, 1.0", "swap them"),
+    ),
+    Broken(
         "impossible pair",
         HEAD + "sync: ring\nschemes:\n  - none\n  - [two_way, scaled_sign]\n",
         6,
