@@ -177,10 +177,6 @@ class Scheme(ABC):
     paper: ClassVar[str]
     costs_alike: ClassVar[tuple[str, ...]] = ()
     """Fields whose values change what is computed, but not how long it takes."""
-    feeds_back: ClassVar[bool] = False
-    """Whether what a worker contributes holds what it did not contribute before."""
-    scale_free: ClassVar[bool] = False
-    """Whether the estimate is a direction alone, whatever the gradient's size."""
 
     @property
     @abstractmethod
@@ -190,6 +186,16 @@ class Scheme(ABC):
     @property
     def unbiased(self) -> bool:
         """Return whether the expectation of the decoded message is the gradient."""
+        return False
+
+    @property
+    def feeds_back(self) -> bool:
+        """Return whether what a worker contributes holds what it did not contribute before."""
+        return False
+
+    @property
+    def scale_free(self) -> bool:
+        """Return whether the estimate is a direction alone, whatever the gradient's size, so that it has no error."""
         return False
 
     @property
@@ -286,6 +292,16 @@ class Wrapper(Scheme):
     def ops(self) -> frozenset[Op]:
         """Return the ops of the inner scheme."""
         return self.inner.ops
+
+    @property
+    def feeds_back(self) -> bool:
+        """Return whether the inner scheme feeds back."""
+        return self.inner.feeds_back
+
+    @property
+    def scale_free(self) -> bool:
+        """Return whether the inner scheme's estimate is a direction alone."""
+        return self.inner.scale_free
 
     @property
     def agrees(self) -> bool:

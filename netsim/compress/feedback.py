@@ -19,14 +19,15 @@ class Feedback(Wrapper):
 
     def __post_init__(self) -> None:
         """Raise InputError around a scheme that feeds back by itself, or whose estimate has no size."""
-        for one in self.inner.chain():
-            if one.feeds_back:
-                raise InputError(
-                    f"{self.kind} cannot wrap {one.kind!r}, which itself sends later what was not sent",
-                    f"leave {self.kind} out, or {one.kind}",
-                )
-            if one.scale_free:
-                raise InputError(
-                    f"{self.kind} cannot wrap {one.kind!r}, whose estimate has no size to leave anything of",
-                    f"leave {self.kind} out, or wrap scaled_sign, whose signs have the gradient's size",
-                )
+        chain = self.inner.chain()
+        if self.inner.feeds_back:
+            which = [one.kind for one in chain if one.feeds_back][-1]
+            raise InputError(
+                f"{self.kind} cannot wrap {which!r}, which itself sends later what was not sent",
+                f"leave {self.kind} out, or {which}",
+            )
+        if self.inner.scale_free:
+            raise InputError(
+                f"{self.kind} cannot wrap {chain[-1].kind!r}, whose estimate has no size to leave anything of",
+                f"leave {self.kind} out, or wrap scaled_sign, whose signs have the gradient's size",
+            )

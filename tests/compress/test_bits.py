@@ -15,12 +15,14 @@ from netsim.compress import (
     Bf16,
     ErrorFeedback,
     Fp16,
+    LocalClipping,
     Peer,
     PowerSGD,
     RandomK,
     RmsSign,
     ScaledSign,
     Scheme,
+    SignMajority,
     TopK,
     TwoWay,
     Uncompressed,
@@ -160,6 +162,8 @@ def test_relative_error_is_that_of_the_mean() -> None:
     assert compress(Uncompressed(), opposite).rel_error == 0.0
     assert compress(TopK(ratio=0.5), opposite).rel_error == pytest.approx(1.0)
     assert compress(Uncompressed(), torch.zeros(2, 3)).rel_error == 0.0
+    for grads in (opposite, torch.zeros(2, 3)):  # what has no size has no error
+        assert math.isnan(compress(LocalClipping(SignMajority()), grads).rel_error)
 
 
 @pytest.mark.parametrize("grads", [torch.ones(2, 3, dtype=torch.int64), torch.ones(0, 3), torch.tensor(1.0)])
