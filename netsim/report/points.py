@@ -26,6 +26,9 @@ CLUSTER = (
 )
 """Columns that together say which cluster and job a row is about, whatever the scheme and the architecture."""
 
+ROW = ("scenario", "point", "scheme", "sync")
+"""Columns by which steps, spans and links find their row of `runs`."""
+
 _PAIR = re.compile(r"([A-Za-z_][\w.]*)=(.*?)(?=, [A-Za-z_][\w.]*=|$)", re.DOTALL)
 
 UNCOMPRESSED = "none"
@@ -106,6 +109,12 @@ def heading_of(column: str, value: Any, pad: str = "") -> str:
     """Return the heading of a table's column for one value, what is added up (`a + b`) in a line each."""
     text = value_label(column, value).removesuffix(" latency").removeprefix(f"{column} ")
     return "|".join(line + pad for line in text.replace(" + ", " +|").split("|"))
+
+
+def of_row(table: pd.DataFrame, row: pd.Series[Any]) -> pd.DataFrame:
+    """Return what a table of steps, spans or links has of a row of `runs`."""
+    keys = [key for key in ROW if key in table]
+    return table[(table[keys].astype(str) == row[keys].astype(str)).all(axis=1)]
 
 
 def label(columns: Sequence[str], key: Sequence[Any]) -> str:
