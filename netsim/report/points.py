@@ -45,21 +45,26 @@ def expanded(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def swept_columns(runs: pd.DataFrame) -> list[str]:
-    """Return the columns of swept keys (`job.bucket`) that say more than the scheme, the architecture and `CLUSTER`."""
-    known = [column for column in ("scheme", "sync", *CLUSTER) if column in runs]
+    """Return the columns of swept keys (`job.bucket`) that say more than the training, architecture and `CLUSTER`."""
+    known = [column for column in ("scheme", "sync", "optimizer", *CLUSTER) if column in runs]
     keys = [str(column) for column in runs.columns if "." in str(column) and runs[column].nunique(dropna=False) > 1]
     return [key for key in keys if (runs.groupby(known, dropna=False)[key].nunique(dropna=False) > 1).any()]
 
 
 def point_columns(runs: pd.DataFrame) -> list[str]:
     """Return the columns whose values make a point of the sweep; at least one, even where nothing varies."""
+    return varying_columns(runs) or ["bandwidth_bytes_per_s"]
+
+
+def varying_columns(runs: pd.DataFrame) -> list[str]:
+    """Return the columns whose values tell the points of a sweep apart."""
     varying = [column for column in CLUSTER if column in runs and runs[column].nunique(dropna=False) > 1]
     found = [*varying, *swept_columns(runs)]
     others = [column for column in found if column != "scenario"]
     # A file's name says nothing where its points differ in something that can be named.
     if others and (runs.groupby(others, dropna=False)["scenario"].nunique() == 1).all():
         found = others
-    return found or ["bandwidth_bytes_per_s"]
+    return found
 
 
 def split(runs: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:

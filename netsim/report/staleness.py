@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from netsim.errors import InputError
 from netsim.report import layout, scales, style
-from netsim.report.points import label, of_row, point_columns, spread
+from netsim.report.points import label, of_row, point_columns, split, spread
 from netsim.report.text import seconds
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def staleness(runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     handles = [Patch(facecolor=colour, label=sync) for sync, colour in looks.items()]
     figure.legend(handles=handles, loc="outside upper center", fontsize=8, frameon=False, ncols=1)
     note = f"Scheme {runs['scheme'].iloc[0]}. Staleness: updates by others that a gradient did not know of."
-    layout.footer(figure, runs, note + " A synchronous step has none.")
+    points = layout.some(len(chosen), len(split(runs, by)), "points")
+    layout.footer(figure, runs, note + " A synchronous step has none.", points)
     return figure
 
 
