@@ -22,6 +22,7 @@ from netsim.workload.cost import TABLE_FORMAT
     ("arguments", "said"),
     [
         (["check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["run", "small.yaml", "elsewhere/small.yaml"], "two scenarios are called 'small'"),
         (["run", "broken.yaml"], "broken.yaml:2: topology.bandwidth: "),
         (["check", "small.yaml", "--set", "topology.wrkers=2"], "'workers'"),
         (["check", "small.yaml", "--network", "flwo"], "'flow'"),
