@@ -207,6 +207,24 @@ def test_what_is_dumped_loads_as_the_same_points(folder):
     assert unnamed(of(folder, dump_yaml(points))) == unnamed(points)
 
 
+FAILURE = "[{kind: link_failure, links: [worker0], at: 0.1 s, duration: 1 s}]"
+RIDGE = SMALL.replace("{kind: recorded, trace: tiny}", "ridge") + "sync: parameter_server\n"
+
+
+@pytest.mark.parametrize("swept", [f"[{FAILURE}, []]", f"[[], {FAILURE}]", "[[], null]"])
+def test_points_with_and_without_conditions_are_dumped_as_they_are(folder, swept):
+    points = of(folder, SMALL + f"sweep: {{conditions: {swept}}}\n")
+    assert unnamed(of(folder, dump_yaml(points))) == unnamed(points)
+
+
+@pytest.mark.parametrize("befalls", ["[]", FAILURE])
+def test_points_that_train_are_dumped_beside_others_in_either_order(folder, befalls):
+    steps = of(folder, SMALL)
+    trains = of(folder, RIDGE + f"train: {{optimizer: central_vr_sync, max_epochs: 3}}\nconditions: {befalls}\n")
+    for points in (steps + trains, trains + steps):
+        assert unnamed(of(folder, dump_yaml(points))) == unnamed(points)
+
+
 def test_the_hash_depends_on_what_matters_alone(folder, tmp_path):
     (tmp_path / "traces").mkdir()
     trace = tmp_path / "traces" / "tiny.trace"
