@@ -242,8 +242,6 @@ class Links:
         spoken = ~self.topology.local
         if (self.transport.cap is None and np.isinf(self._window_bytes).all()) or not spoken.any():
             return False
-        # No route has more hops than twice the hops from any one node to the farthest.
-        hops = 2 * self.topology.farthest_hops()
-        longest_s = 2 * hops * self.topology.latency_s.max()
+        longest_s = 2 * self.topology.most_hops() * self.topology.latency_s.max()
         least = self._windowed(self._window_bytes, np.array(longest_s)).min() * self.transport.sockets
         return bool(least < self.capacity[spoken].max())

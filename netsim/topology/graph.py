@@ -163,15 +163,22 @@ class Topology:
             flow, here = flow[go_on], previous[go_on]
         return _as_csr(flows, hops, len(src))
 
-    def farthest_hops(self) -> int:
-        """Return the number of hops from the first node to the farthest that it reaches."""
+    def most_hops(self) -> int:
+        """Return a number of hops that no route exceeds, whatever the order of the nodes.
+
+        In each part of the graph whose nodes all reach each other, by way of its first node: to it, and on from it.
+        """
         from scipy.sparse import csr_matrix
-        from scipy.sparse.csgraph import dijkstra
+        from scipy.sparse.csgraph import connected_components, dijkstra
 
         size = len(self.names)
         graph = csr_matrix((np.ones(len(self.link_src)), (self.link_src, self.link_dst)), shape=(size, size))
-        hops = dijkstra(graph, indices=0, unweighted=True)
-        return int(hops[np.isfinite(hops)].max())
+        parts, part = connected_components(graph, connection="weak")
+        if connected_components(graph, connection="strong")[0] > parts:
+            return size - 1
+        first = np.unique(part, return_index=True)[1]
+        there, back = (dijkstra(one, indices=first, unweighted=True, min_only=True) for one in (graph, graph.T))
+        return int(there.max() + back.max())
 
     @cached_property
     def _tree(self) -> Rooted | None:

@@ -74,6 +74,22 @@ def test_a_receivers_own_window_takes_the_place_of_the_transports(network):
     )
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("first", ["a", "switch", "lone"])
+def test_a_window_binds_in_whatever_order_nodes_stand(network, first):
+    graph = nx.Graph()
+    graph.add_node(first)
+    graph.add_nodes_from(
+        (name, {"kind": "worker" if name in "ab" else "switch"}) for name in ("a", "b", "switch", "lone")
+    )
+    graph.add_edges_from([("a", "switch"), ("switch", "b")], bandwidth=B, latency=LATENCY / 2)
+    topology = Topology.from_networkx(graph)
+    tcp, ends = Tcp(window=1e6, efficiency=1.0, overhead=0.0), topology.nodes(["a", "b"]).reshape(2, 1)
+    assert alone_s(network, tcp, 1e8, topology, ends)[0] == pytest.approx(
+        LATENCY + 1e8 / (1e6 / (2 * LATENCY)), **EXACT
+    )
+
+
 def test_transfers_of_a_pair_share_its_cap_and_others_do_not():
     capped = Tcp(cap=1e8, efficiency=1.0, overhead=0.0, window=None)
     times = alone_s("flow", capped, 1e8, star(4), ends=((0, 0, 2), (1, 1, 3)))
