@@ -190,6 +190,19 @@ def test_all_files_are_read_and_all_their_problems_are_told(folder):
     assert "scenarios in that folder: " in caught.value.problems[-1].remedy
 
 
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_a_swept_key_below_another_is_what_the_points_say_in_either_order(folder, order):
+    star = "{{kind: star, workers: {}, bandwidth: 5 Mbit/s}}"
+    axes = ["topology.bandwidth: [1 Gbit/s, 10 Gbit/s]", f"topology: [{star.format(2)}, {star.format(4)}]"]
+    points = of(folder, SMALL + f"sweep: {{{', '.join(axes[order])}}}\n")
+    assert len({(one.topology.workers, one.topology.bandwidth) for one in points}) == 4
+    for one in points:
+        assert (
+            one.topology.bandwidth
+            == {"1 Gbit/s": 1e9 / 8, "10 Gbit/s": 1e10 / 8}[dict(one.swept)["topology.bandwidth"]]
+        )
+
+
 def test_members_are_built_from_python_too():
     star = build(topologies, {"kind": "star", "workers": 8, "bandwidth": "10 Gbit/s"})
     assert star == topologies.get("star")(workers=8, bandwidth=1.25e9)
