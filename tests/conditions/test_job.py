@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import simpy
 
+from netsim.conditions import Cluster, LinkProfile
 from netsim.engine.job import run_job, slowness
 from netsim.engine.measure import dense
 from netsim.engine.simulate import open_workload, simulate
 from netsim.errors import NetsimError, ScenarioErrors
+from netsim.network import Flow, transports
 from netsim.record.result import PARTS
 from netsim.scenario.schema import Straggler
+from netsim.topology import Star
 from tests.engine.test_job import BACKWARD_S, BANDWIDTH, DENSE_BYTES, FORWARD_S, LATENCY_S, OPTIMIZER_S, ring_s
 
 COMPUTE_S = FORWARD_S + BACKWARD_S
@@ -62,6 +66,22 @@ def test_a_profile_slows_every_round_of_a_ring(scenario):
     links = simulate(scenario(conditions=profile)).links.set_index("link")
     used, other = links.loc["worker2->switch"], links.loc["worker1->switch"]
     assert used["utilisation"] == pytest.approx(2 * other["utilisation"])
+
+
+def test_every_period_of_a_profile_begins_as_the_first():
+    """Before the first time links are as the topology says, in each period, by rate and by latency."""
+    topology = Star(workers=2, bandwidth=1e6, latency=1e-3).build()
+    env = simpy.Environment()
+    cluster = Cluster(env, Flow().build(env, topology, transports.get("ideal")()), topology.workers, 0)
+    cluster.begin(
+        [LinkProfile(links=("worker0",), at=(0.5, 1.0), bandwidth=(1e5, 2e5), latency=(0.1, 0.2), period=2.0)]
+    )
+    seen = []
+    for until_s in np.arange(0.25, 6.0, 0.5).tolist():
+        env.run(until=until_s)
+        seen.append((cluster.network.links.share[0], cluster.network.links.propagation_s[0]))
+    own_s = topology.latency_s[0]
+    assert seen == [(1.0, own_s), (0.1, 0.1), (0.2, 0.2), (0.2, 0.2)] * 3
 
 
 def test_the_last_checkpoint_is_where_a_job_goes_on(scenario):
