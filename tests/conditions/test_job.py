@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import networkx as nx
 import numpy as np
 import pytest
 import simpy
 
-from netsim.conditions import Cluster, LinkProfile
+from netsim.conditions import Cluster, LinkProfile, NodeFailure
+from netsim.conditions.base import nodes_named
 from netsim.engine.job import run_job, slowness
 from netsim.engine.measure import dense
 from netsim.engine.simulate import open_workload, simulate
@@ -14,7 +16,7 @@ from netsim.errors import NetsimError, ScenarioErrors
 from netsim.network import Flow, transports
 from netsim.record.result import PARTS
 from netsim.scenario.schema import Straggler
-from netsim.topology import Star
+from netsim.topology import Star, Topology
 from tests.engine.test_job import BACKWARD_S, BANDWIDTH, DENSE_BYTES, FORWARD_S, LATENCY_S, OPTIMIZER_S, ring_s
 
 COMPUTE_S = FORWARD_S + BACKWARD_S
@@ -182,6 +184,18 @@ def test_workers_of_a_synchronous_server_wait_and_those_of_an_asynchronous_one_g
     assert len(others) > len(quiet[quiet["worker"] != 1])  # they went on meanwhile
 
 
+def test_a_node_goes_by_its_own_name_even_where_that_reads_as_a_pattern():
+    graph = nx.star_graph(["hub", "gpu[0]", "gpu0", "gpu*"])
+    nx.set_edge_attributes(graph, 1e6, "bandwidth")
+    topology, env = Topology.from_networkx(graph), simpy.Environment()
+    assert nodes_named(topology, ["gpu[0]"]).tolist() == [1]
+    cluster = Cluster(env, Flow().build(env, topology, transports.get("ideal")()), topology.workers, 0)
+    cluster.begin([NodeFailure(nodes=("gpu[0]", "gpu*"), at=0.0, duration=1.0)])
+    env.run(until=0.5)
+    down = np.flatnonzero(cluster.network.links.share == 0)
+    assert {topology.link_names[one] for one in down} == {"hub->gpu[0]", "gpu[0]->hub", "hub->gpu*", "gpu*->hub"}
+
+
 def test_links_that_nobody_has_are_an_error(scenario):
     for kind, named in (("link_failure", "links: [worker9]"), ("node_failure", "nodes: [worker9]")):
         with pytest.raises(ScenarioErrors, match=r"conditions\.0.*worker9.*did you mean"):
@@ -198,6 +212,8 @@ def test_links_that_nobody_has_are_an_error(scenario):
         ("{kind: link_profile, links: [worker0], at: [1 s], latency: [1 s, 1 s]}", "2 values for 1 times"),
         ("{kind: link_profile, links: [worker0], at: [1 s], latency: [1 s], period: 1 s}", "after the period"),
         ("{kind: link_profile, links: [worker0], file: broken}", "line 3 is not a row of numbers"),
+        ("{kind: link_failure, links: [], at: 1 s, duration: 1 s}", "names no link"),
+        ("{kind: neighbour, workers: [], size: 1 MB}", "names no node"),
         ("{kind: packet_loss, links: ['*'], probability: 0.1}", "does not heed loss"),
         ("{kind: packet_loss, links: ['*'], probability: 1.5}", "probability"),
     ],
