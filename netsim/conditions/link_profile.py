@@ -97,14 +97,17 @@ class LinkProfile(Condition):
 
     def _run(self, cluster: Cluster, number: int) -> Generator[simpy.Event, None, None]:
         links, topology = links_named(cluster.topology, self.links), cluster.topology
+        own_s = None if self.levels[0].latency_s is None else topology.latency_s[links]
         for one in self._all():
             yield cluster.env.timeout(max(one.at_s - cluster.env.now, 0.0))
             share = 1.0 if one.bytes_per_s is None else one.bytes_per_s / topology.capacity_bytes_per_s[links]
-            latency_s = None if one.latency_s is None else np.full(len(links), one.latency_s)
+            latency_s = np.full(len(links), one.latency_s) if one.latency_s is not None else own_s
             cluster.states.put(number, links, share=share, latency_s=latency_s)
 
     def _all(self) -> Iterator[Level]:
         for turn in count() if self.period is not None else (0,):
+            if turn and self.levels[0].at_s:
+                yield Level(turn * (self.period or 0.0), None, None)
             for one in self.levels:
                 yield one._replace(at_s=one.at_s + turn * (self.period or 0.0))
 

@@ -40,6 +40,7 @@ class Links:
     Where the transport's cap on a pair of hosts is less than their route's capacity, the route ends with a private
     link of the pair, which all its transfers share. Private links have their places behind the topology's L, in the
     order in which their pairs are first routed; `capacity` grows with them and has room for some more.
+    `window_bytes` [nodes] are what a socket takes in a round trip: the receiver's own window, or the transport's.
     """
 
     def __init__(self, topology: Topology, transport: Transport) -> None:
@@ -53,12 +54,12 @@ class Links:
         self.propagation_s = topology.latency_s
         self.share = np.ones(len(self.capacity))
         self._shared_s, self._since_s = np.zeros(len(self.capacity)), 0.0
-        self._full = self.capacity
+        self._full, self._slowest = self.capacity, np.inf
         self.loss = np.zeros(len(self.capacity))
         self._changing = False
         self._pairs, self._place = (np.zeros(0, dtype=np.int64) for _ in range(2))
         self._routed: dict[tuple[int, int, int], tuple[Round, Routed]] = {}
-        self._window_bytes = self._windows()
+        self.window_bytes = self._windows()
         self._caps = self._may_cap()
 
     def expect_changes(self) -> None:
@@ -76,13 +77,17 @@ class Links:
     def change(self, links: NDArray[np.int64], state: LinkState, now_s: float) -> None:
         """Put links [K] into a state from now on."""
         self._shared_s += self.share * (now_s - self._since_s)
-        self._since_s = now_s
+        self._since_s, self._slowest = now_s, self.slowest_bytes_per_s()
         self._routed.clear()
         self.share[links], self.propagation_s[links], self.loss[links] = state
         self.capacity[links] = self._full[links] * state.share
         if len(self._pairs):
             ends = np.divmod(self._pairs, len(self.topology.names))
             self.capacity[self._place] = self._cap(*ends)
+
+    def slowest_bytes_per_s(self) -> float:
+        """Return the least that any link, or a cap on a pair of hosts, has been until now; failed ones are none."""
+        return float(min(self._slowest, self.capacity[self.capacity > 0].min(initial=np.inf)))
 
     def mean_share(self, now_s: float) -> NDArray[np.float64]:
         """Return [L] which part of its capacity each link has had until now, in the mean."""
@@ -215,7 +220,7 @@ class Links:
         start, links = self.topology.routes(src, dst)
         loss = 1.0 - np.multiply.reduceat(1.0 - self.loss[links], start[:-1])
         round_trip_s = self._round_trip_s(src, dst)
-        cap = self._windowed(self._window_bytes[dst], round_trip_s)
+        cap = self._windowed(self.window_bytes[dst], round_trip_s)
         if loss.any():
             cap = np.minimum(cap, self.transport.lossy_rate(round_trip_s, loss))
         return cap * self.transport.sockets
@@ -240,10 +245,8 @@ class Links:
     def _may_cap(self) -> bool:
         """Say whether a cap could bind anywhere."""
         spoken = ~self.topology.local
-        if (self.transport.cap is None and np.isinf(self._window_bytes).all()) or not spoken.any():
+        if (self.transport.cap is None and np.isinf(self.window_bytes).all()) or not spoken.any():
             return False
-        # No route has more hops than twice the hops from any one node to the farthest.
-        hops = 2 * self.topology.farthest_hops()
-        longest_s = 2 * hops * self.topology.latency_s.max()
-        least = self._windowed(self._window_bytes, np.array(longest_s)).min() * self.transport.sockets
+        longest_s = 2 * self.topology.most_hops() * self.topology.latency_s.max()
+        least = self._windowed(self.window_bytes, np.array(longest_s)).min() * self.transport.sockets
         return bool(least < self.capacity[spoken].max())

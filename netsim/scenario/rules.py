@@ -101,10 +101,36 @@ RULES = (
     ),
     Rule(
         "network.transport.congestion",
-        lambda one: not any(isinstance(it, PacketLoss) for it in one.conditions),
+        lambda one: one.network.kind != "packet" and not any(isinstance(it, PacketLoss) for it in one.conditions),
         "has no effect where no packet is lost",
         "add a `packet_loss` to `conditions`, or remove it",
         allowed=("cubic",),
+    ),
+    Rule(
+        "network.transport.congestion",
+        lambda one: one.network.kind == "packet",
+        "has no effect on the `packet` network, which has a congestion control of its own",
+        "write it beside `kind: packet`",
+    ),
+    *(
+        Rule(
+            key,
+            lambda one: one.network.kind == "packet",
+            "has no effect on the `packet` network, where rounds wait for whole chunks",
+            "remove it, or choose `kind: flow`",
+            allowed=("null",),
+        )
+        for key in ("network.transport.slice", "network.transport.slices_in_flight")
+    ),
+    *(
+        Rule(
+            key,
+            lambda one: one.transport.segment is None,
+            "has no effect: the transport of this scenario has no windows",
+            "remove it, or choose a transport over TCP: tcp, nccl, gloo or mpi",
+            allowed=("[]",),
+        )
+        for key in ("topology.windows", "topology.cluster.windows")
     ),
     Rule(
         "topology.server_bandwidth",

@@ -246,6 +246,26 @@ CASES = [
         6,
         ("cost.table: cost table", "broken.json", "cannot be read", "calibrate-schemes"),
     ),
+    Broken(
+        "a transport's congestion control under packets",
+        HEAD + "network:\n  kind: packet\n  transport:\n    kind: tcp\n    congestion: cubic",
+        7,
+        ("network.transport.congestion: has no effect on the `packet` network", "beside `kind: packet`"),
+    ),
+    Broken(
+        "slices under packets",
+        HEAD + "network: {kind: packet, transport: {kind: gloo, slice: 64 KiB}}",
+        3,
+        ("network.transport.slice: has no effect on the `packet` network", "kind: flow"),
+    ),
+    Broken(
+        "windows that no transport looks at",
+        "topology: {kind: wan, bandwidth: 1 Gbit/s, windows: [1 MiB, 4 MiB]}\n"
+        + WORKLOAD
+        + "network: {transport: rdma}",
+        1,
+        ("topology.windows: has no effect: the transport", "tcp"),
+    ),
     Broken("cost without effect", HEAD + "cost: free", 3, ("cost: has no effect: nothing is encoded", "remove it")),
     Broken(
         "servers' bandwidth without servers",
