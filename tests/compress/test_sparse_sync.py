@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -132,6 +133,18 @@ def test_oktopk_stays_near_k_and_below_its_bound() -> None:
         push, pull = outcome.messages
         sent = max(message.nbits for message in push) + sum(message.nbits for message in pull)
         assert sent / 64 < 6 * kept  # the paper's 6 k values and indices
+
+
+def test_oktopk_balances_regions_every_so_often_and_makes_thresholds_anew_at_other_times() -> None:
+    steps = [[grad * (seed + 1) for grad in _sparse(0.5, seed)] for seed in range(7)]
+    outcomes = _run(OkTopK(ratio=0.02, period=2, balance=3), steps)
+    assert [[one[0].op for one in outcome.messages] for outcome in outcomes] == [
+        ["sum", "owner", "shard"] if step % 3 == 0 else ["owner", "shard"] for step in range(7)
+    ]
+    states = [outcome.states[0] for outcome in outcomes]
+    assert [one.ends != other.ends for one, other in pairwise(states)] == [step % 3 == 0 for step in range(1, 7)]
+    assert [one.local != other.local for one, other in pairwise(states)] == [step % 2 == 0 for step in range(1, 7)]
+    assert (OkTopK().period, OkTopK().balance) == (32, 64)
 
 
 def test_oktopk_gives_the_largest_sums_when_thresholds_are_new() -> None:
