@@ -61,6 +61,22 @@ def test_bits_on_the_wire(scheme: Scheme, nbits: float) -> None:
     assert compress(scheme, GAUSSIAN).nbits_per_worker == nbits
 
 
+@pytest.mark.parametrize(("rank", "published"), [(2, 0.0074), (7, 0.0236)])
+def test_powersgd_of_resnet18_is_as_small_as_published(rank: int, published: float) -> None:
+    """Relative to the gradient of CIFAR's ResNet-18 (Horvath et al., MSML 2022); at a rate of 2 rank 7 has 2.37 %."""
+    blocks = [(64, 64), (64, 128), (128, 256), (256, 512)]
+    convolutions = [(64, 3, 3, 3), *((wide, narrow, 1, 1) for narrow, wide in blocks[1:])]
+    for narrow, wide in blocks:
+        convolutions += [(wide, narrow, 3, 3), *[(wide, wide, 3, 3)] * 3]
+    shapes = [*convolutions, (10, 512), (10,), *[(one[0],) for one in convolutions] * 2]
+    assert sum(map(math.prod, shapes)) == 11_173_962
+    scheme, floats = PowerSGD(rank=rank), 0
+    for shape in shapes:
+        coded = scheme.init(torch.Size(shape), Peer(0, 1, 1, 0)) is not None
+        floats += rank * (shape[0] + math.prod(shape[1:])) if coded else math.prod(shape)
+    assert floats / 11_173_962 == pytest.approx(published, abs=0.00005)
+
+
 def _relative_energy_of_error(scheme: Scheme) -> float:
     return compress(scheme, GAUSSIAN).rel_error ** 2
 
