@@ -56,7 +56,7 @@ def test_libsvm_and_csv_give_the_same_problem(tmp_path: Path) -> None:
     assert set(np.unique(one.targets)) == {-1.0, 1.0}
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n", "1,2,3\n1,2\n", "1,nan\n0,2\n", "1,2\n2,3\n3,4\n"])
+@pytest.mark.parametrize("text", ["", "a,b\n", "1,2,3\n1,2\n", "1,nan\n0,2\n", "1,2\n2,3\n3,4\n", "1,2,3\n0,2,3\n"])
 def test_a_bad_table_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(InputError, match=r"bad\.csv"):
