@@ -78,6 +78,13 @@ RULES = (
         allowed=("0",),
     ),
     Rule(
+        "job.checkpoint.every",
+        lambda one: not one.job.checkpoint.write and not any(it.touches_workers for it in one.conditions),
+        "has no effect where saving takes no time and no node fails",
+        "add for example `write: 1 s` beside it, or a `node_failure` to `conditions`, or remove it",
+        allowed=("0",),
+    ),
+    Rule(
         "job.checkpoint.write",
         lambda one: not one.job.checkpoint.every,
         "has no effect without checkpoints",
@@ -235,6 +242,9 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
         problem = f"optimizer {train.optimizer.kind!r} is for linear models, and workload {scenario.workload.kind!r} is"
         able = ", ".join(name for name in optimizers if not optimizers.get(name).linear)
         yield InputError(f"{problem} none", f"use one of {able}", "train.optimizer")
+    if (train.slow_workers or 0) > scenario.topology.num_workers:
+        problem = f"{train.slow_workers} workers of {scenario.topology.num_workers} are to be slow"
+        yield InputError(problem, "name no more than there are", "train.slow_workers")
     if scenario.conditions and learns(scenario) and isinstance(scenario.sync, ParameterServer):
         problem = f"conditions would come anew at every turn of optimizer {train.optimizer.kind!r}"
         remedy = "use a collective such as ring, or an asynchronous optimizer, whose events lie on one clock"
