@@ -177,6 +177,10 @@ class Scheme(ABC):
     paper: ClassVar[str]
     costs_alike: ClassVar[tuple[str, ...]] = ()
     """Fields whose values change what is computed, but not how long it takes."""
+    feeds_back: ClassVar[bool] = False
+    """Whether what a worker contributes holds what it did not contribute before."""
+    scale_free: ClassVar[bool] = False
+    """Whether the estimate is a direction alone, whatever the gradient's size."""
 
     @property
     @abstractmethod

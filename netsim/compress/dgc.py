@@ -60,6 +60,7 @@ class DGC(Scheme):
     """
 
     costs_alike: ClassVar[tuple[str, ...]] = ("momentum", "warm_up")
+    feeds_back: ClassVar[bool] = True
     ratio: Annotated[float, Gt(0), Le(1)] = 0.001
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     clipping: Annotated[float, Gt(0)] | None = None

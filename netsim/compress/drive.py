@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from netsim.compress.base import Message, Peer, Reply, Scheme, State, check_finite
 from netsim.errors import InputError
+from netsim.lazy import torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import torch
+    import numpy as np
+    from numpy.typing import NDArray
 
     from netsim.compress.base import Exchange
 
@@ -87,18 +89,21 @@ class Compressed:
     rel_error: float
 
 
-def compress(scheme: Scheme, grads: torch.Tensor, seed: int = 0) -> Compressed:
+def compress(scheme: Scheme, grads: torch.Tensor | NDArray[np.floating], seed: int = 0) -> Compressed:
     """Exchange the gradients of some workers once, from fresh states, every worker owning a shard.
 
     Args:
         scheme: any scheme.
-        grads: [workers, ...] one gradient a worker; converted to float32.
+        grads: [workers, ...] one gradient a worker, a tensor or a NumPy array; converted to float32.
         seed: seed of the scheme's randomness.
 
     Raises:
-        InputError: where `grads` holds no worker or no floating-point numbers.
+        InputError: where `scheme` is none, or `grads` holds no worker or no floating-point numbers.
         NonFiniteGradient: where a gradient holds NaN or infinity.
     """
+    if not isinstance(scheme, Scheme):
+        raise InputError(f"{scheme!r} is no scheme", "build one, as in netsim.scheme('topk', ratio=0.01)")
+    grads = torch.as_tensor(grads)
     if grads.dim() < 1 or not len(grads) or not grads.is_floating_point():
         raise InputError(
             f"cannot compress a {grads.dtype} tensor of shape {list(grads.shape)}",

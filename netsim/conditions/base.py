@@ -47,7 +47,10 @@ conditions: Registry[Condition] = Registry("condition")
 
 
 class Cluster:
-    """What conditions act upon: a network that runs, and the nodes of a job on it, workers and servers of its own."""
+    """What conditions act upon: a network that runs, and the nodes of a job on it, workers and servers of its own.
+
+    `rests_until_s` is until when the job waits on purpose: it saves or loads a checkpoint.
+    """
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class Cluster:
         self.states = LinkStates(network)
         self.crashed = env.event()
         self.listeners: list[Callable[[int, float], None]] = []
-        self._back_s = 0.0
+        self.rests_until_s = self._back_s = 0.0
         self._seed = seed
 
     def begin(self, chosen: Sequence[Condition]) -> None:
@@ -105,6 +108,10 @@ class Cluster:
     def up_s(self) -> float:
         """Return the second at which all nodes of the job that are down now will be up, or now."""
         return max(self.devices.up_s(self.env.now), self._back_s)
+
+    def rest(self, seconds: float) -> None:
+        """Say that the job waits on purpose for so many seconds from now on."""
+        self.rests_until_s = max(self.rests_until_s, float(self.env.now) + seconds)
 
     def crash(self, node: int, until_s: float) -> None:
         """Say that a node of the job has failed, and when it will be back: what it held is lost."""

@@ -48,6 +48,7 @@ class Comeback:
             if life == self._all_lives:
                 self._saved, self._all_in_vain = kept, 0
 
+        self.cluster.rest(self._checkpoint.write)
         self.job.pushes.save(self._checkpoint.write, saved)
 
     def _crashed(self, node: int, until_s: float) -> None:
@@ -64,7 +65,9 @@ class Comeback:
         self.env.process(self._start_all(self._all_lives))
 
     def _start_all(self, life: int) -> Generator[simpy.Event, Any, None]:
-        yield self.env.timeout(self.cluster.up_s() - self.env.now + self._checkpoint.restart)
+        wait_s = self.cluster.up_s() - self.env.now + self._checkpoint.restart
+        self.cluster.rest(wait_s)
+        yield self.env.timeout(wait_s)
         if life == self._all_lives:
             self._all_down = False
             self.job.start_again(self._saved)
@@ -79,7 +82,9 @@ class Comeback:
 
     def _start(self, index: int, life: tuple[int, int], until_s: float) -> Generator[simpy.Event, Any, None]:
         up_s = max(until_s, self.env.now + self.job.devices.lasts_s(index, self.env.now, 0.0))
-        yield self.env.timeout(up_s - self.env.now + self._checkpoint.restart)
+        wait_s = up_s - self.env.now + self._checkpoint.restart
+        self.cluster.rest(wait_s)
+        yield self.env.timeout(wait_s)
         fetched = self.env.event()
         if life != (self._lives[index], self._all_lives):
             return

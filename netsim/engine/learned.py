@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from netsim.compress.base import schemes
 from netsim.engine.buckets import FLOAT32_BYTES
 from netsim.engine.pace import pace
 from netsim.engine.progress import GOALS
-from netsim.errors import InputError
+from netsim.errors import NetsimError
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
 from netsim.optim.base import Synchronous
@@ -22,6 +22,8 @@ from netsim.sync.base import syncs
 from netsim.workload.cost import costs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from numpy.typing import NDArray
 
     from netsim.engine.learn import Learned
@@ -37,12 +39,44 @@ def dense_of(scenario: Scenario) -> Scenario:
     return replace(scenario, scheme=schemes.get("none")(), train=train, name="", about="", swept=())
 
 
-def learned_row(scenario: Scenario, train: Train, learned: Learned, baseline: Learned, timed: Pace) -> dict[str, Any]:
-    """Return the columns of `runs` that tell of steps, of the target, and of both against the baseline."""
+class Compared(NamedTuple):
+    """What a training is held against: seconds for a sample on every worker, without compression.
+
+    Attributes:
+        none_s, to_target_s: over its own architecture, and what it takes to the target there.
+        best_s, best_sync: over the best of all architectures.
+        ideal_s: on an infinitely fast network.
+        missing: what could not be had, whose seconds are NaN: architectures, and `ideal` for no network.
+    """
+
+    none_s: float
+    to_target_s: float
+    best_s: float
+    best_sync: str
+    ideal_s: float
+    missing: list[str]
+
+
+def compared(scenario: Scenario, baseline: Learned) -> Compared:
+    """Return what a point is held against; `baseline` is what `dense_of` it has learned."""
     dense = dense_of(scenario)
     assert dense.train is not None
-    base = _summary(dense, dense.train, baseline)
-    best_s, best_sync = _best_dense(dense, dense.train, baseline)
+    known = {name: _summary(one, dense.train, baseline) for name, one in _over_all(dense)}
+    own, ideal = known[label(dense.sync)], _summary(_free(dense), dense.train, baseline)
+    best_s, best_sync = least({name: one["evaluation_s"] for name, one in known.items()})
+    missing = [name for name, one in (known | {"ideal": ideal}).items() if one is _MISSING]
+    return Compared(own["evaluation_s"], own["time_to_target_s"], best_s, best_sync, ideal["evaluation_s"], missing)
+
+
+def least(seconds: Mapping[str, float]) -> tuple[float, str]:
+    """Return the least of some seconds that are known, and whose they are; NaN and no name where none is."""
+    known = {name: one for name, one in seconds.items() if np.isfinite(one)}
+    best = min(known, key=lambda name: known[name], default="")
+    return known.get(best, float("nan")), best
+
+
+def learned_row(train: Train, learned: Learned, against: Compared, timed: Pace) -> dict[str, Any]:
+    """Return the columns of `runs` that tell of steps, of the target, and of both against the baseline."""
     own = summary(train, learned, timed)
     mean = {key: timed.mean(key) for key in (*PARTS, "comm_s", "wire_bytes_per_worker")}
     evaluation_s = own["evaluation_s"]
@@ -50,17 +84,17 @@ def learned_row(scenario: Scenario, train: Train, learned: Learned, baseline: Le
     dense_bytes = FLOAT32_BYTES * sum(one.numel for one in learned.tensors)
     return mean | {
         "step_time_s": sum(mean[part] for part in PARTS),
-        "speedup_x": base["evaluation_s"] / evaluation_s,
-        "vs_best_dense_x": best_s / evaluation_s,
-        "best_dense_sync": best_sync,
-        "headroom_x": base["evaluation_s"] / _headroom_s(dense, dense.train, baseline),
+        "speedup_x": against.none_s / evaluation_s,
+        "vs_best_dense_x": against.best_s / evaluation_s,
+        "best_dense_sync": against.best_sync,
+        "headroom_x": against.none_s / against.ideal_s,
         "dense_bytes": dense_bytes,
         "compression_x": dense_bytes / payload if payload else np.inf,
         "rel_error": learned.update_error,
         "cosine": learned.update_cosine,
         "bottleneck": max(PARTS, key=lambda part: mean[part]).removesuffix("_s") if timed.turns else "",
         "collective": " + ".join(timed.collectives),
-        "speedup_to_target_x": base["time_to_target_s"] / (own["time_to_target_s"] or np.nan),
+        "speedup_to_target_x": against.to_target_s / (own["time_to_target_s"] or np.nan),
     } | {key: value for key, value in own.items() if key != "evaluation_s"}  # fmt: skip
 
 
@@ -113,33 +147,32 @@ def _payload_bytes(learned: Learned) -> float:
     return float(np.sum(sent)) / max(len(learned.turns), 1)
 
 
+_MISSING = {"evaluation_s": float("nan"), "time_to_target_s": float("nan")}
+
+
 @lru_cache(maxsize=64)
 def _summary(scenario: Scenario, train: Train, learned: Learned) -> dict[str, Any]:
-    return summary(train, learned, pace(scenario, train, learned))
+    """Return the summary of a baseline, or `_MISSING`: no host for it, or it gets nowhere under what befalls it."""
+    try:
+        return summary(train, learned, pace(scenario, train, learned))
+    except NetsimError:
+        return _MISSING
 
 
-@lru_cache(maxsize=64)
-def _best_dense(scenario: Scenario, train: Train, learned: Learned) -> tuple[float, str]:
-    """Return the least seconds for a sample without compression over all architectures, and the best one's name."""
-    found = {label(scenario.sync): _summary(scenario, train, learned)["evaluation_s"]}
+def _over_all(scenario: Scenario) -> Iterator[tuple[str, Scenario]]:
+    """Yield a point over its own architecture and over all others, by their names."""
+    yield label(scenario.sync), scenario
     for name in syncs:
-        try:
-            if name != scenario.sync.kind:
-                other = replace(scenario, sync=syncs.get(name)())
-                found[name] = _summary(other, train, learned)["evaluation_s"]
-        except InputError:
-            continue  # the topology has no host for it, or it knows no conditions
-    best = min(found, key=lambda name: found[name])
-    return found[best], best
+        if name != scenario.sync.kind:
+            yield name, replace(scenario, sync=syncs.get(name)())
 
 
-def _headroom_s(scenario: Scenario, train: Train, learned: Learned) -> float:
-    """Return the seconds for a sample without compression on an infinitely fast network."""
-    free = replace(
+def _free(scenario: Scenario) -> Scenario:
+    """Return a point on an infinitely fast network."""
+    return replace(
         scenario,
         network=fidelities.get("ideal")(),
         transport=transports.get("ideal")(),
         cost=costs.get("free")(),
         conditions=tuple(one for one in scenario.conditions if one.touches_workers),
     )
-    return float(_summary(free, train, learned)["evaluation_s"])

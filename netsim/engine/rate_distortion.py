@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from netsim.compress import LloydMax, Peer, Scheme, SignMajority, TopK, VectorQuantizer, Wrapper, schemes
+from netsim.compress.base import check_finite
 from netsim.compress.drive import exchange
 from netsim.errors import InputError
 from netsim.lazy import torch
@@ -83,6 +84,7 @@ def measure(
 
     Raises:
         TraceError: a trace cannot be read or is damaged.
+        NonFiniteGradient: where a gradient holds NaN or infinity.
     """
     points: list[dict[str, Any]] = []
     described: list[dict[str, Any]] = []
@@ -92,6 +94,7 @@ def measure(
         if progress and here != said:
             progress(here)
         said = here
+        check_finite(sample.values, f"{here}, {sample.tensor}")
         values = sample.values.double().numpy().reshape(-1)
         if not np.any(values):
             continue

@@ -72,6 +72,7 @@ class Steps:
             return
         begin_s, crash = self._env.now, self._cluster.crashed
         if self._checkpoint.write:
+            self._cluster.rest(self._checkpoint.write)
             yield self._env.timeout(self._checkpoint.write) | crash
             if crash.triggered:
                 yield from self._start_again(self._env.now - begin_s)
@@ -93,8 +94,9 @@ class Steps:
             )
         begin_s = self._env.now
         while True:
-            crash, up_s = self._cluster.crashed, self._cluster.up_s()
-            yield self._env.timeout(up_s - self._env.now + self._checkpoint.restart) | crash
+            crash, wait_s = self._cluster.crashed, self._cluster.up_s() - self._env.now + self._checkpoint.restart
+            self._cluster.rest(wait_s)
+            yield self._env.timeout(wait_s) | crash
             if not crash.triggered:
                 break
         undone = sum(row["step_time_s"] for row in self.rows[self._saved :])

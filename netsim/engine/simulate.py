@@ -12,11 +12,19 @@ from netsim.compress.base import schemes
 from netsim.engine.coding import assumed
 from netsim.engine.job import JobRecord, run_job
 from netsim.engine.learn import Learned, learn, learned_key
-from netsim.engine.learned import dense_of
+from netsim.engine.learned import dense_of, least
 from netsim.engine.measure import Measurement, dense, measure
 from netsim.engine.measure import measurement_key as replayed_key
-from netsim.engine.trained import conditions_name, link_table, placed, point_name, simulate_learned, simulate_training
-from netsim.errors import InputError
+from netsim.engine.trained import (
+    conditions_name,
+    link_table,
+    place_of,
+    placed,
+    point_name,
+    simulate_learned,
+    simulate_training,
+)
+from netsim.errors import NetsimError
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
 from netsim.record.result import PARTS, RUN_COLUMNS, Result
@@ -87,7 +95,7 @@ def _simulate_replay(scenario: Scenario, baselines: Sequence[float], measured: M
 
     gradients = open_workload(scenario.workload)
     record = run_job(scenario, measured, gradients.timing)
-    place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
+    place = place_of(scenario)
     steps = _steps(record, measured)
     spans = pd.DataFrame([span._asdict() for span in record.spans]).assign(step=0)
     run = _run(scenario, measured, gradients, record) | _compared(scenario, record, baselines) | place
@@ -132,7 +140,6 @@ def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record
     bandwidth, latency_s = scenario.topology.access
     elements = sum(one.numel for one in gradients.tensors)
     return mean | {
-        "scenario": scenario.name,
         "topology": scenario.topology.kind,
         "network": scenario.network.kind,
         "transport": scenario.transport.kind,
@@ -160,22 +167,27 @@ def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record
 
 
 def _compared(scenario: Scenario, record: JobRecord, baselines: Sequence[float]) -> dict[str, Any]:
-    """Return how a point does against its baselines."""
+    """Return how a point does against its baselines; NaN against what could not be had."""
     step_s = _step_s(record)
-    by_sync = dict(zip((label(scenario.sync), *_other_syncs(scenario)), baselines[:-1], strict=True))
-    none_s, ideal_s, best = baselines[0], baselines[-1], min(by_sync, key=lambda name: by_sync[name])
+    none_s, *_, ideal_s = (seconds if np.isfinite(seconds) else np.nan for seconds in baselines)
+    by_sync = dict(zip(_syncs(scenario), baselines[:-1], strict=True))
+    best_s, best = least(by_sync)
     return {
         "speedup_x": none_s / step_s,
         "headroom_x": none_s / ideal_s,
-        "vs_best_dense_x": by_sync[best] / step_s,
+        "vs_best_dense_x": best_s / step_s,
         "best_dense_sync": best,
     }
 
 
 def _not_compared(scenario: Scenario, baselines: Sequence[float]) -> list[str]:
-    """Return the architectures that a point could not be compared with."""
-    known = zip(_other_syncs(scenario), baselines[1:-1], strict=True)
+    """Return the architectures that a point could not be compared with, and `ideal` for no network."""
+    known = zip((*_syncs(scenario), "ideal"), baselines, strict=True)
     return [name for name, seconds in known if np.isinf(seconds)]
+
+
+def _syncs(scenario: Scenario) -> tuple[str, ...]:
+    return label(scenario.sync), *_other_syncs(scenario)
 
 
 def baselines_of(scenario: Scenario) -> tuple[Baseline, ...]:
@@ -206,14 +218,15 @@ def _other_syncs(scenario: Scenario) -> list[str]:
 def dense_step_s(baseline: Baseline) -> float:
     """Return the seconds of a step of a baseline; infinity where it cannot be had.
 
-    Its topology has no host for its architecture then, or its architecture has too many transfers.
+    Its topology has no host for its architecture then, its architecture has too many transfers, or it gets nowhere
+    under what befalls the cluster: nobody asked for it, so that it is no reason to give up the point.
     """
     scenario, most = baseline
     gradients = open_workload(scenario.workload)
     try:
         scenario.sync.check(scenario.topology.num_workers)
         return _step_s(run_job(scenario, dense(scenario, gradients), gradients.timing, most_transfers=most))
-    except InputError:
+    except NetsimError:
         return float("inf")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netsim.engine.coding import assumed
-from netsim.engine.learned import best_of, curve, learned_row
+from netsim.engine.learned import best_of, compared, curve, learned_row
 from netsim.engine.measure import one_thread
 from netsim.engine.pace import pace
 from netsim.engine.progress import GOALS
@@ -48,7 +48,8 @@ def simulate_training(scenario: Scenario, train: Train) -> Result:
 def simulate_learned(scenario: Scenario, train: Train, learned: Learned, baseline: Learned) -> Result:
     """Return the result of a training that was measured once, on this cluster; `baseline` is that of `dense_of`."""
     timed = pace(scenario, train, learned)
-    row = learned_row(scenario, train, learned, baseline, timed)
+    against = compared(scenario, baseline)
+    row = learned_row(train, learned, against, timed)
     begin_s = np.concatenate([[0.0], timed.end_s])
     scores = zip(learned.rel_error, learned.cosine, strict=True)
     settings = [{"setting": one} for one in learned.settings] or [{}] * len(timed.turns)
@@ -68,7 +69,8 @@ def simulate_learned(scenario: Scenario, train: Train, learned: Learned, baselin
     )
     variants = dict.fromkeys(one for part in learned.parts for one in part.measurement.variants)
     row["cost_assumed"] = assumed(scenario.cost, variants)
-    return _result(scenario, train, learned.label, row, steps, links, curve(train, learned, timed))
+    points = curve(train, learned, timed)
+    return _result(scenario, train, learned.label, row, steps, links, points, {"not_compared": against.missing})
 
 
 def _result(
@@ -79,13 +81,13 @@ def _result(
     steps: list[dict[str, Any]],
     links: pd.DataFrame,
     points: list[dict[str, Any]],
+    provenance: dict[str, Any] | None = None,
 ) -> Result:
     import pandas as pd
 
     assert isinstance(scenario.workload, Live)
-    place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
+    place = place_of(scenario)
     about: dict[str, Any] = {
-        "scenario": scenario.name,
         "optimizer": _optimizer_name(scenario, train),
         "workers": scenario.topology.num_workers,
     }
@@ -123,7 +125,8 @@ def _result(
             "compute_device": device,
             "cost_source": scenario.cost.source(),
             "seed": scenario.seed,
-        },
+        }
+        | (provenance or {}),
     )
 
 
@@ -157,6 +160,16 @@ def _optimizer_name(scenario: Scenario, train: Train) -> str:
 def conditions_name(scenario: Scenario) -> str:
     """Return what befalls the cluster, by kind; `none` where nothing does."""
     return " + ".join(one.kind for one in scenario.conditions) or "none"
+
+
+def place_of(scenario: Scenario) -> dict[str, str]:
+    """Return the columns by which all tables of a result say which point they are about."""
+    return {
+        "scenario": scenario.name,
+        "point": point_name(scenario),
+        "scheme": scenario.scheme.label,
+        "sync": label(scenario.sync),
+    }
 
 
 def point_name(scenario: Scenario) -> str:

@@ -26,7 +26,7 @@ class Watch:
     """Looks at a job that other traffic keeps company: events then never end, whether or not the job gets on.
 
     `moved` returns something else whenever the job has got on, `usual_s` the most seconds that a step can take by
-    itself. Time in which a worker is down, or a link has failed, does not count.
+    itself. Time in which a worker is down, a link has failed, or a checkpoint is saved or loaded does not count.
     """
 
     def __init__(self, cluster: Cluster, usual_s: Callable[[], float], moved: Callable[[], Hashable]) -> None:
@@ -39,7 +39,7 @@ class Watch:
         now_s, seen = float(self._cluster.env.now), self._moved()
         if seen != self._seen or not self._cluster.is_whole():
             self._seen, self._since_s = seen, now_s
-        waits_s = now_s - self._since_s
+        waits_s = now_s - max(self._since_s, self._cluster.rests_until_s)
         return waits_s if waits_s > PATIENCE * self._usual_s() else 0.0
 
 
@@ -63,9 +63,8 @@ def run_until(event: simpy.Event, waiting: Callable[[], list[str]], watch: Watch
 
 
 def alone_s(exchanges: Sequence[Sequence[Exchange]], compute_s: float, cluster: Cluster) -> float:
-    """Return more than a step can take by itself: all that is sent crosses the slowest link, one after another."""
+    """Return more than a step can take by itself: all crosses the slowest that a link has been, one after another."""
     payloads = [one.payload for stages in exchanges for one in stages]
     nbytes = sum(float(one.up_bytes.sum()) + len(one.up_bytes) * one.down_bytes for one in payloads)
-    topology = cluster.topology
-    latency_s = float(topology.latency_s.sum()) * len(payloads)
-    return 1.0 + compute_s + latency_s + 2 * nbytes / float(topology.capacity_bytes_per_s.min())
+    latency_s = float(cluster.topology.latency_s.sum()) * len(payloads)
+    return 1.0 + compute_s + latency_s + 2 * nbytes / cluster.network.links.slowest_bytes_per_s()

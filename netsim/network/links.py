@@ -54,7 +54,7 @@ class Links:
         self.propagation_s = topology.latency_s
         self.share = np.ones(len(self.capacity))
         self._shared_s, self._since_s = np.zeros(len(self.capacity)), 0.0
-        self._full = self.capacity
+        self._full, self._slowest = self.capacity, np.inf
         self.loss = np.zeros(len(self.capacity))
         self._changing = False
         self._pairs, self._place = (np.zeros(0, dtype=np.int64) for _ in range(2))
@@ -77,13 +77,17 @@ class Links:
     def change(self, links: NDArray[np.int64], state: LinkState, now_s: float) -> None:
         """Put links [K] into a state from now on."""
         self._shared_s += self.share * (now_s - self._since_s)
-        self._since_s = now_s
+        self._since_s, self._slowest = now_s, self.slowest_bytes_per_s()
         self._routed.clear()
         self.share[links], self.propagation_s[links], self.loss[links] = state
         self.capacity[links] = self._full[links] * state.share
         if len(self._pairs):
             ends = np.divmod(self._pairs, len(self.topology.names))
             self.capacity[self._place] = self._cap(*ends)
+
+    def slowest_bytes_per_s(self) -> float:
+        """Return the least that any link, or a cap on a pair of hosts, has been until now; failed ones are none."""
+        return float(min(self._slowest, self.capacity[self.capacity > 0].min(initial=np.inf)))
 
     def mean_share(self, now_s: float) -> NDArray[np.float64]:
         """Return [L] which part of its capacity each link has had until now, in the mean."""

@@ -20,7 +20,8 @@ RUN_COLUMNS = (
 
 With an asynchronous server a step is one worker's, `steps` has a row for each in the steady state, and its staleness is
 the number of updates by others that its gradient did not know of; `server_imbalance_x` is the fullest server's share of
-the model over the mean. `cost_assumed` names the variants of schemes that take the coding times of others."""
+the model over the mean. `cost_assumed` names the variants of schemes that take the coding times of others. A speedup is
+empty where what it is against could not be simulated; provenance lists all such architectures as `not_compared`."""
 
 TRAIN_COLUMNS = (
     "optimizer", "status", "target", "target_of", "time_to_target_s", "steps_to_target", "epochs_to_target", "best",

@@ -32,10 +32,12 @@ def _verdict(part: pd.DataFrame) -> str:
     fastest_first = compressed.sort_values("step_time_s", kind="stable")
     best = fastest_first.iloc[0]
     gain = _gain(best)
+    if math.isnan(gain):
+        return f"{_over(best)} is the fastest scheme; no uncompressed training could be simulated to hold it against"
     if not gain > PAYS_X:
         return f"no scheme pays; the nearest, {_over(best)}, runs at {ratio(gain)} the speed of {_dense(best)}"
     return (
-        f"{_over(best)}, {ratio(gain)} of a possible {ratio(_bound(best, gain))} against {_dense(best)}"
+        f"{_over(best)}, {ratio(gain)}{_possible(best, gain)} against {_dense(best)}"
         f" (error {fraction(best.get('rel_error', math.nan))}{_caution(best)}){_keeping(fastest_first)}"
     )
 
@@ -70,9 +72,10 @@ def _gain(row: pd.Series[float]) -> float:
     return float(row["speedup_x"]) if math.isnan(against_best) else against_best
 
 
-def _bound(row: pd.Series[float], gain: float) -> float:
+def _possible(row: pd.Series[float], gain: float) -> str:
     """Return the headroom in the measure of `gain`: the same infinitely fast step against the best dense row."""
-    return float(row["headroom_x"]) * gain / float(row["speedup_x"])
+    bound = float(row["headroom_x"]) * gain / float(row["speedup_x"])
+    return "" if math.isnan(bound) else f" of a possible {ratio(bound)}"
 
 
 def _caution(row: pd.Series[float]) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from netsim.policy import Policy
     from netsim.scenario.schema import Scenario
     from netsim.sync.base import Sync
+    from netsim.workload.base import Workload
 
 
 @dataclass(frozen=True)
@@ -235,13 +236,7 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
                 "workload",
             )
         return
-    if not isinstance(scenario.workload, Live):
-        problem = f"workload {scenario.workload.kind!r} is a recording, which cannot be trained"
-        yield InputError(problem, "use a live workload such as `kind: ridge`, or remove `train:`", "workload")
-    elif not scenario.workload.linear and train.optimizer.linear:
-        problem = f"optimizer {train.optimizer.kind!r} is for linear models, and workload {scenario.workload.kind!r} is"
-        able = ", ".join(name for name in optimizers if not optimizers.get(name).linear)
-        yield InputError(f"{problem} none", f"use one of {able}", "train.optimizer")
+    yield from _unfit(train.optimizer, scenario.workload)
     if (train.slow_workers or 0) > scenario.topology.num_workers:
         problem = f"{train.slow_workers} workers of {scenario.topology.num_workers} are to be slow"
         yield InputError(problem, "name no more than there are", "train.slow_workers")
@@ -257,6 +252,21 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
         problem = f"scheme {scenario.scheme.kind!r} has no effect with optimizer {train.optimizer.kind!r}"
         yield InputError(problem, "remove `schemes:`", "schemes")
     yield from _misplaced(train.optimizer, scenario)
+
+
+def _unfit(optimizer: Optimizer, workload: Workload) -> Iterator[InputError]:
+    """Yield why an optimizer has no meaning, or nothing to do, on a workload."""
+    if not isinstance(workload, Live):
+        problem = f"workload {workload.kind!r} is a recording, which cannot be trained"
+        yield InputError(problem, "use a live workload such as `kind: ridge`, or remove `train:`", "workload")
+    elif not workload.linear and optimizer.linear:
+        problem = f"optimizer {optimizer.kind!r} is for linear models, and workload {workload.kind!r} is"
+        able = ", ".join(name for name in optimizers if not optimizers.get(name).linear)
+        yield InputError(f"{problem} none", f"use one of {able}", "train.optimizer")
+    elif workload.linear and optimizer.matrices:
+        problem = f"optimizer {optimizer.kind!r} has nothing to do in workload {workload.kind!r}"
+        remedy = "use a network, `kind: live`, or another optimizer, such as momentum"
+        yield InputError(f"{problem}, a linear model: its only tensor is a vector", remedy, "train.optimizer")
 
 
 def unsaved(scenario: Scenario) -> Iterator[InputError]:

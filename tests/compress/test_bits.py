@@ -168,6 +168,14 @@ def test_what_cannot_be_compressed_is_refused_with_the_remedy(grads: torch.Tenso
         compress(TopK(), grads)
 
 
+def test_arrays_are_taken_as_tensors_are_and_a_name_is_no_scheme():
+    grads = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
+    given, same = (netsim.compress(netsim.scheme("topk"), one) for one in (grads, grads.numpy()))
+    assert torch.equal(given.mean, same.mean)
+    with pytest.raises(InputError, match=r"'topk' is no scheme; build one"):
+        netsim.compress("topk", grads)
+
+
 def test_labels_show_what_is_not_default() -> None:
     assert Uncompressed().label == "none"
     assert ErrorFeedback(TopK(ratio=0.001)).label == "topk(ratio=0.001)+error_feedback"

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from netsim.compress import GTopK, OkTopK, OmniReduce, PacTrain, Peer, Scheme, SparCML, Zen
+from netsim.compress import AsShipped, GTopK, OkTopK, OmniReduce, PacTrain, Peer, Scheme, SparCML, Zen
 from netsim.compress.drive import Outcome, exchange
 from netsim.compress.lossless import Lossless
 
@@ -86,6 +86,23 @@ def test_owners_weigh_what_they_are_sent_and_what_they_hand_out(scheme: Scheme, 
     held = [message.weigh() for message in pull]
     assert [len(one) for one in held] == [len(range(rank, owners, WORKERS)) for rank in range(WORKERS)]
     assert [sum(one) for one in held] == [message.nbits for message in pull]
+
+
+@pytest.mark.parametrize("owners", [1, 3, 9])
+def test_wider_messages_weigh_as_much_of_each_part(owners: int) -> None:
+    """With bytes for bits a shard of Zen's takes 8 bits an element, 32 a non-zero and 32 of count."""
+    grads = [grad * (torch.arange(NUMEL) < NUMEL // 2) for grad in _sparse(0.05)]
+    for inner in (OmniReduce(block=1), Zen(), SparCML(), OkTopK(ratio=0.01)):
+        plain, wide = (_run(one, [grads], owners)[0].messages for one in (inner, AsShipped(inner)))
+        assert [one.weigh() for one in wide[-2]] == [one.weigh() for one in plain[-2]]
+        for rank, (message, before) in enumerate(zip(wide[-1], plain[-1], strict=True)):
+            assert sum(message.weigh()) == message.nbits
+            if message.nbits == before.nbits:
+                assert message.weigh() == before.weigh()
+            if isinstance(inner, Zen):
+                mean, cut = sum(grads), inner.cut(NUMEL, owners, torch.device("cpu"))[rank::WORKERS]
+                sizes = [8 * len(part) + 32 * int(mean[part].count_nonzero()) + 32 for part in cut]
+                assert list(message.weigh()) == sizes
 
 
 def test_a_dense_stream_weighs_elements_and_blocks_weigh_where_they_begin() -> None:

@@ -11,11 +11,13 @@ from netsim.conditions import Cluster, LinkProfile, NodeFailure
 from netsim.conditions.base import nodes_named
 from netsim.engine.job import run_job, slowness
 from netsim.engine.measure import dense
-from netsim.engine.simulate import open_workload, simulate
+from netsim.engine.simulate import Baseline, dense_step_s, open_workload, simulate
 from netsim.errors import NetsimError, ScenarioErrors
 from netsim.network import Flow, transports
 from netsim.record.result import PARTS
+from netsim.report.verdict import verdicts
 from netsim.scenario.schema import Straggler
+from netsim.sync.base import syncs
 from netsim.topology import Star, Topology
 from tests.engine.test_job import BACKWARD_S, BANDWIDTH, DENSE_BYTES, FORWARD_S, LATENCY_S, OPTIMIZER_S, ring_s
 
@@ -121,6 +123,27 @@ def test_a_job_that_gets_nowhere_says_so(scenario):
     failures = "[{kind: node_failure, nodes: [worker1], at: 50 ms, every: 100 ms, duration: 1 ms}]"
     with pytest.raises(NetsimError, match="gets nowhere"):
         simulate(scenario(conditions=failures, job="{steps: 1, checkpoint: {every: 1}}"))
+
+
+def test_a_baseline_that_gets_nowhere_is_left_out(scenario, monkeypatch):
+    """Failures come more often than some architectures need for a step, or than all without compression."""
+    monkeypatch.setattr("netsim.engine.restart._MOST_IN_VAIN", 3)
+
+    def failing(every_s, **sections):
+        failure = f"{{kind: node_failure, nodes: [worker1], at: {every_s} s, duration: 1 ms, every: {every_s} s}}"
+        return simulate(scenario(conditions=f"[{failure}]", job="{steps: 2, checkpoint: {every: 1}}", **sections))
+
+    alone_s = {one: dense_step_s(Baseline(scenario(sync=one))) for one in syncs}
+    found = failing(0.2)
+    assert set(found.provenance["not_compared"]) == {one for one, step_s in alone_s.items() if step_s > 0.199}
+    (row,) = found.runs.itertuples()
+    assert (row.speedup_x, row.best_dense_sync) == (1.0, min(alone_s, key=alone_s.get))
+    # Of two steps the second begins anew at 0.201 s.
+    assert row.vs_best_dense_x == pytest.approx((0.201 + min(alone_s.values())) / (0.201 + alone_s["ring"]), rel=1e-9)
+    found = failing(0.17, schemes="[[error_feedback, {kind: topk, ratio: 0.01}]]", cost="{kind: free}")
+    assert set(found.provenance["not_compared"]) == set(syncs)
+    assert found.runs[["speedup_x", "headroom_x", "vs_best_dense_x"]].isna().all(axis=None)
+    assert verdicts(found.runs)[0].endswith("no uncompressed training could be simulated to hold it against")
 
 
 @pytest.mark.slow

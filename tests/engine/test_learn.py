@@ -29,6 +29,7 @@ from tests.engine.live import GPT, LSTM, RESNET, point, points
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from netsim.record.result import Result
     from netsim.workload import Network
 
 LIVE = "{kind: live, task: %s, samples: 64, held_out: 16%s}"
@@ -393,3 +394,24 @@ def test_a_checkpoint_names_no_class_but_plain_records(tmp_path: Path) -> None:
         archive.writestr("tree.json", json.dumps({"format": FORMAT, "tree": tree}))
     with pytest.raises(InputError, match="names subprocess"):
         load(tmp_path / "bad")
+
+
+def test_a_baseline_that_gets_nowhere_is_left_out_of_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure comes more often than a tree needs for a turn, and than a ring that sends everything."""
+    monkeypatch.setattr("netsim.engine.restart._MOST_IN_VAIN", 3)
+    given = {"train": "{optimizer: {kind: sgd, batch: 8}, max_epochs: 1, gradient_time: 1 ms}"}
+    turn_s = {one: simulate(point(**given, sync=one)).steps["step_time_s"].iloc[0] for one in ("ring", "tree")}
+
+    def failing(every_s: float, scheme: str) -> Result:
+        failure = f"{{kind: node_failure, nodes: [worker1], at: {every_s} s, duration: 1 ms, every: {every_s} s}}"
+        kept = {"schemes": f"[{scheme}]", "job": "{checkpoint: {every: 1}}", "conditions": f"[{failure}]"}
+        return simulate(point(**given, **kept))
+
+    found = failing((turn_s["ring"] + turn_s["tree"]) / 2, "none")
+    assert {"parameter_server", "tree"} <= set(found.provenance["not_compared"])
+    assert not {"ring", "ideal"} & set(found.provenance["not_compared"])
+    assert found.runs["speedup_x"][0] == 1.0
+    assert found.runs["headroom_x"][0] > 1.0
+    found = failing(turn_s["ring"] / 2, TOPK)
+    assert "ring" in found.provenance["not_compared"]
+    assert found.runs[["speedup_x", "speedup_to_target_x", "headroom_x"]].isna().all(axis=None)

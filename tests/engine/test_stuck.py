@@ -71,6 +71,36 @@ def test_a_job_that_others_starve_is_noticed(
     assert len(job_of(busy).steps) >= busy.job.steps
 
 
+FAILURE = "{kind: node_failure, nodes: [worker1], at: 100 ms, duration: 10 ms}"
+
+
+@pytest.mark.parametrize("sync", ["ring", "parameter_server", "{kind: parameter_server, staleness: 1}"])
+@pytest.mark.parametrize(("kept", "failures"), [("write: 20 s", ""), ("restart: 20 s", f"{FAILURE}, ")])
+def test_a_job_that_saves_or_loads_a_checkpoint_is_not_starved(
+    scenario: Callable[..., Scenario], monkeypatch: pytest.MonkeyPatch, sync: str, kept: str, failures: str
+) -> None:
+    """It waits on purpose for ten times as long as the watch has patience, while messages of others go on."""
+    monkeypatch.setattr("netsim.engine.watch.EVENTS", 10)
+    monkeypatch.setattr("netsim.engine.watch.PATIENCE", 1.5)
+    others = "{kind: background, src: [worker0], dst: [worker2], rate: 1 Mbit/s, size: 20 kB}"
+    point = scenario(
+        sync=sync, job=f"{{steps: 2, checkpoint: {{every: 1, {kept}}}}}", conditions=f"[{failures}{others}]"
+    )
+    assert job_of(point).total_s > 20
+
+
+def test_a_job_on_links_that_a_profile_slows_is_not_starved(
+    scenario: Callable[..., Scenario], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes 2.4 s over links a hundred times slower, of which a watch on those of the topology knows nothing."""
+    monkeypatch.setattr("netsim.engine.watch.EVENTS", 10)
+    monkeypatch.setattr("netsim.engine.watch.PATIENCE", 0.5)
+    slow = "{kind: link_profile, links: ['*'], at: [0 s], bandwidth: [100 kbit/s]}"
+    others = "{kind: background, src: [worker0], dst: [worker2], rate: 10 kbit/s, size: 100 B}"
+    alone, beside = (job_of(scenario(conditions=f"[{one}]")) for one in (slow, f"{slow}, {others}"))
+    assert alone.total_s < beside.total_s < 1.2 * alone.total_s
+
+
 @pytest.mark.parametrize("optimizer", ["central_vr_sync", "central_vr_async"])
 def test_a_training_that_cannot_go_on_lists_who_waits_for_what(optimizer: str) -> None:
     text = f"""

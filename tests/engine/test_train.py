@@ -123,6 +123,44 @@ def test_a_synchronous_round_takes_what_its_parts_take() -> None:
     assert rounds.to_numpy() == pytest.approx(400 * 20e-6 + 2 * 100e-6 + link_s + 4 * link_s, rel=1e-6)
 
 
+MACHINES = """
+topology: {{kind: gpu_cluster, machines: 2, gpus_per_machine: 4, cards_per_machine: 2, bandwidth: 1 Gbit/s}}
+network: {{kind: flow, transport: ideal}}
+workload: {{kind: ridge, features: 20000, samples: 5}}
+sync: {sync}
+train: {{optimizer: central_vr_sync, max_epochs: 1, gradient_time: 10 us}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("sync", "of_cards"),
+    [
+        ("ring", [0, 14 / 8]),
+        ("{kind: ring, rings: 4}", [7 / 8, 7 / 8]),
+        ("hierarchical", [1 / 2, 1 / 2]),
+        ("parameter_server", [2, 2]),
+        ("{kind: parameter_server, local_aggregation: true}", [1 / 2, 1 / 2]),
+    ],
+)
+def test_architectures_know_the_machines_of_a_linear_training(sync: str, of_cards: list[float]) -> None:
+    """What leaves a machine of 4 in vectors, by card: its last worker alone closes a ring, each one of four rings.
+
+    Owners of a quarter send 2 (m - 1) / m of it to the other machine, or all that the machine has added up to a server.
+    """
+    (one,) = parse_text(MACHINES.format(sync=sync))
+    links = simulate(one).links.set_index("link")["bytes_per_step"]
+    sent = [links[f"machine0.hub{card}->switch"] / (2 * 20000 * 4) for card in range(2)]
+    assert sent == pytest.approx(of_cards, rel=1e-9)
+
+
+def test_a_hierarchical_round_takes_what_its_parts_take() -> None:
+    """5 gradients; inside a machine a hop carries 4 quarters each way, twice; a card 2 eighths, twice."""
+    (one,) = parse_text(MACHINES.format(sync="hierarchical"))
+    steps, sent = simulate(one).steps, 2 * 20000 * 4
+    inside_s, across_s = sent / 12e9 + 3e-6, sent / 4 / 125e6 + 2 * 12.5e-6 + 2e-6
+    assert (steps["end_s"] - steps["begin_s"])[0] == pytest.approx(50e-6 + 2 * inside_s + 2 * across_s, rel=1e-9)
+
+
 def test_one_asynchronous_worker_is_the_synchronous_one_in_time_and_value() -> None:
     (one, _), (other, _) = (run(which, workers=1, network="flow", epochs=8) for which in (SYNC, ASYNC))
     assert one.curves["loss"].to_numpy() == pytest.approx(other.curves["loss"].to_numpy(), rel=1e-12)

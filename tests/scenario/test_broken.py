@@ -170,6 +170,32 @@ CASES = [
         ("schemes.0.0: 'topk' is no wrapper", "error_feedback"),
     ),
     Broken(
+        "fed back twice",
+        HEAD + "schemes: [[error_feedback, local_clipping, dgc]]",
+        3,
+        ("schemes.0.0: error_feedback cannot wrap 'dgc', which itself sends later", "leave error_feedback out, or dgc"),
+    ),
+    Broken(
+        "feedback of what has no size",
+        HEAD + "schemes: [[ef21, sign_majority]]",
+        3,
+        ("schemes.0.0: ef21 cannot wrap 'sign_majority'", "wrap scaled_sign"),
+    ),
+    Broken(
+        "pruning a vector",
+        TOPOLOGY + "workload: {kind: ridge, samples: 9, features: 3}\ntrain: {optimizer: {kind: pactrain}}\n",
+        3,
+        ("train.optimizer: optimizer 'pactrain' has nothing to do in workload 'ridge'", "momentum"),
+    ),
+    Broken(
+        "crossed bounds of a ratio",
+        TOPOLOGY
+        + "workload: {kind: ridge, samples: 9, features: 3}\n"
+        + "train: {optimizer: {kind: onebit_lamb, ratio_least: 5, ratio_most: 1}}\n",
+        3,
+        ("train.optimizer.ratio_least: ratio_least is 5.0, more than ratio_most, 1.0", "swap them"),
+    ),
+    Broken(
         "impossible pair",
         HEAD + "sync: ring\nschemes:\n  - none\n  - [two_way, scaled_sign]\n",
         6,
