@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from netsim.policy import Policy
     from netsim.scenario.schema import Scenario
     from netsim.sync.base import Sync
+    from netsim.topology.base import TopologyKind
     from netsim.workload.base import Workload
 
 
@@ -76,6 +78,13 @@ RULES = (
         lambda one: isinstance(one.sync, ParameterServer) and one.train is not None,
         "has no effect on training over a parameter server, where turns are timed one by one, or workers go on",
         "remove it",
+        allowed=("0",),
+    ),
+    Rule(
+        "job.checkpoint.every",
+        lambda one: not one.job.checkpoint.write and not any(it.touches_workers for it in one.conditions),
+        "has no effect where saving takes no time and no node fails",
+        "add for example `write: 1 s` beside it, or a `node_failure` to `conditions`, or remove it",
         allowed=("0",),
     ),
     Rule(
@@ -230,6 +239,7 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
             )
         return
     yield from _unfit(train.optimizer, scenario.workload)
+    yield from _slowed(train.slow_workers or 0, scenario.topology)
     if scenario.conditions and learns(scenario) and isinstance(scenario.sync, ParameterServer):
         problem = f"conditions would come anew at every turn of optimizer {train.optimizer.kind!r}"
         remedy = "use a collective such as ring, or an asynchronous optimizer, whose events lie on one clock"
@@ -242,6 +252,14 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
         problem = f"scheme {scenario.scheme.kind!r} has no effect with optimizer {train.optimizer.kind!r}"
         yield InputError(problem, "remove `schemes:`", "schemes")
     yield from _misplaced(train.optimizer, scenario)
+
+
+def _slowed(slow: int, topology: TopologyKind) -> Iterator[InputError]:
+    """Yield that more workers are to be slow than there are."""
+    with suppress(InputError):  # what is wrong with a topology is told of it
+        if slow > topology.num_workers:
+            problem = f"{slow} workers of {topology.num_workers} are to be slow"
+            yield InputError(problem, "name no more than there are", "train.slow_workers")
 
 
 def _unfit(optimizer: Optimizer, workload: Workload) -> Iterator[InputError]:

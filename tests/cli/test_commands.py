@@ -161,6 +161,10 @@ def test_collective_of_a_process_group(capsys):
     assert row["time_s"] == pytest.approx(4 * (10e-6 + 1e-3))
     assert run(*arguments, "3-99") == 1
     assert "--workers: the topology has no node" in capsys.readouterr().err
+    assert run(*arguments, "100-200") == 1
+    assert "--workers: the topology has no node 100" in capsys.readouterr().err
+    assert run(*arguments, "3-0") == 1
+    assert "--workers: the range 3-0 ends before it begins; write 0-3" in capsys.readouterr().err
     assert run(*arguments, "0,0") == 1
     assert "name each of them once" in capsys.readouterr().err
 

@@ -266,6 +266,20 @@ CASES = [
         1,
         ("topology.windows: has no effect: the transport", "tcp"),
     ),
+    Broken(
+        "checkpoints that nobody feels",
+        HEAD + "job:\n  checkpoint:\n    every: 2",
+        5,
+        ("job.checkpoint.every: has no effect where saving takes no time and no node fails", "write: 1 s"),
+    ),
+    Broken(
+        "more slow workers than workers",
+        TOPOLOGY
+        + "workload: ridge\nsync: parameter_server\n"
+        + "train: {optimizer: central_vr_sync, speed_spread: 5, slow_workers: 5}",
+        4,
+        ("train.slow_workers: 5 workers of 4 are to be slow", "no more than there are"),
+    ),
     Broken("cost without effect", HEAD + "cost: free", 3, ("cost: has no effect: nothing is encoded", "remove it")),
     Broken(
         "servers' bandwidth without servers",
