@@ -42,6 +42,7 @@ class Pace:
         end_s: [turns] when each is over.
         topology: where it ran.
         link_bytes: [L] bytes each link has carried in all.
+        link_share: [L] the part of its capacity that each link has had, in the mean.
         collectives: the names of the collectives that carried the messages.
     """
 
@@ -49,6 +50,7 @@ class Pace:
     end_s: NDArray[np.float64]
     topology: Topology
     link_bytes: NDArray[np.float64]
+    link_share: NDArray[np.float64]
     collectives: tuple[str, ...]
 
     def mean(self, column: str) -> float:
@@ -65,12 +67,13 @@ def pace(scenario: Scenario, train: Train, learned: Learned) -> Pace:
     turns = [clock.turn((place, learned.parts[place], step) for place, step in turn) for turn in learned.turns]
     end_s = np.cumsum([one["step_time_s"] for one in turns])
     topology = scenario.topology.build(scenario.sync.dedicated_servers)
-    used = np.zeros(len(topology.link_names))
+    used, share = np.zeros(len(topology.link_names)), np.ones(len(topology.link_names))
     for count, record in clock.records():
         if len(record.link_bytes) == len(used):  # else nothing was sent, over an architecture without servers
-            used += count * record.link_bytes
+            used += count * record.link_bytes / (record.link_steps or len(record.steps))
+            share = record.link_share  # only the one record of a job that goes on has other links than the topology's
     names = {name for _, record in clock.records() for name in record.collectives}
-    return Pace(turns, end_s, topology, used, tuple(sorted(names)))
+    return Pace(turns, end_s, topology, used, share, tuple(sorted(names)))
 
 
 class Clock:
@@ -99,8 +102,11 @@ class Clock:
         return {key: float(sum(row[key] for row in rows)) for key in _TOLD}
 
     def records(self) -> list[tuple[int, JobRecord]]:
-        """Return what was run, and how often each record counts."""
-        return list(self._known.values()) if self._job is None else [(1, self._job.record())]
+        """Return what was run, and how many exchanges each record stands for, one a step of it or all of them."""
+        if self._job is None:
+            return list(self._known.values())
+        record = self._job.record()
+        return [(len(record.steps), record)] if record.steps else []
 
     def _row(self, place: int, part: Part, step: int) -> dict[str, Any]:
         if place not in self._parts:

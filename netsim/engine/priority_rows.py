@@ -2,7 +2,8 @@
 
 A step of a worker is a list of things that its device does one after another: the forward pass of each bucket's layers,
 the last bucket's first, which waits until that has come; the rest of it; then for each bucket the backward pass up to
-its last gradient and its encoding, and what is left. `Worker` is the same as a process, and says it in words.
+its last gradient and its encoding, and what is left; where there are no buckets, the update. `Worker` is the same as a
+process, and says it in words.
 """
 
 from __future__ import annotations
@@ -106,6 +107,8 @@ class PriorityRows(WorkerJob[Sync]):
             return "compute", forward_s * by_layer[buckets - 1 - place]
         if place == buckets:
             return "compute", np.maximum(forward_s * (1 - by_layer.sum()), 0.0)
+        if place == 3 * buckets + 2:
+            return "optimizer", np.full(len(workers), self.timing.optimizer_s)
         bucket, encodes = divmod(place - buckets - 1, 2)
         if encodes:
             stages = self._stages(step)[bucket]
@@ -134,6 +137,9 @@ class PriorityRows(WorkerJob[Sync]):
             self._accounts.span(step, workers, "forward", buckets - 1 - place, self._item_s[workers], now_s)
         elif place == 3 * buckets + 1:
             self._accounts.span(step, workers, "backward", -1, self._backward_s[workers], now_s)
+            return self._end_step(step, workers) if buckets else workers
+        elif place == 3 * buckets + 2:
+            self._accounts.span(step, workers, "optimizer", -1, self._item_s[workers], now_s)
             return self._end_step(step, workers)
         elif (place - buckets) % 2 == 0:
             bucket = (place - buckets) // 2 - 1
@@ -141,7 +147,7 @@ class PriorityRows(WorkerJob[Sync]):
                 self._accounts.span(step, workers, "encode", bucket, self._item_s[workers], now_s)
                 later(self.env, self.ways.call_s, partial(self._push, step, bucket, 0, workers))
             else:
-                self._fire(bucket, workers)
+                self._update(step, bucket, workers)
         return workers
 
     def _end_step(self, step: int, workers: Workers) -> Workers:
@@ -191,9 +197,13 @@ class PriorityRows(WorkerJob[Sync]):
                 later(self.env, ready_s - now_s, partial(later, self.env, self.ways.call_s, push))
             return
         self._code(step, workers, "decode", bucket, stages[-1].decode_s)
+        self._update(step, bucket, workers)
+
+    def _update(self, step: int, bucket: int, workers: Workers) -> None:
+        """Update with a bucket by itself, which may then be used."""
         end_s = self._code(step, workers, "optimizer", bucket, float(self._optimizer_s[bucket]))
         for ready_s, some in groups(end_s, workers):
-            later(self.env, ready_s - now_s, partial(self._fire, bucket, some))
+            later(self.env, ready_s - float(self.env.now), partial(self._fire, bucket, some))
 
     def _code(self, step: int, workers: Workers, what: str, bucket: int, seconds: float) -> NDArray[np.float64]:
         """Code before anything else; return [K] when that is done."""

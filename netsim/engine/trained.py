@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from netsim.engine.learn import Learned
     from netsim.engine.training import TrainRecord
     from netsim.scenario.schema import Scenario, Train
+    from netsim.topology.graph import Topology
 
 
 def simulate_training(scenario: Scenario, train: Train) -> Result:
@@ -34,14 +35,7 @@ def simulate_training(scenario: Scenario, train: Train) -> Result:
     problem = scenario.workload.problem(scenario.topology.num_workers, scenario.seed)
     with one_thread():
         record = run_training(scenario, train, problem)
-    links = link_table(
-        record.topology.link_names, record.topology.capacity_bytes_per_s, record.topology.latency_s
-    ).assign(
-        bytes_per_step=record.link_bytes / max(len(record.updates), 1),
-        utilisation=record.link_bytes
-        / record.topology.capacity_bytes_per_s
-        / np.maximum(record.link_share * record.total_s, 1e-300),
-    )
+    links = _links(record.topology, record.link_bytes, record.link_share * record.total_s, len(record.updates))
     return _result(scenario, train, problem.label, _row(train, record), record.updates, links, record.curve)
 
 
@@ -62,15 +56,20 @@ def simulate_learned(scenario: Scenario, train: Train, learned: Learned, baselin
             zip(timed.turns, scores, settings, strict=True), start=1
         )
     ]
-    there, total_s = timed.topology, max(float(begin_s[-1]), 1e-300)
-    links = link_table(there.link_names, there.capacity_bytes_per_s, there.latency_s).assign(
-        bytes_per_step=timed.link_bytes / max(len(steps), 1),
-        utilisation=timed.link_bytes / there.capacity_bytes_per_s / total_s,
-    )
+    total_s = float(begin_s[-1])
+    links = _links(timed.topology, timed.link_bytes, timed.link_share * total_s, len(steps))
     variants = dict.fromkeys(one for part in learned.parts for one in part.measurement.variants)
     row["cost_assumed"] = assumed(scenario.cost, variants)
     points = curve(train, learned, timed)
     return _result(scenario, train, learned.label, row, steps, links, points, {"not_compared": against.missing})
+
+
+def _links(topology: Topology, nbytes: NDArray[np.float64], had_s: NDArray[np.float64], turns: int) -> pd.DataFrame:
+    """Return a row for every link: its bytes a turn, and their part in what it could carry in `had_s` seconds."""
+    used_s = nbytes / topology.capacity_bytes_per_s
+    return link_table(topology.link_names, topology.capacity_bytes_per_s, topology.latency_s).assign(
+        bytes_per_step=nbytes / max(turns, 1), utilisation=used_s / np.maximum(had_s, 1e-300)
+    )
 
 
 def _result(

@@ -54,7 +54,8 @@ class Worker:
             begin_s = self.env.now
             yield from self._backward(step, compute)
             self._span(step, "backward", -1, begin_s)
-            if not self.job.by_priority:
+            # By priority each bucket is updated when it has come; where nothing is sent, there is none.
+            if not (self.job.by_priority and self._awaited):
                 yield self.env.all_of(self._awaited)
                 begin_s = self.env.now
                 yield from self.device.work("optimizer", compute.optimizer_s)
@@ -98,7 +99,7 @@ class Worker:
                 self._span(step, "encode", bucket, begin_s)
                 self._call((step, bucket, 0), stages)
             else:
-                self._awaited[bucket].succeed()
+                self._update(step, bucket, 0.0)
         yield from self.device.work("compute", float(compute.backward_end_s[self.index]) - at_s)
 
     def _call(self, where: tuple[int, int, int], stages: Sequence[Exchange]) -> None:
@@ -137,11 +138,13 @@ class Worker:
             wait_s = self._code(step, "encode", bucket, stages[stage + 1].encode_s)
             later(self.env, wait_s, partial(self._call, (step, bucket, stage + 1), stages))
             return
-        wait_s = self._code(step, "decode", bucket, stages[-1].decode_s)
+        self._update(step, bucket, self._code(step, "decode", bucket, stages[-1].decode_s))
+
+    def _update(self, step: int, bucket: int, wait_s: float) -> None:
+        """Let a bucket be used after so long; by priority, it is updated with by itself before."""
         if self.job.by_priority:
             wait_s = self._code(step, "optimizer", bucket, float(self.job.optimizer_s[bucket]))
-        event = self._awaited[bucket]
-        later(self.env, wait_s, partial(_fire, event))
+        later(self.env, wait_s, partial(_fire, self._awaited[bucket]))
 
     def _code(self, step: int, what: str, bucket: int, seconds: float) -> float:
         wait_s = self.device.code(what, seconds)

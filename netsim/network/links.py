@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _ROUTES_KEPT = 256
+_ROUNDING = 1e-12
 
 
 class Routed(NamedTuple):
@@ -90,9 +91,11 @@ class Links:
         return float(min(self._slowest, self.capacity[self.capacity > 0].min(initial=np.inf)))
 
     def mean_share(self, now_s: float) -> NDArray[np.float64]:
-        """Return [L] which part of its capacity each link has had until now, in the mean."""
-        shared_s = self._shared_s + self.share * (now_s - self._since_s)
-        return np.where(shared_s < now_s, shared_s / max(now_s, 1e-300), 1.0)
+        """Return [L] which part of its capacity each link has had until now, in the mean; above 1 where it had more."""
+        if not now_s:
+            return self.share.copy()
+        share = (self._shared_s + self.share * (now_s - self._since_s)) / now_s
+        return np.where(np.abs(share - 1.0) < _ROUNDING, 1.0, share)
 
     def _private(self, pair: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the private links of pairs [F] (source times nodes plus destination); new pairs get new ones."""

@@ -88,6 +88,23 @@ def test_every_period_of_a_profile_begins_as_the_first():
     assert seen == [(1.0, own_s), (0.1, 0.1), (0.2, 0.2), (0.2, 0.2)] * 3
 
 
+def test_a_link_that_a_profile_makes_faster_is_not_the_bottleneck(scenario):
+    """Each link has carried as much; ten times as fast it was used a tenth of what the others were."""
+    profile = "[{kind: link_profile, links: [%s], at: [0 s], bandwidth: [100 Mbit/s]}]"
+    point = simulate(scenario(conditions=profile % "worker0", job="{overlap: none}"))
+    links = point.links.set_index("link")["utilisation"]
+    used = 1.5 * DENSE_BYTES / BANDWIDTH / point.runs["step_time_s"][0]
+    np.testing.assert_allclose(links.drop(["worker0->switch", "switch->worker0"]), used, rtol=1e-9)
+    np.testing.assert_allclose(links[["worker0->switch", "switch->worker0"]], used / 10, rtol=1e-9)
+    found = simulate(scenario(conditions=profile % "'*'", job="{overlap: none}"))
+    fast_s = COMPUTE_S + OPTIMIZER_S + 6 * LATENCY_S + 1.5 * DENSE_BYTES / (10 * BANDWIDTH)
+    np.testing.assert_allclose(found.links["utilisation"], used / 10 * point.runs["step_time_s"][0] / fast_s, rtol=1e-9)
+    slow = scenario(
+        topology="{kind: star, workers: 4, bandwidth: 1 Mbit/s, latency: 0 s}", conditions=profile % "worker0"
+    )
+    assert simulate(slow).runs["bottleneck"][0] == "link worker1->switch"
+
+
 def test_the_last_checkpoint_is_where_a_job_goes_on(scenario):
     """Every second step is saved for 30 ms. The third step is done and the fourth begun when a worker fails."""
     crash_s = 2 * STEP_S + 0.03 + STEP_S + 0.1

@@ -11,13 +11,14 @@ from netsim.engine.simulate import open_workload
 from netsim.engine.worker_processes import WorkerProcesses
 
 if TYPE_CHECKING:
+    from netsim.engine.measure import Measurement
     from netsim.engine.worker_job import WorkerJob
     from netsim.scenario.schema import Scenario
 
 
-def assert_as_processes(job: type[WorkerJob], point: Scenario) -> None:
+def assert_as_processes(job: type[WorkerJob], point: Scenario, measured: Measurement | None = None) -> None:
     """Run a point in both ways, and hold steps, bytes, times and spans against each other."""
-    measured, timing = measure(point), open_workload(point.workload).timing
+    measured, timing = measured or measure(point), open_workload(point.workload).timing
     rows, processes = (kind(point, point.sync, measured, timing).run() for kind in (job, WorkerProcesses))
     assert len(rows.steps) == len(processes.steps) == point.job.steps
     for one, other in zip(rows.steps, processes.steps, strict=True):

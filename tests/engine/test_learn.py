@@ -321,6 +321,25 @@ def test_turns_on_one_clock_take_what_they_take_one_by_one() -> None:
     assert together.links["bytes_per_step"].tolist() == pytest.approx(one_by_one.links["bytes_per_step"].tolist())
 
 
+@pytest.mark.parametrize(
+    ("changes", "share"),
+    [
+        ({}, 1.0),
+        ({"job": "{scheduling: priority}"}, 1.0),
+        ({"job": "{straggler: {distribution: uniform, spread: 0.5}}"}, 1.0),
+        ({"job": "{checkpoint: {every: 3, write: 10 ms}}"}, 1.0),
+        ({"conditions": "[{kind: link_profile, links: ['*'], at: [0 s], bandwidth: [250 kbit/s]}]"}, 0.25),
+    ],
+    ids=["order", "priority", "stragglers", "one clock", "slower links"],
+)
+def test_links_of_a_training_carry_what_workers_send(changes: dict[str, str], share: float) -> None:
+    """Around a ring every link carries what its worker sends, and is used for as much of what it had in that time."""
+    result = simulate(point(**changes))
+    sent, total_s = result.steps["wire_bytes_per_worker"].mean(), result.steps["step_time_s"].mean()
+    assert result.links["bytes_per_step"].to_numpy() == pytest.approx(sent, rel=1e-9)
+    assert result.links["utilisation"].to_numpy() == pytest.approx(sent / (share * 125e3 * total_s), rel=1e-9)
+
+
 class Interrupted(Exception):
     """What ends a training in the middle."""
 

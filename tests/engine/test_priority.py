@@ -117,6 +117,15 @@ class TestTwoLayers:
         assert found_s > 2 * (sum(self.FORWARD_S) + sum(self.BACKWARD_S))
 
 
+@pytest.mark.parametrize("scheduling", ["order", "priority"])
+def test_what_sends_nothing_is_updated_all_the_same(scenario: Make, scheduling: str) -> None:
+    """An optimizer's local turn has no buckets, but its computation and its update."""
+    point = scenario(job=f"{{steps: 2, scheduling: {scheduling}}}")
+    for row in rows_of(point, (), Timing(0.04, 0.1, OPTIMIZER_S, ())):
+        assert row["optimizer_s"] == pytest.approx(OPTIMIZER_S, **EXACT)
+        assert row["step_time_s"] == pytest.approx(COMPUTE_S + OPTIMIZER_S, **EXACT)
+
+
 BUCKETS = st.lists(st.tuples(st.integers(1, 50_000), st.sampled_from([0.0, 1e-3, 0.02, 0.1])), min_size=1, max_size=4)
 
 

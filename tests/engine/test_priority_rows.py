@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,9 +54,25 @@ def test_rows_tell_what_processes_tell(scenario: Callable[..., Scenario], case: 
     assert_as_processes(PriorityRows, point)
 
 
-def test_a_job_that_cannot_go_on_lists_who_waits_for_what(scenario: Callable[..., Scenario]) -> None:
-    from dataclasses import replace
+@pytest.mark.parametrize("silent", [(0, 2), (0, 1, 2, 3, 4), None])
+def test_rows_and_processes_update_what_is_not_sent(
+    scenario: Callable[..., Scenario], silent: tuple[int, ...] | None
+) -> None:
+    """Buckets of which nothing is sent are updated beside the others, and at the end where there are none."""
+    point = scenario(job=f"{{{BY}, {UNEQUAL}}}")
+    measured, timing = measure(point), open_workload(point.workload).timing
+    if silent is None:
+        measured = replace(measured, buckets=(), sizes=(), units=(), stages=((),) * point.job.steps)
+    else:
+        kept = [tuple(() if at in silent else one for at, one in enumerate(step)) for step in measured.stages]
+        measured = replace(measured, stages=tuple(kept))
+    assert_as_processes(PriorityRows, point, measured)
+    if silent != (0, 2):
+        steps = PriorityRows(point, point.sync, measured, timing).run().steps
+        assert [one["optimizer_s"] for one in steps] == pytest.approx([timing.optimizer_s] * len(steps), rel=1e-9)
 
+
+def test_a_job_that_cannot_go_on_lists_who_waits_for_what(scenario: Callable[..., Scenario]) -> None:
     point = replace(scenario(job=f"{{{BY}}}"), network=Losing())
     with pytest.raises(Deadlock, match="worker 3 waits for bucket 4"):
         PriorityRows(point, point.sync, measure(point), open_workload(point.workload).timing).run()
