@@ -97,7 +97,7 @@ def about(backend: str, statistic: str) -> list[str]:
     host = f"{platform.system()} {platform.release()}"
     return [
         f"netsim probe, {when}, torch {torch.__version__}, backend {backend}, {host}",
-        "medians of the slowest rank",
+        f"{'the least' if statistic == 'least' else 'medians'} of the slowest rank",
     ]
 
 

@@ -24,6 +24,8 @@ REGISTRIES = (
     "optimizers",
     "policies",
     "conditions",
+    "workloads",
+    "costs",
 )
 PLOTS = ("speedup", "breakdown", "heatmap", "timeline", "error", "curves", "time_to_target", "staleness")
 DEFAULT_SIZES = "1kB,10kB,100kB,1MB,10MB,100MB,1GB"

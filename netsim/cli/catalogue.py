@@ -15,6 +15,8 @@ from netsim.policy import policies
 from netsim.sync import syncs
 from netsim.topology import topologies
 from netsim.units import format_size
+from netsim.workload.base import workloads
+from netsim.workload.cost import costs
 from netsim.workload.tasks import tasks
 from netsim.workload.trace_header import read_header
 
@@ -32,6 +34,8 @@ _REGISTRIES: dict[str, Registry[Any] | None] = {
     "optimizers": optimizers,
     "policies": policies,
     "conditions": conditions,
+    "workloads": workloads,
+    "costs": costs,
 }
 
 

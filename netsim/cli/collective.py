@@ -79,7 +79,7 @@ def parse_workers(text: str, topology: Topology) -> NDArray[np.int64]:
     """Return the nodes [W] of a list such as `0-3,8,worker12`, or all workers for an empty one.
 
     Raises:
-        InputError: a node that the topology does not have.
+        InputError: a node that the topology does not have, or a range that ends before it begins.
     """
     if not text:
         return topology.workers
@@ -87,7 +87,10 @@ def parse_workers(text: str, topology: Topology) -> NDArray[np.int64]:
     for part in (one.strip() for one in text.split(",")):
         if span := re.fullmatch(r"(\d+)(?:-(\d+))?", part):
             first, last = int(span[1]), int(span[2] or span[1])
-            named += range(first, min(last, len(topology.names)) + 1)
+            if last < first:
+                raise InputError(f"the range {part} ends before it begins", f"write {last}-{first}", path="--workers")
+            # No further than the first node that is not there, which is then named.
+            named += range(first, min(last, max(first, len(topology.names))) + 1)
         else:
             named.append(part)
     try:

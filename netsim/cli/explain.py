@@ -10,6 +10,7 @@ import numpy as np
 from netsim.engine.job import run_job
 from netsim.engine.measure import measure
 from netsim.engine.simulate import open_workload, simulate
+from netsim.errors import InputError
 from netsim.network.transport import transports
 from netsim.topology.base import TopologyKind
 from netsim.workload.cost import costs
@@ -46,7 +47,13 @@ class Explanation:
 
 
 def explain(scenario: Scenario) -> Explanation:
-    """Return where a step's time goes at one point, and what it would be with better inputs."""
+    """Return where a step's time goes at one point, and what it would be with better inputs.
+
+    Raises:
+        InputError: a point that trains.
+    """
+    if scenario.train is not None:
+        raise InputError("a training has no step to explain", "explain a scenario with a recorded workload", "train")
     measured = measure(scenario)
     timing = open_workload(scenario.workload).timing
     result = simulate(scenario, measured)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -33,19 +34,25 @@ def _takes_files(folder: Path) -> bool:
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON on standard output; what NumPy holds becomes plain."""
-    json.dump(value, sys.stdout, indent=2, default=_plain, allow_nan=False)
-    print()
+    """Print a value as JSON on standard output; what NumPy holds becomes plain, and what no number is null."""
+    print(json.dumps(_plain(value), indent=2, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else str(value)
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def records(table: Any) -> list[dict[str, Any]]:
-    """Return the rows of a table for JSON, which knows no NaN."""
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return [{str(key): value for key, value in row.items()} for row in rows]
+    """Return the rows of a table for JSON."""
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def say(arguments: argparse.Namespace, text: str) -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace) -> None:
     """Simulate every point, print the table, write tables and figures."""
+    names = [path.stem for path in arguments.scenarios]
+    if twice := [name for name in names if names.count(name) > 1]:
+        problem = f"two scenarios are called {twice[0]!r}, and results go by these names"
+        raise InputError(problem, "rename one of the files, or run them one by one", path="SCENARIO")
     scenarios = load(arguments, arguments.scenarios)
     out = arguments.out or Path("results") / "+".join(dict.fromkeys(one.name for one in scenarios))
     from netsim.report.tables import assumed_costs, details, summary

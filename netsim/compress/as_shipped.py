@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from netsim.compress.base import Exchange, Message, Peer, Scheme, Wrapper, schemes
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from netsim.compress.wire import Field
 
 WORDS = 8, 16, 32, 64
@@ -53,7 +56,12 @@ class AsShipped(Wrapper):
 
     def _shipped(self, message: Message) -> Message:
         layout = [self._wide(field) for field in message.layout]
-        return Message.of(message.op, *zip(message.parts, layout, strict=True))
+        weigh = message.weigh
+        if weigh and message.op == "shard":  # of which the weights are sizes on the wire
+            sizes = [field.nbits(part) for part, field in zip(message.parts, layout, strict=True)]
+            shards = len(weigh())
+            weigh = partial(_totals, sizes, shards)
+        return Message.of(message.op, *zip(message.parts, layout, strict=True), weigh=weigh)
 
     def _wide(self, field: Field) -> Field:
         """Return the field with elements of whole words; int64 parts are indices."""
@@ -62,6 +70,12 @@ class AsShipped(Wrapper):
         if field.dtype == torch.int64:
             return replace(field, width=max(INDEX_BITS[self.framework], _word(field.width)))
         return replace(field, width=_word(field.width))
+
+
+def _totals(sizes: Sequence[int], shards: int) -> list[int]:
+    """Return the sums over the parts of each shard, of which every one has as many."""
+    each = len(sizes) // max(shards, 1)
+    return [sum(sizes[shard * each : (shard + 1) * each]) for shard in range(shards)]
 
 
 def _word(width: int) -> int:

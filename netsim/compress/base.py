@@ -189,6 +189,16 @@ class Scheme(ABC):
         return False
 
     @property
+    def feeds_back(self) -> bool:
+        """Return whether what a worker contributes holds what it did not contribute before."""
+        return False
+
+    @property
+    def scale_free(self) -> bool:
+        """Return whether the estimate is a direction alone, whatever the gradient's size, so that it has no error."""
+        return False
+
+    @property
     def agrees(self) -> bool:
         """Return whether workers may take several collectives: what is sent in one depends on those before it."""
         return False
@@ -282,6 +292,16 @@ class Wrapper(Scheme):
     def ops(self) -> frozenset[Op]:
         """Return the ops of the inner scheme."""
         return self.inner.ops
+
+    @property
+    def feeds_back(self) -> bool:
+        """Return whether the inner scheme feeds back."""
+        return self.inner.feeds_back
+
+    @property
+    def scale_free(self) -> bool:
+        """Return whether the inner scheme's estimate is a direction alone."""
+        return self.inner.scale_free
 
     @property
     def agrees(self) -> bool:

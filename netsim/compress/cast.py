@@ -5,36 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from netsim.compress.base import Exchange, Message, OneShot, Parts, Peer, Scheme, Wrapper, schemes
-from netsim.errors import InputError
+from netsim.compress.base import Exchange, Message, Parts, Peer, Scheme, schemes
+from netsim.compress.recoding import Recoding
 from netsim.lazy import torch
 
 
 @schemes.register("cast", paper="Micikevicius et al., ICLR 2018 (arXiv:1710.03740), of what another scheme sends")
 @dataclass(frozen=True)
-class Cast(Wrapper):
+class Cast(Recoding):
     """Send the float32 numbers of the inner scheme's message as fp16 or bf16: 16 bits each instead of 32.
 
-    The inner scheme has to be one of a single message; error_feedback goes around cast, where it sees the rounding.
+    The inner scheme has to be one of a single message that all decode; error_feedback goes around cast, where it sees
+    the rounding.
     """
 
     inner: Scheme
     dtype: Literal["fp16", "bf16"] = "fp16"
-
-    def __post_init__(self) -> None:
-        """Raise InputError where the inner scheme needs more than one message."""
-        if not isinstance(self.inner, OneShot):
-            raise InputError(
-                f"cast cannot wrap {self.inner.kind!r}",
-                "put a scheme of one message such as topk inside it and other wrappers around it, "
-                "as in [error_feedback, cast, topk]",
-            )
-
-    @property
-    def coder(self) -> OneShot:
-        """Return the inner scheme."""
-        assert isinstance(self.inner, OneShot)
-        return self.inner
 
     def init(self, shape: torch.Size, peer: Peer) -> Any:
         """Return the inner state."""

@@ -44,6 +44,7 @@ class CompressedAllReduce(Scheme):
     d + 32 n bits down.
     """
 
+    feeds_back: ClassVar[bool] = True
     ops: ClassVar[frozenset[Op]] = frozenset({"owner", "shard"})
 
     def init(self, shape: torch.Size, peer: Peer) -> Buffers:

@@ -56,10 +56,13 @@ class DGC(Scheme):
     The threshold comes from a `sample` of the elements; where it keeps 0.8 to 1.3 of those asked for, the first ones
     are sent, as the authors' code does. `warm_up` steps lead from almost everything to `ratio` in equal factors.
     `clipping` bounds each worker's gradient as local_clipping does, before it is accumulated. Needs no error_feedback.
+    Vectors are compressed too, as in GRACE. The authors' are dense: put skip_small around it, with a `below` between
+    vectors and matrices, such as 2049 for ResNet-50, which gives the sizes they publish (but vectors no momentum).
     Wire: k (32 + ceil(log2 d)) bits and two 32-bit counts; `index: runs` is the paper's 48 bits an element.
     """
 
     costs_alike: ClassVar[tuple[str, ...]] = ("momentum", "warm_up")
+    feeds_back: ClassVar[bool] = True
     ratio: Annotated[float, Gt(0), Le(1)] = 0.001
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     clipping: Annotated[float, Gt(0)] | None = None

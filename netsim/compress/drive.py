@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from netsim.compress.base import Message, Peer, Reply, Scheme, State, check_finite
 from netsim.errors import InputError
+from netsim.lazy import torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import torch
+    import numpy as np
+    from numpy.typing import NDArray
 
     from netsim.compress.base import Exchange
 
@@ -79,7 +81,7 @@ class Compressed:
     Attributes:
         mean: the estimate of the mean gradient that every worker ends with.
         nbits_per_worker: the bits that the busiest worker sends, over all messages.
-        rel_error: Euclidean norm of (estimate - mean) over that of the mean.
+        rel_error: Euclidean norm of (estimate - mean) over that of the mean; NaN where the estimate has no size.
     """
 
     mean: torch.Tensor
@@ -87,18 +89,21 @@ class Compressed:
     rel_error: float
 
 
-def compress(scheme: Scheme, grads: torch.Tensor, seed: int = 0) -> Compressed:
+def compress(scheme: Scheme, grads: torch.Tensor | NDArray[np.floating], seed: int = 0) -> Compressed:
     """Exchange the gradients of some workers once, from fresh states, every worker owning a shard.
 
     Args:
         scheme: any scheme.
-        grads: [workers, ...] one gradient a worker; converted to float32.
+        grads: [workers, ...] one gradient a worker, a tensor or a NumPy array; converted to float32.
         seed: seed of the scheme's randomness.
 
     Raises:
-        InputError: where `grads` holds no worker or no floating-point numbers.
+        InputError: where `scheme` is none, or `grads` holds no worker or no floating-point numbers.
         NonFiniteGradient: where a gradient holds NaN or infinity.
     """
+    if not isinstance(scheme, Scheme):
+        raise InputError(f"{scheme!r} is no scheme", "build one, as in netsim.scheme('topk', ratio=0.01)")
+    grads = torch.as_tensor(grads)
     if grads.dim() < 1 or not len(grads) or not grads.is_floating_point():
         raise InputError(
             f"cannot compress a {grads.dtype} tensor of shape {list(grads.shape)}",
@@ -108,11 +113,17 @@ def compress(scheme: Scheme, grads: torch.Tensor, seed: int = 0) -> Compressed:
     peers = [Peer(rank, workers=len(each), owners=len(each), seed=seed) for rank in range(len(each))]
     outcome = exchange(scheme, each, [scheme.init(each[0].shape, peer) for peer in peers])
     sent = [sum(message.nbits for message in of_worker) for of_worker in zip(*outcome.messages, strict=True)]
-    return Compressed(outcome.mean, max(sent), relative_error(outcome.mean, grads.detach().double().mean(0)))
+    error = float("nan") if scheme.scale_free else relative_error(outcome.mean, grads.detach().double().mean(0))
+    return Compressed(outcome.mean, max(sent), error)
 
 
 def relative_error(estimate: torch.Tensor, exact: torch.Tensor) -> float:
     """Return the Euclidean norm of (estimate - exact) over that of exact, in float64; 0 where both are zero."""
-    error = float((estimate.double() - exact.double()).norm())
-    norm = float(exact.double().norm())
-    return error / norm if norm else (0.0 if not error else float("inf"))
+    return relative(float((estimate.double() - exact.double()).norm()), float(exact.double().norm()))
+
+
+def relative(error: float, exact: float) -> float:
+    """Return the size of an error over that of what is exact: 0 where both are 0, infinity where only the latter is."""
+    if exact:
+        return error / exact
+    return error * float("inf") if error else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+import numpy as np
 from annotated_types import Gt, Le
 
 from netsim import codebooks
@@ -22,9 +23,10 @@ from netsim.lazy import torch
 class Eden(OneShot):
     """Rotate at random, round to the 2^bits Lloyd-Max points of a Gaussian, scale so that it is unbiased.
 
-    The scale is |x|^2 / <c, Rx>, c being the points. With less than one bit a share of as many rotated values is sent,
-    one bit each. Unbiased for a uniform rotation; the Hadamard rotation's bias vanishes as the tensor grows. Wire:
-    `bits` for each of d values, d rounded up to a power of two, 32 of scale, 32 of seed.
+    The scale is |x|^2 / <c, Rx>, c being the points. With less than one bit a share of as many points is sent, one bit
+    each: m of the d, in a ring from a random one on, each as likely as any other, so that d / m times the scale keeps
+    the mean. Unbiased for a uniform rotation; the Hadamard rotation's bias vanishes as the tensor grows. Wire: `bits`
+    for each of d values, d rounded up to a power of two, 32 of scale, 32 of seed.
     """
 
     bits: Annotated[float, Gt(0), Le(8)] = 2.0
@@ -51,10 +53,13 @@ class Eden(OneShot):
         unit = flat / largest.clamp(min=tiny(flat))
         energy = unit.square().sum()
         rotated = rotate(unit, seed)
-        sent = rotated[: self._sent(flat.numel())]
-        deviation = (energy / rotated.numel()).sqrt().clamp(min=tiny(flat))
-        code = nearest(sent, deviation, codebooks.lloyd_max(self._levels))
-        ratio = energy / (look_up(code, self._points(flat)) @ sent).clamp(min=tiny(flat))
+        size, count = rotated.numel(), self._sent(flat.numel())
+        deviation = (energy / size).sqrt().clamp(min=tiny(flat))
+        code = nearest(rotated, deviation, codebooks.lloyd_max(self._levels))
+        # Over all points: of a few the product with Rx may be zero, however long x is.
+        ratio = size / count * energy / (look_up(code, self._points(flat)) @ rotated).clamp(min=tiny(flat))
+        if count < size:
+            code = code.roll(-_first(seed, size))[:count]
         number = torch.tensor([seed], device=flat.device)
         scale = (largest * ratio).clamp(max=torch.finfo(flat.dtype).max).reshape(1)
         return Message.of(self.op, (scale, 32), (number, SEED_BITS), symbols(code, self._levels))
@@ -64,7 +69,14 @@ class Eden(OneShot):
         scale, seed, code = parts
         rotated = scale.new_zeros(padded(shape.numel()))
         rotated[: len(code)] = look_up(code, self._points(scale))
+        if len(code) < len(rotated):
+            rotated = rotated.roll(_first(int(seed), len(rotated)))
         return rotate_back(rotated, int(seed), shape.numel()).mul(scale).reshape(shape)
 
     def _points(self, like: torch.Tensor) -> torch.Tensor:
         return torch.tensor(codebooks.lloyd_max(self._levels)).to(like)
+
+
+def _first(seed: int, size: int) -> int:
+    """Return the rotated value from which on values are sent."""
+    return int(np.random.default_rng((seed, 1)).integers(size))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from netsim.compress.base import Exchange, Peer, Scheme, Wrapper, nothing, schemes
+from netsim.compress.base import Exchange, Peer, Scheme, nothing, schemes
+from netsim.compress.feedback import Feedback
 
 if TYPE_CHECKING:
     import torch
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @schemes.register("ef21", paper="Richtarik et al., NeurIPS 2021 (arXiv:2106.05203)")
 @dataclass(frozen=True)
-class EF21(Wrapper):
+class EF21(Feedback):
     """Keep an estimate of each worker's gradient and send what it lacks; the mean of the estimates is the result.
 
     Each worker's estimate grows by its own contribution to the inner exchange, their mean by what all agree on. Wire:

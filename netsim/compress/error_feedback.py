@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from netsim.compress.base import Exchange, Peer, Scheme, Wrapper, nothing, schemes
+from netsim.compress.base import Exchange, Peer, Scheme, nothing, schemes
+from netsim.compress.feedback import Feedback
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     "error_feedback", paper="Seide et al., Interspeech 2014; Karimireddy et al., ICML 2019 (arXiv:1901.09847)"
 )
 @dataclass(frozen=True)
-class ErrorFeedback(Wrapper):
+class ErrorFeedback(Feedback):
     """Add what the last steps left unsent before compressing, so that nothing is lost, only delayed.
 
     State: (state of the inner scheme, residual). After each step, own contribution + residual = gradient + residual

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Ge, Lt
 
-from netsim.compress.base import Exchange, Peer, Scheme, Wrapper, nothing, schemes
+from netsim.compress.base import Exchange, Peer, Scheme, nothing, schemes
+from netsim.compress.feedback import Feedback
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @schemes.register("momentum_correction", paper="Lin et al., ICLR 2018 (arXiv:1712.01887), sections 3.1 and 3.3")
 @dataclass(frozen=True)
-class MomentumCorrection(Wrapper):
+class MomentumCorrection(Feedback):
     """Accumulate velocity u = m u + g and what is unsent v = v + u, exchange v, and keep what did not go.
 
     `masking` stops the velocity of elements that were sent (momentum factor masking); `nesterov` makes it u = m (u + g)

@@ -34,14 +34,16 @@ class OkTopK(Scheme):
     """Send what is above a local threshold to owners of regions, who hand on the sums above a shared threshold.
 
     Every `period` steps both thresholds are made anew, exactly, for the `ratio` largest: owners then hand on all of
-    their sums. Regions are balanced at the same time: their ends are the mean over workers of the ends that would give
-    each region as many of the worker's elements. A worker has contributed what it sent of the elements that were handed
-    on. Wire, both ways: 64 bits an element and two 32-bit counts; 32 bits for each end of a region. Wrap in
-    error_feedback.
+    their sums. Every `balance` steps regions are: their ends are the mean over workers of the ends that would give each
+    region as many of the worker's elements. Both as the authors have them. A worker has contributed what it sent of the
+    elements that were handed on. Wire, both ways: 64 bits an element and two 32-bit counts; 32 bits for each end of a
+    region. Wrap in error_feedback.
     """
 
+    costs_alike: ClassVar[tuple[str, ...]] = ("balance",)
     ratio: Annotated[float, Gt(0), Le(1)] = 0.01
     period: Annotated[int, Ge(1)] = 32
+    balance: Annotated[int, Ge(1)] = 64
     ops: ClassVar[frozenset[Op]] = frozenset({"sum", "owner", "shard"})
     agrees: ClassVar[bool] = True
 
@@ -55,7 +57,7 @@ class OkTopK(Scheme):
         local = _threshold(flat, self.ratio) if anew else state.local
         index = places_above(flat, local)
         ends = state.ends
-        if anew:
+        if state.step % self.balance == 0:
             wanted = yield Message.of("sum", (_ends(index, len(flat), peer.owners), 32))
             ends = tuple(wanted.once(lambda: _agreed(wanted.mean()[0].tolist(), len(flat))))
         up = yield Message.of(

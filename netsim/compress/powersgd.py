@@ -19,7 +19,8 @@ class PowerSGD(Scheme):
     """Rank-r approximation G = P Q^T of a matrix, warm-started. Biased: wrap in error_feedback.
 
     Wire, for a tensor seen as a matrix m x k (first dimension against the rest): 32 r m bits, then 32 r k bits, both
-    summable. Vectors, and matrices of which (m + k) r `min_compression_rate` >= m k, travel raw: 32 d bits. As in the
+    summable. Vectors, and matrices of which (m + k) r `min_compression_rate` >= m k, travel raw: 32 d bits. The default
+    compresses wherever that is shorter, as sizes published of ResNet-18 say; PyTorch's hook has a rate of 2. As in the
     paper, what a worker has contributed is the common estimate, so under error feedback gradient = average + residual.
     """
 

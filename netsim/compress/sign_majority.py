@@ -22,6 +22,7 @@ class SignMajority(Scheme):
     """
 
     costs_alike: ClassVar[tuple[str, ...]] = ("momentum",)
+    scale_free: ClassVar[bool] = True
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     ops: ClassVar[frozenset[Op]] = frozenset({"owner", "shard"})
 

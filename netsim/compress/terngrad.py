@@ -15,6 +15,9 @@ from netsim.compress.scale import peak, root_mean_square, tiny
 from netsim.compress.wire import symbols
 from netsim.lazy import torch
 
+ROUNDING = 1e-5
+"""A limit below this share of the largest magnitude is that of a deviation which is rounding."""
+
 
 @schemes.register("terngrad", paper="Wen et al., NeurIPS 2017 (arXiv:1705.07878)")
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,8 @@ class TernGrad(Scheme):
     With `scale: own` a message is a float32, the worker's largest magnitude, and one of three digits an element,
     log2 3 = 1.585 bits, as 29 digits in 46 bits, or 2 bits with `code: fixed`; messages are gathered. With
     `scale: shared` workers first gather the 32 bits of their scales and take the largest; then signs add up to whole
-    numbers from -n to n, which are summed in flight in ceil(log2(2 n + 1)) bits for n workers.
+    numbers from -n to n, which are summed in flight in ceil(log2(2 n + 1)) bits for n workers. Values that are all
+    alike, as that of a scalar, have no deviation and are not clipped.
     """
 
     scale: Literal["own", "shared"] = "own"
@@ -81,8 +85,9 @@ class TernGrad(Scheme):
         """Return the clipped values and their largest magnitude [1]."""
         if self.clip is None or not flat.numel():
             return flat, peak(flat).reshape(1)
-        limit = self.clip * root_mean_square(flat - flat.mean())
-        return flat.clamp(-limit, limit), torch.minimum(peak(flat), limit).reshape(1)
+        top, limit = peak(flat), self.clip * root_mean_square(flat - flat.mean())
+        limit = torch.where(limit > ROUNDING * top, limit, top)
+        return flat.clamp(-limit, limit), torch.minimum(top, limit).reshape(1)
 
     @staticmethod
     def _round(clipped: torch.Tensor, scale: torch.Tensor, key: Key) -> torch.Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from netsim.compress.base import Exchange, Key, Message, OneShot, Op, Parts, Peer, Scheme, Wrapper, schemes
+from netsim.compress.base import Exchange, Key, Message, Op, Parts, Peer, Scheme, schemes
+from netsim.compress.recoding import Recoding
 from netsim.compress.shards import owned, shard_sizes
-from netsim.errors import InputError
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
@@ -25,32 +25,17 @@ class TwoWayState:
 
 @schemes.register("two_way", paper="Tang et al., ICML 2021 (arXiv:2102.02888), compressed all-reduce")
 @dataclass(frozen=True)
-class TwoWay(Wrapper):
+class TwoWay(Recoding):
     """Compress on the way up and on the way down, with the owner's own error kept at the owner.
 
     The flat tensor is cut into `peer.owners` shards; worker r owns shards r, r + workers, ... An owner decodes and
     averages its shard, adds its error, encodes the sum, keeps the new error, and hands the code to every worker.
     Wire: the inner scheme's message up, and one for each shard down. The inner scheme has to be one of a single
-    message; error_feedback goes around two_way, not inside.
+    message that all decode; error_feedback goes around two_way, not inside.
     """
 
     inner: Scheme
     ops: ClassVar[frozenset[Op]] = frozenset({"owner", "shard"})
-
-    def __post_init__(self) -> None:
-        """Raise InputError where the inner scheme needs more than one message."""
-        if not isinstance(self.inner, OneShot):
-            raise InputError(
-                f"two_way cannot wrap {self.inner.kind!r}",
-                "put a scheme of one message such as rms_sign or topk inside it and other wrappers around it, "
-                "as in [error_feedback, two_way, rms_sign]",
-            )
-
-    @property
-    def coder(self) -> OneShot:
-        """Return the inner scheme, which encodes both ways."""
-        assert isinstance(self.inner, OneShot)
-        return self.inner
 
     @property
     def unbiased(self) -> bool:

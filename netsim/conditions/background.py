@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     import simpy
+    from numpy.typing import NDArray
 
     from netsim.topology.graph import Topology
 
@@ -49,9 +50,13 @@ class Background(Condition):
 
     def check(self, topology: Topology) -> None:
         """Raise InputError for unknown nodes, or where nobody could send to anybody else."""
-        src, dst = nodes_named(topology, self.src), nodes_named(topology, self.dst)
-        if len(src) == 1 and src.tolist() == dst.tolist():
+        if not len(self._ends(topology)[0]):
             raise InputError(f"{self.src[0]!r} would send to itself", "name another node as `dst`", "dst")
+
+    def _ends(self, topology: Topology) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the nodes that send, those with nobody but themselves to send to left out, and those that receive."""
+        src, dst = nodes_named(topology, self.src), nodes_named(topology, self.dst)
+        return (src if len(dst) > 1 else src[src != dst]), dst
 
     def begin(self, cluster: Cluster, number: int) -> None:
         """Start the process that sends."""
@@ -59,7 +64,7 @@ class Background(Condition):
 
     def _run(self, cluster: Cluster, number: int) -> Generator[simpy.Event, None, None]:
         rng, env, topology = cluster.rng(number), cluster.env, cluster.topology
-        src, dst = nodes_named(topology, self.src), nodes_named(topology, self.dst)
+        src, dst = self._ends(topology)
         gap_s, on_s, off_s = self.size / self.rate, self.on or np.inf, self.off or 0.0
         until_s = rng.exponential(on_s) if self.on is not None else np.inf
         while True:

@@ -126,31 +126,39 @@ def nodes_named(topology: Topology, patterns: Sequence[str]) -> NDArray[np.int64
     """Return the nodes whose names match a pattern such as `worker3` or `worker*`, in their order.
 
     Raises:
-        InputError: a pattern that matches none.
+        InputError: no pattern, or one that matches none.
     """
-    found: set[int] = set()
-    for pattern in patterns:
-        places = [place for place, name in enumerate(topology.names) if fnmatchcase(name, pattern)]
-        if not places:
-            raise InputError(f"no node is called {pattern!r}", closest(pattern, topology.names[:50]))
-        found.update(places)
-    return np.array(sorted(found), dtype=np.int64)
+    return _joined([_named(one, topology.names, "node") for one in patterns], "node")
 
 
 def links_named(topology: Topology, patterns: Sequence[str]) -> NDArray[np.int64]:
     """Return the links that match a pattern: `a->b` for one direction, `a` for all from and to nodes so called.
 
     Raises:
-        InputError: a pattern that matches none.
+        InputError: no pattern, or one that matches none.
     """
-    found: set[int] = set()
-    for pattern in patterns:
-        if "->" in pattern:
-            places = [place for place, name in enumerate(topology.link_names) if fnmatchcase(name, pattern)]
-            if not places:
-                raise InputError(f"no link is called {pattern!r}", closest(pattern, topology.link_names[:50]))
-            found.update(places)
-        else:
-            nodes = nodes_named(topology, [pattern])
-            found.update(np.flatnonzero(np.isin(topology.link_src, nodes) | np.isin(topology.link_dst, nodes)).tolist())
-    return np.array(sorted(found), dtype=np.int64)
+    found = [
+        _named(one, topology.link_names, "link") if "->" in one else links_of(topology, nodes_named(topology, [one]))
+        for one in patterns
+    ]
+    return _joined(found, "link")
+
+
+def links_of(topology: Topology, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the links from and to nodes, in order."""
+    return np.flatnonzero(np.isin(topology.link_src, nodes) | np.isin(topology.link_dst, nodes))
+
+
+def _named(pattern: str, names: Sequence[str], what: str) -> NDArray[np.int64]:
+    """Return the places of names that match; what is a name itself is no pattern, whatever its characters mean."""
+    exact = [place for place, name in enumerate(names) if name == pattern]
+    places = exact or [place for place, name in enumerate(names) if fnmatchcase(name, pattern)]
+    if not places:
+        raise InputError(f"no {what} is called {pattern!r}", closest(pattern, names[:50]))
+    return np.array(places, dtype=np.int64)
+
+
+def _joined(found: Sequence[NDArray[np.int64]], what: str) -> NDArray[np.int64]:
+    if not found:
+        raise InputError(f"it names no {what}, so that nothing befalls any", "name one, or remove the condition")
+    return np.unique(np.concatenate(found))

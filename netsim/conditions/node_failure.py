@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netsim.conditions.base import Cluster, conditions, links_named, nodes_named
+import numpy as np
+
+from netsim.conditions.base import Cluster, conditions, links_of, nodes_named
 from netsim.conditions.outage import Outage
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class NodeFailure(Outage):
     def _run(
         self, cluster: Cluster, number: int, node: int, key: tuple[int, int]
     ) -> Generator[simpy.Event, None, None]:
-        links = links_named(cluster.topology, [cluster.topology.names[node]])
+        links = links_of(cluster.topology, np.array([node]))
         for down_s, up_s in self.times(cluster.rng(*key)):
             yield cluster.env.timeout(down_s - cluster.env.now)
             cluster.states.put((number, node), links, share=0.0)

@@ -40,7 +40,7 @@ class Coder:
         self.simulated = scenario.topology.num_workers
         self.owners = owners(scenario, scheme) or len(ranks)
         self.states: dict[int, list[Any]] = {}
-        self.update = Update()
+        self.update = Update(sized=not scheme.scale_free)
         self.adds_up = True
         """Whether there are several steps, the sums of which have to be kept."""
         self.ends = False
@@ -75,7 +75,7 @@ class Coder:
         for first in range(0, len(flat[0]), max(size, 1)):
             estimate, *grads = (one[first : first + size] for one in flat)
             exact = estimate.double(), _mean(grads)
-            score.add(*exact)
+            score.add(*exact, sized=self.update.sized)
             if self.adds_up:
                 self.update.add(key, *exact)
 

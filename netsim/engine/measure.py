@@ -37,7 +37,8 @@ class Measurement:
         stages: [steps][buckets] the collectives of each bucket at each simulated step, in order.
         captured: the captured step behind each simulated one.
         variants: [steps] the scheme and wrappers that code at each simulated step, outermost first.
-        rel_error: [steps] norm of (estimate - mean gradient) over that of the mean gradient, over the whole model.
+        rel_error: [steps] norm of (estimate - mean gradient) over that of the mean gradient, over the whole model; NaN
+            where estimates have no size.
         cosine: [steps] cosine of the angle between estimate and mean gradient.
         update_error, update_cosine: the same of estimates and mean gradients added up over all steps: what the model
             has received of what it should have, older residuals included.

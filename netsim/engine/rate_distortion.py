@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from netsim.compress import LloydMax, Peer, Scheme, SignMajority, TopK, VectorQuantizer, Wrapper, schemes
+from netsim.compress import LloydMax, Peer, Scheme, TopK, VectorQuantizer, Wrapper, schemes
+from netsim.compress.base import check_finite
 from netsim.compress.drive import exchange
 from netsim.errors import InputError
 from netsim.lazy import torch
@@ -46,12 +47,17 @@ def measured_schemes(texts: Sequence[str] = ()) -> list[Scheme]:
     """Return the schemes that texts name, as a scenario would; without any, every scheme and families of some.
 
     Raises:
-        NetsimError: a text names no scheme, or a scheme that cannot be built.
+        NetsimError: a text names no scheme, one that cannot be built, or one whose estimate has no size.
     """
     if texts:
-        return named_schemes(texts)
+        named = named_schemes(texts)
+        for one in named:
+            if one.scale_free:
+                remedy = "leave it out, or name scaled_sign, whose signs have the gradient's size"
+                raise InputError(f"the estimate of {one.label} has no size, and so no distortion", remedy, "--schemes")
+        return named
     examples = [schemes.get(kind).example() for kind in schemes]
-    plain = [one for one in examples if not isinstance(one, Wrapper | SignMajority)]  # whose estimate has no size
+    plain = [one for one in examples if not isinstance(one, Wrapper) and not one.scale_free]
     families: list[Scheme] = [TopK(ratio=ratio) for ratio in (0.001, 0.003, 0.03, 0.1, 0.2, 0.5)]
     families += [LloydMax(levels=levels, code="entropy") for levels in (3, 8, 32)]
     families += [
@@ -83,6 +89,7 @@ def measure(
 
     Raises:
         TraceError: a trace cannot be read or is damaged.
+        NonFiniteGradient: where a gradient holds NaN or infinity.
     """
     points: list[dict[str, Any]] = []
     described: list[dict[str, Any]] = []
@@ -92,6 +99,7 @@ def measure(
         if progress and here != said:
             progress(here)
         said = here
+        check_finite(sample.values, f"{here}, {sample.tensor}")
         values = sample.values.double().numpy().reshape(-1)
         if not np.any(values):
             continue

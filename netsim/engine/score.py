@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from netsim.compress.drive import relative
+
 if TYPE_CHECKING:
     from netsim.lazy import torch
 
@@ -16,10 +18,10 @@ class Score:
     def __init__(self, error2: float = 0.0, mean2: float = 0.0, estimate2: float = 0.0, dot: float = 0.0) -> None:
         self.error2, self.mean2, self.estimate2, self.dot = error2, mean2, estimate2, dot
 
-    def add(self, estimate: torch.Tensor, mean: torch.Tensor) -> None:
-        """Add a tensor."""
+    def add(self, estimate: torch.Tensor, mean: torch.Tensor, *, sized: bool = True) -> None:
+        """Add a tensor, of which the estimate has a size or is a direction alone."""
         error = estimate - mean
-        self.error2 += float(error @ error)
+        self.error2 += float(error @ error) if sized else float("nan")
         self.mean2 += float(mean @ mean)
         self.estimate2 += float(estimate @ estimate)
         self.dot += float(estimate @ mean)
@@ -33,8 +35,8 @@ class Score:
 
     @property
     def rel_error(self) -> float:
-        """Return the norm of the error over that of the mean."""
-        return float(np.sqrt(self.error2 / self.mean2)) if self.mean2 else 0.0
+        """Return the norm of the error over that of the mean; NaN where an estimate has no size."""
+        return float(np.sqrt(relative(self.error2, self.mean2)))
 
     @property
     def cosine(self) -> float:
@@ -44,9 +46,10 @@ class Score:
 
 
 class Update:
-    """Estimates and mean gradients added up over the steps, for each coded unit."""
+    """Estimates, with a size or without, and mean gradients added up over the steps, for each coded unit."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sized: bool = True) -> None:
+        self.sized = sized
         self.sums: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def add(self, key: int, estimate: torch.Tensor, mean: torch.Tensor) -> None:
@@ -62,5 +65,5 @@ class Update:
         """Return what is lost of all that was added."""
         score = Score()
         for estimate, mean in self.sums.values():
-            score.add(estimate, mean)
+            score.add(estimate, mean, sized=self.sized)
         return score

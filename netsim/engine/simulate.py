@@ -15,7 +15,15 @@ from netsim.engine.learn import Learned, learn, learned_key
 from netsim.engine.learned import dense_of, least
 from netsim.engine.measure import Measurement, dense, measure
 from netsim.engine.measure import measurement_key as replayed_key
-from netsim.engine.trained import conditions_name, link_table, placed, point_name, simulate_learned, simulate_training
+from netsim.engine.trained import (
+    conditions_name,
+    link_table,
+    place_of,
+    placed,
+    point_name,
+    simulate_learned,
+    simulate_training,
+)
 from netsim.errors import NetsimError
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
@@ -87,7 +95,7 @@ def _simulate_replay(scenario: Scenario, baselines: Sequence[float], measured: M
 
     gradients = open_workload(scenario.workload)
     record = run_job(scenario, measured, gradients.timing)
-    place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
+    place = place_of(scenario)
     steps = _steps(record, measured)
     spans = pd.DataFrame([span._asdict() for span in record.spans]).assign(step=0)
     run = _run(scenario, measured, gradients, record) | _compared(scenario, record, baselines) | place
@@ -132,7 +140,6 @@ def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record
     bandwidth, latency_s = scenario.topology.access
     elements = sum(one.numel for one in gradients.tensors)
     return mean | {
-        "scenario": scenario.name,
         "topology": scenario.topology.kind,
         "network": scenario.network.kind,
         "transport": scenario.transport.kind,

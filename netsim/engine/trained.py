@@ -85,9 +85,8 @@ def _result(
     import pandas as pd
 
     assert isinstance(scenario.workload, Live)
-    place = {"point": point_name(scenario), "scheme": scenario.scheme.label, "sync": label(scenario.sync)}
+    place = place_of(scenario)
     about: dict[str, Any] = {
-        "scenario": scenario.name,
         "optimizer": _optimizer_name(scenario, train),
         "workers": scenario.topology.num_workers,
     }
@@ -160,6 +159,16 @@ def _optimizer_name(scenario: Scenario, train: Train) -> str:
 def conditions_name(scenario: Scenario) -> str:
     """Return what befalls the cluster, by kind; `none` where nothing does."""
     return " + ".join(one.kind for one in scenario.conditions) or "none"
+
+
+def place_of(scenario: Scenario) -> dict[str, str]:
+    """Return the columns by which all tables of a result say which point they are about."""
+    return {
+        "scenario": scenario.name,
+        "point": point_name(scenario),
+        "scheme": scenario.scheme.label,
+        "sync": label(scenario.sync),
+    }
 
 
 def point_name(scenario: Scenario) -> str:

@@ -74,6 +74,7 @@ class SyncJob(Training):
             exchange.nbytes,
             np.array([elements]),
             decode_s=add_s,
+            machines=self.topology.machines[self.workers],
         )
         rounds = [one for one in sync.rounds(payload, self.workers, self.servers) if len(one.src)]
         self._account(rounds)

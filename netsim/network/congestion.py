@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from math import inf
 
 _DUPLICATES = 3
 """Later packets that must be acknowledged before an earlier one counts as lost (RFC 5681)."""
 
 
 class Window(ABC):
-    """The window of one sender; it hears of acknowledgements, losses and silence."""
+    """The window of one sender; it hears of acknowledgements, losses and silence.
+
+    `most_packets` is what its receiver has room for.
+    """
 
     packets: float
+    most_packets: float = inf
     duplicates: int = _DUPLICATES
 
     @abstractmethod

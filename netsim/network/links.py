@@ -41,6 +41,7 @@ class Links:
     Where the transport's cap on a pair of hosts is less than their route's capacity, the route ends with a private
     link of the pair, which all its transfers share. Private links have their places behind the topology's L, in the
     order in which their pairs are first routed; `capacity` grows with them and has room for some more.
+    `window_bytes` [nodes] are what a socket takes in a round trip: the receiver's own window, or the transport's.
     """
 
     def __init__(self, topology: Topology, transport: Transport) -> None:
@@ -59,7 +60,7 @@ class Links:
         self._changing = False
         self._pairs, self._place = (np.zeros(0, dtype=np.int64) for _ in range(2))
         self._routed: dict[tuple[int, int, int], tuple[Round, Routed]] = {}
-        self._window_bytes = self._windows()
+        self.window_bytes = self._windows()
         self._caps = self._may_cap()
 
     def expect_changes(self) -> None:
@@ -222,7 +223,7 @@ class Links:
         start, links = self.topology.routes(src, dst)
         loss = 1.0 - np.multiply.reduceat(1.0 - self.loss[links], start[:-1])
         round_trip_s = self._round_trip_s(src, dst)
-        cap = self._windowed(self._window_bytes[dst], round_trip_s)
+        cap = self._windowed(self.window_bytes[dst], round_trip_s)
         if loss.any():
             cap = np.minimum(cap, self.transport.lossy_rate(round_trip_s, loss))
         return cap * self.transport.sockets
@@ -247,10 +248,8 @@ class Links:
     def _may_cap(self) -> bool:
         """Say whether a cap could bind anywhere."""
         spoken = ~self.topology.local
-        if (self.transport.cap is None and np.isinf(self._window_bytes).all()) or not spoken.any():
+        if (self.transport.cap is None and np.isinf(self.window_bytes).all()) or not spoken.any():
             return False
-        # No route has more hops than twice the hops from any one node to the farthest.
-        hops = 2 * self.topology.farthest_hops()
-        longest_s = 2 * hops * self.topology.latency_s.max()
-        least = self._windowed(self._window_bytes, np.array(longest_s)).min() * self.transport.sockets
+        longest_s = 2 * self.topology.most_hops() * self.topology.latency_s.max()
+        least = self._windowed(self.window_bytes, np.array(longest_s)).min() * self.transport.sockets
         return bool(least < self.capacity[spoken].max())

@@ -48,6 +48,8 @@ class PacketFidelity(Fidelity):
     `timeout` is the least retransmission timeout, 200 ms in Linux. Without a buffer or a mark there is no limit.
     Links that change do so for the packets that are still to leave. Behind one that is down packets wait; under a
     congestion control that times out they are dropped instead, and sent again.
+    Of the transport, `cap` paces what hosts send to each other, and each transfer, as a connection of its own, has no
+    more under way than the receiver's `sockets` take by their `window`; `slice` and its kind have no effect here.
     """
 
     changes = True
@@ -147,27 +149,29 @@ class PacketNetwork(Network):
         self._times_out = config.congestion != "fixed"
         switches = np.ones(len(topology.names), dtype=bool)
         switches[topology.workers] = switches[topology.servers] = False
-        self.ports = [
-            Port(
-                float(capacity),
-                float(latency_s),
-                fair=config.queue == "fair",
-                buffer_bytes=np.inf if config.buffer is None or not switches[node] else config.buffer,
-                mark_bytes=np.inf if config.mark is None or not switches[node] else config.mark,
-                holds=not self._times_out,
-                seed=number,
-            )
-            for number, (capacity, latency_s, node) in enumerate(
-                zip(self.links.capacity[: len(topology.latency_s)], topology.latency_s, topology.link_src, strict=True)
-            )
-        ]
+        capacity = self.links.capacity[: len(topology.latency_s)].tolist()
+        ends = zip(capacity, topology.latency_s.tolist(), switches[topology.link_src].tolist(), strict=True)
+        self.ports = [self._port(*one, seed=number) for number, one in enumerate(ends)]
         self._env = env
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._counted = 0
         self._senders = 0
         self._event_s = -np.inf
         self._timer = Timer(env, self._run)
-        self._routes: dict[tuple[int, int], list[Port]] = {}
+        self._routes: dict[tuple[int, int], tuple[list[Port], float]] = {}
+
+    def _port(self, bytes_per_s: float, latency_s: float = 0.0, of_switch: bool = False, seed: int = 0) -> Port:
+        """Return a port; only a switch's has a limit."""
+        buffer, mark = (self.config.buffer, self.config.mark) if of_switch else (None, None)
+        return Port(
+            bytes_per_s,
+            latency_s,
+            fair=self.config.queue == "fair",
+            buffer_bytes=np.inf if buffer is None else buffer,
+            mark_bytes=np.inf if mark is None else mark,
+            holds=not self._times_out,
+            seed=seed,
+        )
 
     @property
     def now_s(self) -> float:
@@ -195,26 +199,34 @@ class PacketNetwork(Network):
     def send(self, src: int, dst: int, nbytes: float, begin_s: float, finished: Callable[[], None]) -> Sender:
         """Start a transfer at `begin_s`; `finished` is called when its last byte has arrived."""
         mtu, self._senders = self.config.mtu, self._senders + 1
-        packets = self.config.initial_window if self._times_out else self.config.window / mtu
-        window = WINDOWS[self.config.congestion](max(packets, 1.0))  # type: ignore[call-arg]
+        (forth, takes_bytes), (back, _) = self._route(src, dst), self._route(dst, src)
+        packets, most = self.config.initial_window if self._times_out else self.config.window / mtu, takes_bytes / mtu
+        window = WINDOWS[self.config.congestion](max(min(packets, most), 1.0))  # type: ignore[call-arg]
+        window.most_packets = max(most, 1.0)
         clock = (lambda: self.now_s), self._schedule
-        ways = self._route(src, dst), self._route(dst, src)
         timeout_s = self.config.timeout if self._times_out else np.inf
-        sender = Sender(self._senders, ways, nbytes, mtu, window, timeout_s, clock, finished)
+        sender = Sender(self._senders, (forth, back), nbytes, mtu, window, timeout_s, clock, finished)
         self._schedule(begin_s - self.now_s, sender.start)
         return sender
 
-    def _route(self, src: int, dst: int) -> list[Port]:
-        """Return the ports on the way, in order."""
+    def _route(self, src: int, dst: int) -> tuple[list[Port], float]:
+        """Return the ports on the way, in order, and the bytes that the receiver takes in a round trip.
+
+        Where the transport is spoken and has a cap, a port that is no link's paces what goes this way.
+        """
         if (src, dst) not in self._routes:
-            topology = self.links.topology
+            topology, transport = self.links.topology, self.links.transport
             _, links = topology.routes(np.array([src]), np.array([dst]))
             after = {int(topology.link_src[link]): int(link) for link in links}
-            here, ports = src, []
+            here, ports, takes_bytes = src, [], np.inf
+            if not topology.local[links].all():
+                takes_bytes = float(self.links.window_bytes[dst]) * transport.sockets
+                if transport.cap is not None:
+                    ports.append(self._port(transport.cap * transport.sockets))
             while here != dst:
                 ports.append(self.ports[after[here]])
                 here = int(topology.link_dst[after[here]])
-            self._routes[src, dst] = ports
+            self._routes[src, dst] = ports, takes_bytes
         return self._routes[src, dst]
 
     def _schedule(self, delay_s: float, action: Callable[[], None]) -> None:

@@ -26,7 +26,8 @@ class Sender:
     as lost once a few sent after it have been acknowledged, or when nothing is heard for `timeout_s` beyond the last
     measured round trip, twice as long after each further timeout. Where that is finite, a host takes up to a packet's
     time to hear of an acknowledgement, at random but the same in every run: in strict time, drop-tail queues starve one
-    of two equal flows for ever (Floyd, Jacobson 1991, phase effects).
+    of two equal flows for ever (Floyd, Jacobson 1991, phase effects). A window does not grow beyond what the
+    receiver has room for (RFC 7661).
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Sender:
         order, sent_s = self._under_way.pop(packet.number)
         self._round_trip_s, self._times = self._now() - sent_s, 1
         self.window.acknowledged(self._now(), marked=packet.marked)
+        self.window.packets = min(self.window.packets, self.window.most_packets)
         missing = self._missing(order - self.window.duplicates) if self.timeout_s < inf else []
         if missing:
             if order >= self._recover_until:

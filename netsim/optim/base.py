@@ -91,6 +91,8 @@ class Optimizer(ABC):
     """Whether it is defined for one worker alone."""
     linear: ClassVar[bool] = True
     """Whether it is defined for linear models alone, of which a gradient is one number a sample."""
+    matrices: ClassVar[bool] = False
+    """Whether it has something to do with tensors of two or more dimensions alone, which linear models lack."""
     coded: ClassVar[bool] = False
     """Whether what it exchanges goes through the scenario's scheme."""
     told: ClassVar[tuple[str, ...]] = ()

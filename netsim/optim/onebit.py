@@ -9,6 +9,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from netsim.compress.compressed_all_reduce import CompressedAllReduce
+from netsim.errors import InputError
 from netsim.optim.base import Exchange, Synchronous, Turn, optimizers
 from netsim.optim.sgd import LAMB, Adam, Beta, mean_gradients, norms, spread, starts
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from netsim.workload.live import Objective
 
 STABLE = 0.96
-"""The automatic warm-up ends when the variance's 1-norm was this share of itself 1 / (1 - beta2) steps ago."""
+"""The automatic warm-up ends when, of the variance's 1-norm and that of 1 / (1 - beta2) steps ago, the lesser is this
+share of the greater."""
 
 
 class Frozen(NamedTuple):
@@ -40,7 +42,16 @@ def settled(state: Frozen, warm_up: int | None, beta2: float) -> tuple[bool, tup
         return state.turn >= warm_up, ()
     back = max(1, round(1 / (1 - beta2)))
     sizes = (*state.sizes, float(np.abs(state.second).sum(dtype=np.float64)))[-back - 1 :]
-    return len(sizes) > back and sizes[0] >= STABLE * sizes[-1], sizes
+    ends = sizes[0], sizes[-1]
+    return len(sizes) > back and min(ends) >= STABLE * max(ends) > 0, sizes
+
+
+def masked(values: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
+    """Return values [..., d] with zeros where there has been no variance [d], as DeepSpeed's masks make them.
+
+    There the gradient was zero: signs of zero are noise, and the root of the variance is no measure of a step.
+    """
+    return np.asarray(values * (second > 0))
 
 
 @optimizers.register("onebit_adam", paper="Tang et al., ICML 2021 (arXiv:2102.02888); DeepSpeed at 38327e0")
@@ -49,8 +60,9 @@ class OneBitAdam(Synchronous):
     """1-bit Adam: Adam without bias correction for `warm_up` steps, then with its variance frozen.
 
     Warm-up gradients go through the scenario's scheme (`fp16` in mixed precision). Later every worker adds its own
-    gradient to the common momentum, and the compressed all-reduce, tensor by tensor, gives the next one. Without
-    `warm_up` it ends by itself: when the variance's 1-norm has reached 0.96 of what it is 1 / (1 - beta2) steps later.
+    gradient to the common momentum, and the compressed all-reduce, tensor by tensor, gives the next one; elements whose
+    gradients were all zero until then stay where they are. Without `warm_up` it ends by itself: when the variance's
+    1-norm and that of 1 / (1 - beta2) steps before are within 0.96 of each other.
     """
 
     linear: ClassVar[bool] = False
@@ -90,8 +102,8 @@ class OneBitAdam(Synchronous):
         evaluations = min(self.batch, problem.samples)
         if state.frozen:
             local = self.beta1 * state.first + (1 - self.beta1) * grads
-            first = yield Exchange(evaluations, local, CompressedAllReduce())
-            second, frozen = state.second, True
+            sent = yield Exchange(evaluations, local, CompressedAllReduce())
+            first, second, frozen = masked(sent, state.second), state.second, True
             sizes: tuple[float, ...] = ()
         else:
             grad = yield Exchange.gradients(evaluations, grads)
@@ -129,7 +141,8 @@ class OneBitLAMB(LAMB):
     buffer, each tensor scaled to the common root mean square, and the factor is r c: r = the largest ratio of frozen to
     fresh root of variance, the fresh one made of gradients reconstructed from the momentum, kept between `ratio_least`
     and `ratio_most`, and then within `ratio_change` of the last r, as in DeepSpeed. `corrected: false` leaves r at 1:
-    the 1-bit compression of LAMB that the paper improves on. Warm-up ends by itself as in onebit_adam.
+    the 1-bit compression of LAMB that the paper improves on. Warm-up ends by itself, and elements without a variance
+    stay where they are and set no ratio, as in onebit_adam.
     """
 
     coded: ClassVar[bool] = True
@@ -139,6 +152,13 @@ class OneBitLAMB(LAMB):
     ratio_most: Annotated[float, Gt(0)] = 4.0
     ratio_change: Annotated[float, Gt(0), Le(1)] = 0.1
     corrected: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise InputError where bounds cross, of the factor or of the ratio."""
+        super().__post_init__()
+        if self.ratio_least > self.ratio_most:
+            problem = f"ratio_least is {self.ratio_least}, more than ratio_most, {self.ratio_most}"
+            raise InputError(problem, "swap them", "ratio_least")
 
     @property
     def schemes(self) -> tuple[Scheme, ...]:
@@ -166,7 +186,7 @@ class OneBitLAMB(LAMB):
             local = self.beta1 * adam.first + (1 - self.beta1) * grads
             scaled = local * spread(problem, state.scale)
             sent = yield Exchange(evaluations, scaled, CompressedAllReduce(), fused=True)
-            return self._compressed(problem, state, sent / spread(problem, state.scale))
+            return self._compressed(problem, state, masked(sent / spread(problem, state.scale), adam.second))
         grad = yield Exchange.gradients(evaluations, grads)
         return self._warm(problem, state, grad)
 
@@ -190,7 +210,8 @@ class OneBitLAMB(LAMB):
         grad = (first - self.beta1 * adam.first) / (1 - self.beta1)
         fresh = self.beta2 * state.fresh + (1 - self.beta2) * grad**2
         root = np.sqrt(adam.second) + self.epsilon
-        ratio = np.maximum.reduceat(root / (np.sqrt(fresh) + self.epsilon), starts(problem))
+        ratio = masked(root / (np.sqrt(fresh) + self.epsilon), adam.second)
+        ratio = np.maximum.reduceat(ratio, starts(problem))
         ratio = np.clip(ratio, self.ratio_least, self.ratio_most)
         ratio = np.clip(ratio, (1 - self.ratio_change) * state.ratio, (1 + self.ratio_change) * state.ratio)
         ratio = ratio if self.corrected else state.ratio

@@ -37,6 +37,7 @@ class PacTrain(Momentum):
     `{kind: pactrain, pruned: 0}` finds, agrees on and packs. Prune what is `pretrained`.
     """
 
+    matrices: ClassVar[bool] = True
     told: ClassVar[tuple[str, ...]] = ("pruned",)
     pruned: Annotated[float, Gt(0), Lt(1)] = 0.8
     score: Literal["magnitude", "grasp"] = "magnitude"

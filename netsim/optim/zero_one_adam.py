@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt
 
 from netsim.compress.compressed_all_reduce import CompressedAllReduce
 from netsim.optim.base import Exchange, Synchronous, Turn, optimizers
+from netsim.optim.onebit import masked
 from netsim.optim.sgd import Adam, Beta, batch_rows
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class ZeroOneAdam(Synchronous):
     The variance is renewed, from exact gradients, every k-th step; k doubles after `renewals` of them. All other steps
     send gradients through the compressed all-reduce. After `freeze` steps the variance stays; workers then move by
     themselves, and every k-th step what they have moved, times the root of the variance, is averaged by the compressed
-    all-reduce, which gives the next momentum too; k doubles every `local_steps` steps up to `most_local`.
+    all-reduce, which gives the next momentum too; k doubles every `local_steps` steps up to `most_local`. Elements
+    without a variance stay where they are.
     """
 
     linear: ClassVar[bool] = False
@@ -93,7 +95,7 @@ class ZeroOneAdam(Synchronous):
             if counted == self.renewals:
                 interval, counted = 2 * interval, 0
         else:
-            grad = yield Exchange(evaluations, grads, CompressedAllReduce())
+            grad = masked((yield Exchange(evaluations, grads, CompressedAllReduce())), second)
         first = self.beta1 * state.first + (1 - self.beta1) * grad
         x = state.x - self.lr * first / (np.sqrt(second) + self.epsilon)
         state = state._replace(x=x, first=first, second=second, interval=interval, counted=counted)
@@ -103,13 +105,14 @@ class ZeroOneAdam(Synchronous):
 
     def _local(self, state: ZeroOne, evaluations: int, grads: NDArray[Any]) -> Turn:
         root = np.sqrt(state.second) + self.epsilon
-        first = self.beta1 * state.first + (1 - self.beta1) * grads
+        first = masked(self.beta1 * state.first + (1 - self.beta1) * grads, state.second)
         step = self.lr * first / root
         x, moved, rates = state.x - step, state.moved - step, state.rates + self.lr
         if state.turn % state.interval:
             yield Exchange(evaluations, None)
         else:
             mean = yield Exchange(evaluations, moved * root, CompressedAllReduce(), buffers="movements")
+            mean = masked(mean, state.second)
             x = x - moved + mean / root
             first = np.tile(-mean / rates, (len(x), 1)).astype(first.dtype)
             moved, rates = np.zeros_like(moved), 0.0

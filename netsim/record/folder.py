@@ -43,15 +43,19 @@ class ResultFolder:
         """Make the folder and keep other runs out of it meanwhile; remove what a killed process left half written.
 
         Raises:
-            InputError: it holds something and is not to be resumed, another run writes to it, or it cannot be made.
+            InputError: it holds something that is no run's or is not to be resumed, another run writes to it, or it
+                cannot be made.
         """
         with self._locked():
-            if not resume and any(one.name != _LOCK for one in self.path.iterdir()):
+            points = self.path / _POINTS
+            filled = any(one.name != _LOCK for one in self.path.iterdir())
+            if filled and not points.is_dir():
+                raise self._error("the folder holds something, which is no run's", "choose another --out")
+            if filled and not resume:
                 raise self._error(
                     "the result folder is not empty",
                     "use --resume to keep the points that are finished, or another --out",
                 )
-            points = self.path / _POINTS
             points.mkdir(exist_ok=True)
             for half in [*self.path.glob(f"*{_TEMPORARY}"), *points.glob(f"*{_TEMPORARY}")]:
                 half.unlink(missing_ok=True)

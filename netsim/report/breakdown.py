@@ -25,7 +25,6 @@ def breakdown(runs: pd.DataFrame) -> Figure:
     """Return the figure at up to three points of the sweep: the first, the middle one and the last."""
     by = point_columns(runs)
     chosen = spread(runs, by)
-    left_out = len(split(runs, by)) - len(chosen)
     syncs = list(dict.fromkeys(runs["sync"]))[:_MOST_SYNCS]
     order = list(dict.fromkeys(runs["scheme"]))[::-1]
     height = 0.9 + 0.24 * len(order)
@@ -40,8 +39,8 @@ def breakdown(runs: pd.DataFrame) -> Figure:
     notes = ["A bar is one step; its parts do not overlap and add up to it. Numbers: step time, and its bottleneck."]
     if style.extrapolated(runs).any():
         notes.append("Hatched: statistics extrapolated beyond the captured workers.")
-    if left_out:
-        notes.append(f"{len(chosen)} of {len(chosen) + left_out} points.")
+    notes.append(layout.some(len(chosen), len(split(runs, by)), "points"))
+    notes.append(layout.some(len(syncs), runs["sync"].nunique(), "architectures"))
     layout.footer(figure, runs, *notes)
     return figure
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from netsim.report import layout, scales, style
-from netsim.report.points import label, point_columns, spread
+from netsim.report.points import label, point_columns, split, spread
 from netsim.report.text import EXACT, fraction
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def error(runs: pd.DataFrame) -> Figure:
     notes = ["Error: of the mean gradient, relative, before any feedback corrects it. Up and to the left is better."]
     if style.extrapolated(runs).any():
         notes.append("Hollow: statistics extrapolated beyond the captured workers.")
+    notes.append(layout.some(len(chosen), len(split(runs, by)), "points"))
+    notes.append(layout.some(len(syncs), runs["sync"].nunique(), "architectures"))
     layout.footer(figure, runs, *notes)
     return figure
 

@@ -48,7 +48,12 @@ def _steps(steps: Sequence[Mapping[str, Any]]) -> str:
         "Laplace|(nats)",
     )
     columns = [*map(Column, headings), Column("fits|better", words=True)]
-    return "\n".join(table(columns, [_step(row) for row in steps], indent=0))
+    bad = [
+        f"step {row['step']}: {row['not_finite']:,} values are NaN or infinite, with which nothing can be simulated"
+        for row in steps
+        if row["not_finite"]
+    ]
+    return "\n".join([*table(columns, [_step(row) for row in steps], indent=0), *bad])
 
 
 def _step(row: Mapping[str, Any]) -> list[str]:

@@ -35,6 +35,11 @@ def panels(runs: pd.DataFrame, by: Sequence[str], *drawn: str) -> tuple[list[tup
     return named[:_MOST_PANELS], left_out
 
 
+def some(shown: int, count: int, what: str) -> str:
+    """Return the note that not all are shown, or nothing."""
+    return f"{shown} of {count} {what}." if shown < count else ""
+
+
 def _varies(runs: pd.DataFrame, column: str, drawn: pd.Series[str] | None) -> bool:
     """Return whether a column has several values that the drawn columns do not explain."""
     if runs[column].nunique(dropna=False) < 2:

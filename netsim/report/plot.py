@@ -38,10 +38,14 @@ def draw(folder: Path, kind: str, x: str = "", rows: Sequence[int] = (), step: i
     """Return a figure of a result folder; `x` belongs to speedup, `rows` (of runs, from 0) and `step` to timeline.
 
     Raises:
-        InputError: the folder holds no result, the kind or a column is unknown, or nothing was simulated.
+        InputError: the folder holds no result, the kind or a column is unknown, an argument belongs to another kind,
+            or nothing was simulated.
     """
     if kind not in KINDS:
         raise InputError(f"unknown plot {kind!r}", closest(kind, KINDS), path="--kind")
+    for option, given, only in (("--x", x, "speedup"), ("--point", rows, "timeline"), ("--step", step, "timeline")):
+        if given and kind != only:
+            raise InputError(f"plot {kind!r} has no use for it", f"leave it out, or use --kind {only}", path=option)
     runs = expanded(read(folder, "runs"))
     if runs.empty:
         raise InputError("no point was simulated", "run the scenario first", file=str(folder))

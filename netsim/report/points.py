@@ -26,6 +26,9 @@ CLUSTER = (
 )
 """Columns that together say which cluster and job a row is about, whatever the scheme and the architecture."""
 
+ROW = ("scenario", "point", "scheme", "sync")
+"""Columns by which steps, spans and links find their row of `runs`."""
+
 _PAIR = re.compile(r"([A-Za-z_][\w.]*)=(.*?)(?=, [A-Za-z_][\w.]*=|$)", re.DOTALL)
 
 UNCOMPRESSED = "none"
@@ -42,21 +45,26 @@ def expanded(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def swept_columns(runs: pd.DataFrame) -> list[str]:
-    """Return the columns of swept keys (`job.bucket`) that say more than the scheme, the architecture and `CLUSTER`."""
-    known = [column for column in ("scheme", "sync", *CLUSTER) if column in runs]
+    """Return the columns of swept keys (`job.bucket`) that say more than the training, architecture and `CLUSTER`."""
+    known = [column for column in ("scheme", "sync", "optimizer", *CLUSTER) if column in runs]
     keys = [str(column) for column in runs.columns if "." in str(column) and runs[column].nunique(dropna=False) > 1]
     return [key for key in keys if (runs.groupby(known, dropna=False)[key].nunique(dropna=False) > 1).any()]
 
 
 def point_columns(runs: pd.DataFrame) -> list[str]:
     """Return the columns whose values make a point of the sweep; at least one, even where nothing varies."""
+    return varying_columns(runs) or ["bandwidth_bytes_per_s"]
+
+
+def varying_columns(runs: pd.DataFrame) -> list[str]:
+    """Return the columns whose values tell the points of a sweep apart."""
     varying = [column for column in CLUSTER if column in runs and runs[column].nunique(dropna=False) > 1]
     found = [*varying, *swept_columns(runs)]
     others = [column for column in found if column != "scenario"]
     # A file's name says nothing where its points differ in something that can be named.
     if others and (runs.groupby(others, dropna=False)["scenario"].nunique() == 1).all():
         found = others
-    return found or ["bandwidth_bytes_per_s"]
+    return found
 
 
 def split(runs: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
@@ -106,6 +114,12 @@ def heading_of(column: str, value: Any, pad: str = "") -> str:
     """Return the heading of a table's column for one value, what is added up (`a + b`) in a line each."""
     text = value_label(column, value).removesuffix(" latency").removeprefix(f"{column} ")
     return "|".join(line + pad for line in text.replace(" + ", " +|").split("|"))
+
+
+def of_row(table: pd.DataFrame, row: pd.Series[Any]) -> pd.DataFrame:
+    """Return what a table of steps, spans or links has of a row of `runs`."""
+    keys = [key for key in ROW if key in table]
+    return table[(table[keys].astype(str) == row[keys].astype(str)).all(axis=1)]
 
 
 def label(columns: Sequence[str], key: Sequence[Any]) -> str:

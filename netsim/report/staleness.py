@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from netsim.errors import InputError
 from netsim.report import layout, scales, style
-from netsim.report.points import label, point_columns, spread
+from netsim.report.points import label, of_row, point_columns, split, spread
 from netsim.report.text import seconds
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def staleness(runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     handles = [Patch(facecolor=colour, label=sync) for sync, colour in looks.items()]
     figure.legend(handles=handles, loc="outside upper center", fontsize=8, frameon=False, ncols=1)
     note = f"Scheme {runs['scheme'].iloc[0]}. Staleness: updates by others that a gradient did not know of."
-    layout.footer(figure, runs, note + " A synchronous step has none.")
+    points = layout.some(len(chosen), len(split(runs, by)), "points")
+    layout.footer(figure, runs, note + " A synchronous step has none.", points)
     return figure
 
 
@@ -71,10 +72,10 @@ def _step_times(axes: Axes, part: pd.DataFrame, looks: dict[str, str]) -> None:
 
 def _histograms(axes: Axes, part: pd.DataFrame, steps: pd.DataFrame, looks: dict[str, str]) -> None:
     """Draw the staleness of all worker-steps of each asynchronous architecture as an outline."""
-    for row in part[part["staleness_max"] > 0].itertuples():
-        mine = steps[(steps["point"] == row.point) & (steps["scheme"] == row.scheme) & (steps["sync"] == row.sync)]
+    for _, row in part[part["staleness_max"] > 0].iterrows():
+        mine = of_row(steps, row)
         shares = np.bincount(mine["staleness"].to_numpy(dtype=np.int64)) / len(mine)
-        axes.stairs(shares, np.arange(len(shares) + 1) - 0.5, color=looks[str(row.sync)], linewidth=1.4)
+        axes.stairs(shares, np.arange(len(shares) + 1) - 0.5, color=looks[str(row["sync"])], linewidth=1.4)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel("staleness (updates)", fontsize=9)
     scales.tidy(axes)

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from netsim.errors import InputError
 from netsim.report import layout, scales, style
-from netsim.report.points import CLUSTER, UNCOMPRESSED
+from netsim.report.points import CLUSTER, ROW, UNCOMPRESSED, of_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,6 @@ _WHAT = {
     "down": ("compute", "down", "#D55E00"),
 }
 """What a span does: (lane, name, colour)."""
-_KEYS = ("point", "scheme", "sync")
-"""Columns by which spans find their row of `runs`."""
 _LANES = ("compute", "coding", "network")
 _MOST_WORKERS = 4
 
@@ -68,19 +66,20 @@ def timeline(spans: pd.DataFrame, runs: pd.DataFrame, rows: Sequence[int] = (), 
 
 def _telling(spans: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Return the first uncompressed row and the fastest scheme's beside it, as far as there are spans of them."""
-    recorded = set(map(tuple, spans[list(_KEYS)].drop_duplicates().astype(str).to_numpy()))
-    known = runs[[tuple(row) in recorded for row in runs[list(_KEYS)].astype(str).to_numpy()]]
+    keys = [key for key in ROW if key in spans]
+    recorded = set(map(tuple, spans[keys].drop_duplicates().astype(str).to_numpy()))
+    known = runs[[tuple(row) in recorded for row in runs[keys].astype(str).to_numpy()]]
     if known.empty:
         raise InputError("no spans belong to a row of runs", "run the scenario again")
     dense = known[known["scheme"] == UNCOMPRESSED]
     first = (dense if len(dense) else known).head(1)
     same = [column for column in ("sync", *CLUSTER) if column in known]
     beside = known[(known[same] == first[same].iloc[0]).all(axis=1)].sort_values("step_time_s", kind="stable")
-    return pd.concat([first, beside.head(1)]).drop_duplicates(list(_KEYS))
+    return pd.concat([first, beside.head(1)]).drop_duplicates(keys)
 
 
 def _step(spans: pd.DataFrame, row: pd.Series[Any], step: int) -> pd.DataFrame:
-    part = spans[(spans[list(_KEYS)].astype(str) == row[list(_KEYS)].astype(str)).all(axis=1)]
+    part = of_row(spans, row)
     steps = sorted(part["step"].unique())
     if step not in steps:
         remedy = f"recorded steps: {', '.join(map(str, steps))}" if steps else "no step of this point was recorded"

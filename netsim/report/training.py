@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from netsim.report.points import CLUSTER, label, split
+from netsim.report.points import expanded, label, split, varying_columns
 from netsim.report.text import Column, nbytes, ratio, seconds, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _STATUS = {
     "target": "reached",
@@ -69,9 +69,15 @@ def _without(one: str, key: str) -> str:
     return re.sub(rf"(?<=\(){key}=[^,()]*(, )?|, {key}=[^,()]*", "", one).replace("()", "")
 
 
+def places(runs: pd.DataFrame) -> list[str]:
+    """Return the columns that say where a training took place: what a sweep varies, and the architecture."""
+    return [*varying_columns(runs), *(["sync"] if runs["sync"].nunique() > 1 else [])]
+
+
 def training_summary(runs: pd.DataFrame, width: int = 120) -> str:
     """Return a table for each point of a sweep, by time to the target and then by the best, and the warnings."""
-    by = [column for column in (*CLUSTER, "sync") if column in runs and runs[column].nunique(dropna=False) > 1]
+    runs = expanded(runs)
+    by = places(runs)
     blocks = []
     for key, part in split(runs, by):
         first = part.iloc[0]
@@ -139,9 +145,9 @@ def disagreements(runs: pd.DataFrame) -> list[str]:
     A training that misses the target which `none` reaches is slower.
     """
     found: dict[str, list[str]] = {}
-    by = [column for column in (*CLUSTER, "sync") if column in runs and runs[column].nunique(dropna=False) > 1]
+    by = places(runs)
     for name, (_, row) in zip(named(runs), runs.iterrows(), strict=True):
-        for what, figure in _disagreement(row, _baseline_reaches(runs, row)):
+        for what, figure in _disagreement(row, _baseline_reaches(runs, row, by)):
             found.setdefault(f"{name} {what}", []).append(f"{figure} at {label(by, [row[one] for one in by])}")
     return [f"{what} ({'; '.join(where[:3])}{'; ...' if len(where) > 3 else ''})" for what, where in found.items()]
 
@@ -156,8 +162,8 @@ def _disagreement(row: pd.Series[Any], baseline_reaches: bool) -> Iterator[tuple
         yield "has faster steps and misses the target that `none` reaches", f"{ratio(steps)} a step"
 
 
-def _baseline_reaches(runs: pd.DataFrame, row: pd.Series[Any]) -> bool:
+def _baseline_reaches(runs: pd.DataFrame, row: pd.Series[Any], by: Sequence[str]) -> bool:
     alike = runs["scheme"] == "none"
-    for column in (*CLUSTER, "sync", "target"):
+    for column in (*by, "target"):
         alike &= (runs[column] == row[column]) | (runs[column].isna() & pd.isna(row[column]))
     return bool((runs[alike]["status"] == "target").any())

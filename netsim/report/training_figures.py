@@ -10,11 +10,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from netsim.report import layout, scales
 from netsim.report.families import families
-from netsim.report.points import label, spread
+from netsim.report.points import label, split, spread
 from netsim.report.style import PALE, Look, legend_handle, looks
 from netsim.report.text import nbytes
 from netsim.report.times import times
-from netsim.report.training import GOALS, named
+from netsim.report.training import GOALS, named, places
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,6 @@ _X = {
     "wire_bytes_per_worker": "sent by a worker",
 }
 _PALE = "Grey: what has its colours in another column."
-_FACETS = ("workload", "workers", "bandwidth_bytes_per_s", "latency_s", "sync")
 
 
 def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
@@ -38,8 +37,9 @@ def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     """
     runs = runs.assign(name=named(runs))
     shared = [_looks(names) for names in families(runs)]
-    by = [column for column in _FACETS if runs[column].nunique(dropna=False) > 1]
-    facets = spread(runs, by, 4) if by else [((), runs)]
+    by = places(runs)
+    facets = spread(runs, by, 4)
+    points_shown = layout.some(len(facets), len(split(runs, by)), "points")
     if len(shared) == 1:
         rows = [[(part, label(by, key), x, shared[0]) for x in _X] for key, part in facets]
     else:
@@ -59,7 +59,7 @@ def curves(points: pd.DataFrame, runs: pd.DataFrame) -> Figure:
             axes_row[0].set_yscale("log")
         axes_row[0].set_ylabel(GOALS[first["target_of"]], fontsize=9)
     _legends(figure, list(grid[0]), shared)
-    layout.footer(figure, runs, "Dashed: the target.", _PALE if len(shared) > 1 else "")
+    layout.footer(figure, runs, "Dashed: the target.", _PALE if len(shared) > 1 else "", points_shown)
     return figure
 
 
@@ -108,8 +108,9 @@ def time_to_target(runs: pd.DataFrame) -> Figure:
         if runs["workers"].nunique() < 2 < 1 + runs["bandwidth_bytes_per_s"].nunique()
         else "workers"
     )
-    by = [column for column in _FACETS if column != x and runs[column].nunique(dropna=False) > 1]
-    panels = [(label(by, key), part) for key, part in spread(runs, by, 6)] if by else [("", runs)]
+    by = [column for column in places(runs) if column != x]
+    panels = [(label(by, key), part) for key, part in spread(runs, by, 6)]
+    points_shown = layout.some(len(panels), len(split(runs, by)), "points")
     names = families(runs) if len(panels) == 1 else [list(dict.fromkeys(runs["name"]))]
     shared = [_looks(some) for some in names]
     legend = max(map(layout.legend_inches, shared))
@@ -121,7 +122,8 @@ def time_to_target(runs: pd.DataFrame) -> Figure:
         scales.value_axis(axes, x, part[x])
     grid[0].set_ylabel("simulated time to the target (s)", fontsize=9)
     _legends(figure, grid, shared)
-    layout.footer(figure, runs, "Hollow: the target was not reached.", _PALE if len(shared) > 1 else "")
+    pale = _PALE if len(shared) > 1 else ""
+    layout.footer(figure, runs, "Hollow: the target was not reached.", pale, points_shown)
     return figure
 
 

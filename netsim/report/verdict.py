@@ -43,9 +43,9 @@ def _verdict(part: pd.DataFrame) -> str:
 
 
 def _keeping(fastest_first: pd.DataFrame) -> str:
-    """Return what is the fastest among schemes that keep most of the update, where the fastest of all does not."""
+    """Return what is the fastest among schemes that keep most of the update, unless the fastest of all is known to."""
     errors = fastest_first.get("rel_error")
-    if errors is None or not errors.iloc[0] > KEEPS_ERROR:
+    if errors is None or errors.iloc[0] <= KEEPS_ERROR:
         return ""
     keeping = fastest_first[errors <= KEEPS_ERROR]
     if keeping.empty or not (gain := _gain(keeping.iloc[0])) > PAYS_X:

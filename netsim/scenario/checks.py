@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from netsim.errors import InputError, NetsimError
 from netsim.scenario.fields import reads_file
 from netsim.scenario.members import attached
@@ -19,9 +21,17 @@ if TYPE_CHECKING:
     from netsim.topology.base import TopologyKind
     from netsim.topology.graph import Topology
 
+
+def _look_at(topology: TopologyKind) -> None:
+    """Count workers, and see that those of a user's own graph reach each other: every architecture asks for that."""
+    if topology.num_workers and reads_file(topology):
+        whole = topology.build()
+        whole.refuse_apart(whole.workers)
+
+
 _LOOKS: tuple[tuple[str, Callable[[Any], object]], ...] = (
     ("workload", lambda one: one.check()),
-    ("topology", lambda one: one.num_workers),
+    ("topology", _look_at),
     ("cost", lambda one: (one.aggregate(), one.source())),
 )
 """What reads the files behind a section, so that a bad one is found before anything runs."""
@@ -59,8 +69,9 @@ class Checks:
             if sync.uses_machines:
                 built = topology.build()
                 sync.check_machines(built.machines[built.workers])
-            if reads_file(type(topology)):
-                topology.build(sync.dedicated_servers)
+            if reads_file(topology):
+                whole = topology.build(sync.dedicated_servers)
+                whole.refuse_apart(np.concatenate([whole.workers, whole.servers[: sync.dedicated_servers]]))
 
         self._once(look, (sync, topology), node, path)
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from netsim.scenario.schema import Scenario
 
 
+_UNSAID: dict[str, Any] = {"conditions": [], "train": None}
+"""What stands for a section that a point does not have, where another point of the same text has it."""
+
+
 def dump(scenario: Scenario) -> dict[str, Any]:
     """Return one point in canonical form, quantities as text that parses to the same float.
 
@@ -38,7 +42,7 @@ def _effective(sections: dict[str, Any], scenarios: Sequence[Scenario]) -> dict[
         *above, last = rule.key.split(".")
         section: Any = sections
         for key in above:
-            section = section.get(key, {})
+            section = section.get(key) or {}
         if last in section and all(rule.idle(one) for one in scenarios):
             del section[last]
     return sections
@@ -57,10 +61,11 @@ def dump_yaml(scenarios: Sequence[Scenario]) -> str:
     Loading it gives the same points in the same order, provided that every group of points that differ in their scheme
     alone has the baseline among them, as loaded scenarios have.
     """
+    everywhere = {key: value for key, value in _UNSAID.items() if any(getattr(one, key) for one in scenarios)}
     groups: list[dict[str, Any]] = []
     for scenario in scenarios:
         one = _effective(_dump(scenario, str), scenarios)
-        groups.append(one | {"sync": [one["sync"]]})
+        groups.append(one | everywhere | one | {"sync": [one["sync"]]})
     groups = _joined(_joined(groups, "schemes"), "sync")
     shared = {key: value for key, value in groups[0].items() if all(one[key] == value for one in groups)}
     if varying := [key for key in groups[0] if key not in shared]:

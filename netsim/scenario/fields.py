@@ -105,9 +105,12 @@ def _hints(cls: Any) -> dict[str, Any]:
     return hints
 
 
-def reads_file(cls: type) -> bool:
-    """Return whether a field of a dataclass names a file."""
-    return any(marker(hint, FileField) for hint in fields_of(cls).hints.values())
+def reads_file(one: Any) -> bool:
+    """Return whether a field of a member, or of one inside it, names a file."""
+    fields = fields_of(type(one))
+    if any(marker(hint, FileField) for hint in fields.hints.values()):
+        return True
+    return any(reads_file(inner) for name in fields.nested if (inner := getattr(one, name)) is not None)
 
 
 def core_type(hint: Any) -> Any:

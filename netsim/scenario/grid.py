@@ -33,7 +33,8 @@ def expand(root: Node, problems: list[InputError]) -> list[Point]:
     """Return the points of a scenario's tree in order: keys as written, the last one varies fastest, `zip` last of all.
 
     Lists that are empty or no list, paths that lead nowhere and lengths that differ in a zip are added to `problems`;
-    what is wrong is left out of the points, so that the rest can be checked all the same.
+    what is wrong is left out of the points, so that the rest can be checked all the same. A key below another swept
+    one (`topology.bandwidth`, `topology`) is put into each value of that one, whichever is written first.
     """
     sweep, base = root.get("sweep"), unswept(root)
     if sweep is None:
@@ -47,7 +48,7 @@ def expand(root: Node, problems: list[InputError]) -> list[Point]:
     for steps in product(*axes):
         changes = tuple(change for step in steps for change in step)
         tree = base
-        for key, node in changes:
+        for key, node in sorted(changes, key=lambda change: change[0].count(".")):
             try:
                 tree = place(tree, key, node)
             except InputError as error:

@@ -48,7 +48,7 @@ def json_schema() -> dict[str, Any]:
             "items": _reference("condition"),
             "description": "what befalls the network and the workers while the job runs",
         },
-        "train": _dataclass(Train),
+        "train": {"anyOf": [_dataclass(Train), {"type": "null"}]},
         "sweep": _SWEEP
         | {
             "properties": {"grid": _SWEEP, "zip": _SWEEP},

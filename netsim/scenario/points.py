@@ -91,7 +91,8 @@ class PointReader:
             "conditions": self._conditions(entries.get("conditions")),
         }
         train = entries.get("train")
-        sections |= {"train": builder.section(Train, train, "train")} if train is not None else {}
+        if train is not None and train.kind != "null":
+            sections["train"] = builder.section(Train, train, "train")
         sound = self.checks.files(sections, root)
         pairs = self._pairs(root, sound)
         if general is None or any(one is None for one in sections.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from netsim.policy import Policy
     from netsim.scenario.schema import Scenario
     from netsim.sync.base import Sync
+    from netsim.topology.base import TopologyKind
+    from netsim.workload.base import Workload
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,13 @@ RULES = (
         allowed=("0",),
     ),
     Rule(
+        "job.checkpoint.every",
+        lambda one: not one.job.checkpoint.write and not any(it.touches_workers for it in one.conditions),
+        "has no effect where saving takes no time and no node fails",
+        "add for example `write: 1 s` beside it, or a `node_failure` to `conditions`, or remove it",
+        allowed=("0",),
+    ),
+    Rule(
         "job.checkpoint.write",
         lambda one: not one.job.checkpoint.every,
         "has no effect without checkpoints",
@@ -100,10 +110,36 @@ RULES = (
     ),
     Rule(
         "network.transport.congestion",
-        lambda one: not any(isinstance(it, PacketLoss) for it in one.conditions),
+        lambda one: one.network.kind != "packet" and not any(isinstance(it, PacketLoss) for it in one.conditions),
         "has no effect where no packet is lost",
         "add a `packet_loss` to `conditions`, or remove it",
         allowed=("cubic",),
+    ),
+    Rule(
+        "network.transport.congestion",
+        lambda one: one.network.kind == "packet",
+        "has no effect on the `packet` network, which has a congestion control of its own",
+        "write it beside `kind: packet`",
+    ),
+    *(
+        Rule(
+            key,
+            lambda one: one.network.kind == "packet",
+            "has no effect on the `packet` network, where rounds wait for whole chunks",
+            "remove it, or choose `kind: flow`",
+            allowed=("null",),
+        )
+        for key in ("network.transport.slice", "network.transport.slices_in_flight")
+    ),
+    *(
+        Rule(
+            key,
+            lambda one: one.transport.segment is None,
+            "has no effect: the transport of this scenario has no windows",
+            "remove it, or choose a transport over TCP: tcp, nccl, gloo or mpi",
+            allowed=("[]",),
+        )
+        for key in ("topology.windows", "topology.cluster.windows")
     ),
     Rule(
         "topology.server_bandwidth",
@@ -202,13 +238,8 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
                 "workload",
             )
         return
-    if not isinstance(scenario.workload, Live):
-        problem = f"workload {scenario.workload.kind!r} is a recording, which cannot be trained"
-        yield InputError(problem, "use a live workload such as `kind: ridge`, or remove `train:`", "workload")
-    elif not scenario.workload.linear and train.optimizer.linear:
-        problem = f"optimizer {train.optimizer.kind!r} is for linear models, and workload {scenario.workload.kind!r} is"
-        able = ", ".join(name for name in optimizers if not optimizers.get(name).linear)
-        yield InputError(f"{problem} none", f"use one of {able}", "train.optimizer")
+    yield from _unfit(train.optimizer, scenario.workload)
+    yield from _slowed(train.slow_workers or 0, scenario.topology)
     if scenario.conditions and learns(scenario) and isinstance(scenario.sync, ParameterServer):
         problem = f"conditions would come anew at every turn of optimizer {train.optimizer.kind!r}"
         remedy = "use a collective such as ring, or an asynchronous optimizer, whose events lie on one clock"
@@ -221,6 +252,29 @@ def untrainable(scenario: Scenario) -> Iterator[InputError]:
         problem = f"scheme {scenario.scheme.kind!r} has no effect with optimizer {train.optimizer.kind!r}"
         yield InputError(problem, "remove `schemes:`", "schemes")
     yield from _misplaced(train.optimizer, scenario)
+
+
+def _slowed(slow: int, topology: TopologyKind) -> Iterator[InputError]:
+    """Yield that more workers are to be slow than there are."""
+    with suppress(InputError):  # what is wrong with a topology is told of it
+        if slow > topology.num_workers:
+            problem = f"{slow} workers of {topology.num_workers} are to be slow"
+            yield InputError(problem, "name no more than there are", "train.slow_workers")
+
+
+def _unfit(optimizer: Optimizer, workload: Workload) -> Iterator[InputError]:
+    """Yield why an optimizer has no meaning, or nothing to do, on a workload."""
+    if not isinstance(workload, Live):
+        problem = f"workload {workload.kind!r} is a recording, which cannot be trained"
+        yield InputError(problem, "use a live workload such as `kind: ridge`, or remove `train:`", "workload")
+    elif not workload.linear and optimizer.linear:
+        problem = f"optimizer {optimizer.kind!r} is for linear models, and workload {workload.kind!r} is"
+        able = ", ".join(name for name in optimizers if not optimizers.get(name).linear)
+        yield InputError(f"{problem} none", f"use one of {able}", "train.optimizer")
+    elif workload.linear and optimizer.matrices:
+        problem = f"optimizer {optimizer.kind!r} has nothing to do in workload {workload.kind!r}"
+        remedy = "use a network, `kind: live`, or another optimizer, such as momentum"
+        yield InputError(f"{problem}, a linear model: its only tensor is a vector", remedy, "train.optimizer")
 
 
 def unsaved(scenario: Scenario) -> Iterator[InputError]:

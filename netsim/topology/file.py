@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from xml.etree.ElementTree import ParseError
 
 import networkx as nx
+import numpy as np
 
 from netsim.errors import InputError
 from netsim.registry import FileField
@@ -43,9 +44,12 @@ class File(TopologyKind):
                         file=self.path,
                     )
         try:
-            return Topology.from_networkx(graph)
+            topology = Topology.from_networkx(graph)
         except InputError as error:
             raise InputError(error.problem, error.remedy, file=self.path) from error
+        if not np.isin(topology.link_src, topology.workers).any():
+            raise InputError("no worker has a link", "join the workers by edges", file=self.path)
+        return topology
 
     @property
     def num_workers(self) -> int:
@@ -56,7 +60,7 @@ class File(TopologyKind):
     def access(self) -> tuple[float, float]:
         """Return the slowest capacity of the workers' own links and the greatest latency among them."""
         topology = self._topology
-        own = [i for i, node in enumerate(topology.link_src) if node in set(topology.workers.tolist())]
+        own = np.isin(topology.link_src, topology.workers)
         return float(topology.capacity_bytes_per_s[own].min()), float(topology.latency_s[own].max())
 
     def build(self, servers: int = 0) -> Topology:

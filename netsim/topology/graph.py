@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import networkx as nx
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
 
     from netsim.topology.tree import Rooted
 
@@ -163,15 +164,39 @@ class Topology:
             flow, here = flow[go_on], previous[go_on]
         return _as_csr(flows, hops, len(src))
 
-    def farthest_hops(self) -> int:
-        """Return the number of hops from the first node to the farthest that it reaches."""
-        from scipy.sparse import csr_matrix
+    def refuse_apart(self, hosts: NDArray[np.int64]) -> None:
+        """Raise InputError where hosts [H] do not all reach each other, there and back."""
+        part = self._parts("strong")[1][hosts]
+        if (part != part[0]).any():
+            names = self.names[int(hosts[0])], self.names[int(hosts[int(np.argmax(part != part[0]))])]
+            raise InputError(f"no routes between {names[0]!r} and {names[1]!r}, there and back", "join them by links")
+
+    def most_hops(self) -> int:
+        """Return a number of hops that no route exceeds, whatever the order of the nodes.
+
+        In each part of the graph whose nodes all reach each other, by way of its first node: to it, and on from it.
+        """
         from scipy.sparse.csgraph import dijkstra
 
+        parts, part = self._parts("weak")
+        if self._parts("strong")[0] > parts:
+            return len(self.names) - 1
+        first, graph = np.unique(part, return_index=True)[1], self._graph(np.ones(len(self.link_src)))
+        there, back = (dijkstra(one, indices=first, unweighted=True, min_only=True) for one in (graph, graph.T))
+        return int(there.max() + back.max())
+
+    def _graph(self, weight: NDArray[np.float64]) -> csr_matrix[Any]:
+        from scipy.sparse import csr_matrix
+
         size = len(self.names)
-        graph = csr_matrix((np.ones(len(self.link_src)), (self.link_src, self.link_dst)), shape=(size, size))
-        hops = dijkstra(graph, indices=0, unweighted=True)
-        return int(hops[np.isfinite(hops)].max())
+        return csr_matrix((weight, (self.link_src, self.link_dst)), shape=(size, size))
+
+    def _parts(self, connection: Literal["weak", "strong"]) -> tuple[int, NDArray[np.int32]]:
+        """Return how many parts the graph falls into, and [nodes] which one each node is in."""
+        from scipy.sparse.csgraph import connected_components
+
+        count, part = connected_components(self._graph(np.ones(len(self.link_src))), connection=connection)
+        return int(count), part
 
     @cached_property
     def _tree(self) -> Rooted | None:
@@ -181,12 +206,9 @@ class Topology:
         """Return [sources, nodes]: the node before each node on the route from each source."""
         missing = np.array([one for one in sources.tolist() if one not in self._predecessors], dtype=np.int64)
         if len(missing):
-            from scipy.sparse import csr_matrix
             from scipy.sparse.csgraph import dijkstra
 
-            size = len(self.names)
-            graph = csr_matrix((self._weight, (self.link_src, self.link_dst)), shape=(size, size))
-            distance, before = dijkstra(graph, indices=missing, return_predecessors=True)
+            distance, before = dijkstra(self._graph(self._weight), indices=missing, return_predecessors=True)
             self._predecessors.update(zip(missing.tolist(), before, strict=True))
             if self.ecmp:
                 self._distances.update(zip(missing.tolist(), distance, strict=True))

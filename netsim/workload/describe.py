@@ -25,9 +25,10 @@ def describe(path: str | Path) -> dict[str, Any]:
 
     - `tensors` in backward order: `name`, `shape`, `numel`, `ready_s`.
     - `steps`: `step`, `loss` (mean over workers, None where unknown), `norm` (Euclidean, mean over workers),
-      `mean_norm` (of the workers' mean gradient), `zero_fraction`, `excess_kurtosis` (0 for a Gaussian, 3 for a
-      Laplace distribution), and the log-likelihood an element in nats of the best Gaussian (`gaussian_nats`) and
-      Laplace distribution (`laplace_nats`), each fitted to every tensor and worker on its own and weighted by elements.
+      `mean_norm` (of the workers' mean gradient), `zero_fraction`, `not_finite` (how many values are NaN or infinite),
+      `excess_kurtosis` (0 for a Gaussian, 3 for a Laplace distribution), and the log-likelihood an element in nats
+      of the best Gaussian (`gaussian_nats`) and Laplace distribution (`laplace_nats`), each fitted to every tensor and
+      worker on its own and weighted by elements.
       Of two fits the one with more nats describes the values better. None where no tensor varies.
 
     Raises:
@@ -55,7 +56,7 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 def _step_row(trace: TraceGradients, step: int) -> dict[str, Any]:
     losses = [loss for loss in trace.header.losses[step] if loss is not None]
-    squares, mean_square, zeros, total = np.zeros(trace.num_workers), 0.0, 0, 0
+    squares, mean_square, zeros, total, bad = np.zeros(trace.num_workers), 0.0, 0, 0, 0
     fits: list[tuple[int, float, float, float]] = []
     for index in range(len(trace.tensors)):
         mean: NDArray[np.float64] | float = 0.0
@@ -64,6 +65,7 @@ def _step_row(trace: TraceGradients, step: int) -> dict[str, Any]:
             values = gradient.numpy().reshape(-1).astype(np.float64)
             squares[worker] += float(values @ values)
             zeros += int(np.count_nonzero(values == 0))
+            bad += int(np.count_nonzero(~np.isfinite(values)))
             total += len(values)
             mean = mean + values / trace.num_workers
             fits.extend(_fit(values))
@@ -78,6 +80,7 @@ def _step_row(trace: TraceGradients, step: int) -> dict[str, Any]:
         "norm": float(np.sqrt(squares).mean()),
         "mean_norm": math.sqrt(mean_square),
         "zero_fraction": zeros / total if total else 0.0,
+        "not_finite": bad,
         "excess_kurtosis": kurtosis,
         "gaussian_nats": gaussian,
         "laplace_nats": laplace,

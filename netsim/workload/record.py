@@ -62,7 +62,7 @@ def record_gradients(
         task: what the trace says was trained; by default the model's class.
 
     Raises:
-        InputError: the block did not train the model, or a parameter never got a gradient.
+        InputError: the block did not train the model, or in a closure, or a parameter never got a gradient.
         TraceError: the trace cannot be written.
     """
     recording = Recording(model, optimizer, steps, batch)
@@ -93,6 +93,7 @@ class Recording:
         self._parameters = [parameter for _, parameter in named]
         self._batch = batch
         self._step = 0
+        self._stepping = self._closure = False
         self._gradients: dict[int, torch.Tensor] = {}
         self._captured: dict[int, list[torch.Tensor]] = {}
         self._losses: dict[int, float] = {}
@@ -123,6 +124,7 @@ class Recording:
     def _before_forward(self, _: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not torch.is_grad_enabled():
             return
+        self._closure |= self._stepping
         self._end_pass()
         if self._batch is None:
             self._batch = next((len(one) for one in _tensors((args, kwargs)) if one.dim()), None)
@@ -159,9 +161,11 @@ class Recording:
                 for index, parameter in enumerate(self._parameters)
             ]
         self._gradients = {}
+        self._stepping = True
         self._stopwatch.mark("optimizer")
 
     def _after_step(self, *_: object) -> None:
+        self._stepping = False
         self._stopwatch.mark("optimizer_end")
         self._stopwatch.end_optimizer()
         self._step += 1
@@ -193,6 +197,9 @@ class Recording:
         write_trace(path, facts, shaped)
 
     def _check_complete(self) -> None:
+        if self._closure:
+            problem = "gradients were computed inside optimizer.step(closure), where they cannot be told from updates"
+            raise InputError(problem, "call loss.backward() before optimizer.step()", "optimizer")
         if not self._captured:
             problem = f"the block ended after {self._step} optimizer steps, before the first step to capture"
             raise InputError(problem, "train longer in the block, or give earlier steps", "steps")
@@ -205,6 +212,10 @@ class Recording:
         missed = [step for step in self._steps if step not in self._captured]
         if missed:
             warnings.warn(f"steps {missed} were not reached; the trace holds {list(self._captured)}", stacklevel=5)
+        broken = [step for step, grads in self._captured.items() if not all(one.isfinite().all() for one in grads)]
+        if broken:
+            problem = f"gradients of steps {broken} hold NaN or infinity, with which nothing can be simulated"
+            warnings.warn(f"{problem}; record later steps, or scale the loss less", stacklevel=5)
 
     def _gather(self, rows: list[torch.Tensor]) -> list[list[torch.Tensor]]:
         """Return every rank's tensor of each row on rank 0, nothing elsewhere."""

@@ -10,6 +10,7 @@ import pytest
 
 import netsim.engine.calibrate
 from netsim.cli import main
+from netsim.report.points import of_row
 
 
 def run(*arguments):
@@ -160,6 +161,10 @@ def test_collective_of_a_process_group(capsys):
     assert row["time_s"] == pytest.approx(4 * (10e-6 + 1e-3))
     assert run(*arguments, "3-99") == 1
     assert "--workers: the topology has no node" in capsys.readouterr().err
+    assert run(*arguments, "100-200") == 1
+    assert "--workers: the topology has no node 100" in capsys.readouterr().err
+    assert run(*arguments, "3-0") == 1
+    assert "--workers: the range 3-0 ends before it begins; write 0-3" in capsys.readouterr().err
     assert run(*arguments, "0,0") == 1
     assert "name each of them once" in capsys.readouterr().err
 
@@ -229,6 +234,20 @@ def test_explain_goes_through_all_points(at_home, capsys):
 def test_schema_is_json(capsys):
     assert run("schema") == 0
     assert json.loads(capsys.readouterr().out)["type"] == "object"
+
+
+def test_two_scenarios_in_one_result_keep_their_steps_apart(at_home, tmp_path):
+    (at_home / "slow.yaml").write_text((at_home / "small.yaml").read_text())
+    one = ("--set", "sweep=null", "--set", "sync=ring", "--set", "schemes=[none]", "--no-plots", "--jobs", "1")
+    assert run("run", "small.yaml", "slow.yaml", *one, "--out", tmp_path / "out") == 0
+    runs, spans, steps, links = (
+        pd.read_parquet(tmp_path / "out" / f"{name}.parquet") for name in ("runs", "spans", "steps", "links")
+    )
+    assert list(runs["scenario"]) == ["small", "slow"]
+    for _, row in runs.iterrows():
+        assert (of_row(spans, row)["what"].eq("forward") & of_row(spans, row)["worker"].eq(0)).sum() == 1
+        assert len(of_row(steps, row)) == len(steps) // 2
+        assert len(of_row(links, row)) == len(links) // 2
 
 
 def test_traces_go_by_their_names(at_home, capsys):

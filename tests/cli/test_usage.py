@@ -62,7 +62,7 @@ def test_the_options_are_those_promised():
 def test_registries_and_plots_that_can_be_named_exist():
     assert REGISTRIES == (
         "schemes", "sync", "topologies", "networks", "transports", "tasks", "traces", "optimizers",
-        "policies", "conditions",
+        "policies", "conditions", "workloads", "costs",
     )  # fmt: skip
     assert PLOTS == KINDS
     assert list(_COMMANDS) == [command.name for command in COMMANDS]

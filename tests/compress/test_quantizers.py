@@ -27,6 +27,7 @@ from netsim.compress import (
     TernGrad,
     VectorQuantizer,
     compress,
+    eden,
     schemes,
 )
 from netsim.compress.drive import exchange
@@ -123,6 +124,25 @@ def test_distortion_on_a_gaussian_source(scheme: Scheme, expected: float) -> Non
     assert compress(scheme, GAUSSIAN).rel_error ** 2 == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.parametrize("bits", [0.5, 0.25])
+def test_eden_of_less_than_a_bit_has_the_mean_of_one_bit_and_its_length(
+    bits: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over all windows that may be sent; |x'| = |x| |x|_2 / |Rx|_1 d / sqrt(m) is at most |x| d / sqrt(m)."""
+    grads = GAUSSIAN[0, :1, :64]
+    estimates = []
+    for start in range(64):
+        monkeypatch.setattr(eden, "_first", lambda *_, start=start: start)
+        estimates.append(compress(Eden(bits=bits), grads).mean)
+    assert torch.allclose(torch.stack(estimates).mean(0), compress(Eden(bits=1), grads).mean, atol=1e-5)
+    monkeypatch.undo()
+    for values in ([0.3, -0.3], [1.0] * 4, [1.0, 0.0, 0.0, -1.0], [1.0] * 8, [0.0] * 3, [7.0]):
+        exact = torch.tensor([values])
+        most = float(exact.norm()) * len(values) / math.sqrt(max(1, round(bits * len(values))))
+        for seed in range(20):
+            assert float(compress(Eden(bits=bits), exact, seed=seed).mean.norm()) <= 1.001 * most
+
+
 def test_a_rotation_helps_where_one_value_is_large() -> None:
     spike = torch.zeros(1, 4096)
     spike[0, 7] = 5.0
@@ -156,6 +176,15 @@ def test_terngrad_matches_its_closed_form() -> None:
     assert compress(TernGrad(clip=None), GAUSSIAN).rel_error ** 2 == pytest.approx(expected, rel=0.01)
     digits = torch.unique(compress(TernGrad(), GAUSSIAN).mean)
     assert digits.tolist() == pytest.approx([-2.5, 0.0, 2.5], rel=0.01)
+
+
+@pytest.mark.parametrize("scale", ["own", "shared"])
+@pytest.mark.parametrize("shape", [(), (1,), (6,), (1000,)])
+def test_terngrad_sends_what_does_not_vary_exactly(scale: str, shape: tuple[int, ...]) -> None:
+    """No element is an outlier; the deviation is 0, or what rounding of the mean leaves of it."""
+    for value in (0.25, -0.1, 3e-30):
+        grads = torch.full((2, *shape), value)
+        assert torch.allclose(compress(TernGrad(scale=scale), grads).mean, grads[0], rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize(("format", "mantissa_bits"), [("e4m3", 3), ("e5m2", 2)])

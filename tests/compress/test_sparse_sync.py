@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 
-from netsim.compress import GTopK, OkTopK, OmniReduce, PacTrain, Peer, Scheme, SparCML, Zen
+from netsim.compress import AsShipped, GTopK, OkTopK, OmniReduce, PacTrain, Peer, Scheme, SparCML, Zen
 from netsim.compress.drive import Outcome, exchange
 from netsim.compress.lossless import Lossless
 
@@ -88,6 +89,23 @@ def test_owners_weigh_what_they_are_sent_and_what_they_hand_out(scheme: Scheme, 
     assert [sum(one) for one in held] == [message.nbits for message in pull]
 
 
+@pytest.mark.parametrize("owners", [1, 3, 9])
+def test_wider_messages_weigh_as_much_of_each_part(owners: int) -> None:
+    """With bytes for bits a shard of Zen's takes 8 bits an element, 32 a non-zero and 32 of count."""
+    grads = [grad * (torch.arange(NUMEL) < NUMEL // 2) for grad in _sparse(0.05)]
+    for inner in (OmniReduce(block=1), Zen(), SparCML(), OkTopK(ratio=0.01)):
+        plain, wide = (_run(one, [grads], owners)[0].messages for one in (inner, AsShipped(inner)))
+        assert [one.weigh() for one in wide[-2]] == [one.weigh() for one in plain[-2]]
+        for rank, (message, before) in enumerate(zip(wide[-1], plain[-1], strict=True)):
+            assert sum(message.weigh()) == message.nbits
+            if message.nbits == before.nbits:
+                assert message.weigh() == before.weigh()
+            if isinstance(inner, Zen):
+                mean, cut = sum(grads), inner.cut(NUMEL, owners, torch.device("cpu"))[rank::WORKERS]
+                sizes = [8 * len(part) + 32 * int(mean[part].count_nonzero()) + 32 for part in cut]
+                assert list(message.weigh()) == sizes
+
+
 def test_a_dense_stream_weighs_elements_and_blocks_weigh_where_they_begin() -> None:
     grads = [grad * (torch.arange(NUMEL) < 0.9 * NUMEL) for grad in _sparse(0.9)]
     assert _run(SparCML(), [grads])[0].messages[0][0].weigh() == [NUMEL // WORKERS] * WORKERS
@@ -115,6 +133,18 @@ def test_oktopk_stays_near_k_and_below_its_bound() -> None:
         push, pull = outcome.messages
         sent = max(message.nbits for message in push) + sum(message.nbits for message in pull)
         assert sent / 64 < 6 * kept  # the paper's 6 k values and indices
+
+
+def test_oktopk_balances_regions_every_so_often_and_makes_thresholds_anew_at_other_times() -> None:
+    steps = [[grad * (seed + 1) for grad in _sparse(0.5, seed)] for seed in range(7)]
+    outcomes = _run(OkTopK(ratio=0.02, period=2, balance=3), steps)
+    assert [[one[0].op for one in outcome.messages] for outcome in outcomes] == [
+        ["sum", "owner", "shard"] if step % 3 == 0 else ["owner", "shard"] for step in range(7)
+    ]
+    states = [outcome.states[0] for outcome in outcomes]
+    assert [one.ends != other.ends for one, other in pairwise(states)] == [step % 3 == 0 for step in range(1, 7)]
+    assert [one.local != other.local for one, other in pairwise(states)] == [step % 2 == 0 for step in range(1, 7)]
+    assert (OkTopK().period, OkTopK().balance) == (32, 64)
 
 
 def test_oktopk_gives_the_largest_sums_when_thresholds_are_new() -> None:

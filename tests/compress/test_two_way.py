@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from netsim.compress import ErrorFeedback, Peer, PowerSGD, RmsSign, TopK, TwoWay, Uncompressed
+from netsim.compress import Cast, ErrorFeedback, GTopK, Peer, PowerSGD, RmsSign, Scheme, TopK, TwoWay, Uncompressed
 from netsim.compress.drive import exchange
 from netsim.errors import InputError
 
@@ -86,7 +86,9 @@ def test_exact_inner_scheme_gives_the_mean(inner: object) -> None:
     assert torch.allclose(exchange(scheme, grads, states).mean, torch.stack(grads).mean(0), atol=1e-6)
 
 
-@pytest.mark.parametrize("inner", [PowerSGD(), ErrorFeedback(RmsSign())], ids=lambda one: one.label)
-def test_inner_scheme_of_several_messages_or_wrapper_is_refused(inner: object) -> None:
-    with pytest.raises(InputError, match=r"two_way cannot wrap '\w+'; put a scheme of one message"):
-        TwoWay(inner)
+@pytest.mark.parametrize("inner", [PowerSGD(), ErrorFeedback(RmsSign()), GTopK()], ids=lambda one: one.label)
+@pytest.mark.parametrize("wrapper", [TwoWay, Cast])
+def test_inner_scheme_of_several_messages_or_wrapper_is_refused(wrapper: type[Scheme], inner: Scheme) -> None:
+    """Nor is gTop-k wrapped: its merges would not happen."""
+    with pytest.raises(InputError, match=rf"{wrapper.kind} cannot wrap '{inner.kind}'; put a scheme of one message"):
+        wrapper(inner)

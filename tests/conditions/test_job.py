@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import networkx as nx
 import numpy as np
 import pytest
+import simpy
 
+from netsim.conditions import Cluster, LinkProfile, NodeFailure
+from netsim.conditions.base import nodes_named
 from netsim.engine.job import run_job, slowness
 from netsim.engine.measure import dense
 from netsim.engine.simulate import Baseline, dense_step_s, open_workload, simulate
 from netsim.errors import NetsimError, ScenarioErrors
+from netsim.network import Flow, transports
 from netsim.record.result import PARTS
 from netsim.report.verdict import verdicts
 from netsim.scenario.schema import Straggler
 from netsim.sync.base import syncs
+from netsim.topology import Star, Topology
 from tests.engine.test_job import BACKWARD_S, BANDWIDTH, DENSE_BYTES, FORWARD_S, LATENCY_S, OPTIMIZER_S, ring_s
 
 COMPUTE_S = FORWARD_S + BACKWARD_S
@@ -64,6 +70,22 @@ def test_a_profile_slows_every_round_of_a_ring(scenario):
     links = simulate(scenario(conditions=profile)).links.set_index("link")
     used, other = links.loc["worker2->switch"], links.loc["worker1->switch"]
     assert used["utilisation"] == pytest.approx(2 * other["utilisation"])
+
+
+def test_every_period_of_a_profile_begins_as_the_first():
+    """Before the first time links are as the topology says, in each period, by rate and by latency."""
+    topology = Star(workers=2, bandwidth=1e6, latency=1e-3).build()
+    env = simpy.Environment()
+    cluster = Cluster(env, Flow().build(env, topology, transports.get("ideal")()), topology.workers, 0)
+    cluster.begin(
+        [LinkProfile(links=("worker0",), at=(0.5, 1.0), bandwidth=(1e5, 2e5), latency=(0.1, 0.2), period=2.0)]
+    )
+    seen = []
+    for until_s in np.arange(0.25, 6.0, 0.5).tolist():
+        env.run(until=until_s)
+        seen.append((cluster.network.links.share[0], cluster.network.links.propagation_s[0]))
+    own_s = topology.latency_s[0]
+    assert seen == [(1.0, own_s), (0.1, 0.1), (0.2, 0.2), (0.2, 0.2)] * 3
 
 
 def test_a_link_that_a_profile_makes_faster_is_not_the_bottleneck(scenario):
@@ -202,6 +224,18 @@ def test_workers_of_a_synchronous_server_wait_and_those_of_an_asynchronous_one_g
     assert len(others) > len(quiet[quiet["worker"] != 1])  # they went on meanwhile
 
 
+def test_a_node_goes_by_its_own_name_even_where_that_reads_as_a_pattern():
+    graph = nx.star_graph(["hub", "gpu[0]", "gpu0", "gpu*"])
+    nx.set_edge_attributes(graph, 1e6, "bandwidth")
+    topology, env = Topology.from_networkx(graph), simpy.Environment()
+    assert nodes_named(topology, ["gpu[0]"]).tolist() == [1]
+    cluster = Cluster(env, Flow().build(env, topology, transports.get("ideal")()), topology.workers, 0)
+    cluster.begin([NodeFailure(nodes=("gpu[0]", "gpu*"), at=0.0, duration=1.0)])
+    env.run(until=0.5)
+    down = np.flatnonzero(cluster.network.links.share == 0)
+    assert {topology.link_names[one] for one in down} == {"hub->gpu[0]", "gpu[0]->hub", "hub->gpu*", "gpu*->hub"}
+
+
 def test_links_that_nobody_has_are_an_error(scenario):
     for kind, named in (("link_failure", "links: [worker9]"), ("node_failure", "nodes: [worker9]")):
         with pytest.raises(ScenarioErrors, match=r"conditions\.0.*worker9.*did you mean"):
@@ -218,6 +252,8 @@ def test_links_that_nobody_has_are_an_error(scenario):
         ("{kind: link_profile, links: [worker0], at: [1 s], latency: [1 s, 1 s]}", "2 values for 1 times"),
         ("{kind: link_profile, links: [worker0], at: [1 s], latency: [1 s], period: 1 s}", "after the period"),
         ("{kind: link_profile, links: [worker0], file: broken}", "line 3 is not a row of numbers"),
+        ("{kind: link_failure, links: [], at: 1 s, duration: 1 s}", "names no link"),
+        ("{kind: neighbour, workers: [], size: 1 MB}", "names no node"),
         ("{kind: packet_loss, links: ['*'], probability: 0.1}", "does not heed loss"),
         ("{kind: packet_loss, links: ['*'], probability: 1.5}", "probability"),
     ],

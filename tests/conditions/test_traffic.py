@@ -75,6 +75,13 @@ def test_traffic_that_is_off_half_the_time_is_half_the_traffic():
     assert gaps_s.max() > 0.3
 
 
+def test_a_node_that_could_send_to_itself_alone_sends_nothing():
+    cluster = Watched()
+    cluster.begin([Background(src=("*",), dst=("b",), rate=1e5, size=1e3, arrivals="constant")])
+    cluster.env.run(until=1.0)
+    assert cluster.network.links.nbytes.tolist() == [len(cluster.sent_s) * 1e3, 0.0]
+
+
 def test_a_neighbour_computes_and_reduces_in_turn():
     cluster = Watched()
     cluster.begin([Neighbour(workers=("a", "b"), size=1e6, compute=0.5, at=2.0)])

@@ -15,6 +15,7 @@ import torch
 from netsim.compress import NonFiniteGradient, Peer, Scheme, Wrapper, compress, schemes, wire
 from netsim.compress.base import Reply, check_finite
 from netsim.compress.drive import Outcome, exchange
+from netsim.compress.feedback import Feedback
 from netsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def test_finite_gradients_give_finite_estimates(scheme: Scheme) -> None:
         grads = [grad.clamp(-1, 1) * size for grad in _grads((24, 40))]
         outcome = exchange(scheme, grads, _states(scheme, (24, 40)))
         assert bool(torch.isfinite(outcome.mean).all()), size
-        if not size and "sign_majority" not in kinds(scheme):  # whose estimate has no size
+        if not size and not scheme.scale_free:
             assert float(outcome.mean.abs().max()) == 0.0
 
 
@@ -204,9 +205,34 @@ def test_one_worker_alone(scheme: Scheme) -> None:
     assert outcome.mean.shape == (24, 40)
 
 
-@pytest.mark.parametrize("inner", [one for one in MEMBERS if "warm_up" not in kinds(one)], ids=lambda one: one.label)
-def test_error_feedback_loses_nothing(inner: Scheme) -> None:
-    scheme = replace(schemes.get("error_feedback").example(), inner=inner)
+@every_scheme
+def test_what_contributes_of_older_gradients_says_so(scheme: Scheme) -> None:
+    states = _steps(scheme, (24, 40), count=1)[-1].states
+    later = exchange(scheme, [torch.zeros(24, 40)] * WORKERS, states).own
+    if any(bool(own.any()) for own in later):
+        assert scheme.feeds_back or scheme.scale_free
+
+
+@pytest.mark.parametrize("wrapper", [kind for kind in schemes if issubclass(schemes.get(kind), Feedback)])
+def test_nothing_is_fed_back_twice(wrapper: str) -> None:
+    refused = [one for one in MEMBERS if one.feeds_back or one.scale_free]
+    assert {"dgc", "ef21", "compressed_all_reduce", "sign_majority"} <= {one.kind for one in refused}
+    for inner in refused:
+        with pytest.raises(InputError, match=f"{wrapper} cannot wrap '.*; leave {wrapper} out, or"):
+            replace(schemes.get(wrapper).example(), inner=inner)
+
+
+def _fed_back() -> list[Scheme]:
+    """Return error feedback around everything that it accepts."""
+    found = []
+    for inner in MEMBERS:
+        with suppress(InputError):
+            found.append(replace(schemes.get("error_feedback").example(), inner=inner))
+    return [one for one in found if "warm_up" not in kinds(one)]
+
+
+@pytest.mark.parametrize("scheme", _fed_back(), ids=lambda one: one.label)
+def test_error_feedback_loses_nothing(scheme: Scheme) -> None:
     states = _states(scheme, (24, 40))
     for step in range(5):
         grads = _grads((24, 40), step)

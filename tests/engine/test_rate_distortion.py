@@ -73,7 +73,7 @@ def test_tables_figure_and_files(measured: tuple[pd.DataFrame, pd.DataFrame], tm
 def test_schemes_are_named_as_in_a_scenario() -> None:
     named = measured_schemes(["scaled_sign,rms_sign", "{kind: topk, ratio: 0.1}", "[error_feedback, topk]"])
     assert [one.label for one in named] == ["scaled_sign", "rms_sign", "topk(ratio=0.1)", "topk+error_feedback"]
-    for wrong in ("topq", "{kind: topk, ratio: 3}", "[unclosed"):
+    for wrong in ("topq", "{kind: topk, ratio: 3}", "[unclosed", "[as_shipped, sign_majority]"):
         with pytest.raises(NetsimError):
             measured_schemes([wrong])
     every = measured_schemes()

@@ -10,6 +10,7 @@ from scipy import optimize
 
 from netsim.network import Flow, Round, Transfers, fidelities, transports
 from netsim.network.links import Links
+from netsim.network.packet import PacketFidelity
 from netsim.network.run import plan_times
 from netsim.network.transport import Gloo, Mpi, Nccl, Rdma, Tcp
 from netsim.sync import ParameterServer, Payload, Ring
@@ -74,6 +75,22 @@ def test_a_receivers_own_window_takes_the_place_of_the_transports(network):
     )
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("first", ["a", "switch", "lone"])
+def test_a_window_binds_in_whatever_order_nodes_stand(network, first):
+    graph = nx.Graph()
+    graph.add_node(first)
+    graph.add_nodes_from(
+        (name, {"kind": "worker" if name in "ab" else "switch"}) for name in ("a", "b", "switch", "lone")
+    )
+    graph.add_edges_from([("a", "switch"), ("switch", "b")], bandwidth=B, latency=LATENCY / 2)
+    topology = Topology.from_networkx(graph)
+    tcp, ends = Tcp(window=1e6, efficiency=1.0, overhead=0.0), topology.nodes(["a", "b"]).reshape(2, 1)
+    assert alone_s(network, tcp, 1e8, topology, ends)[0] == pytest.approx(
+        LATENCY + 1e8 / (1e6 / (2 * LATENCY)), **EXACT
+    )
+
+
 def test_transfers_of_a_pair_share_its_cap_and_others_do_not():
     capped = Tcp(cap=1e8, efficiency=1.0, overhead=0.0, window=None)
     times = alone_s("flow", capped, 1e8, star(4), ends=((0, 0, 2), (1, 1, 3)))
@@ -101,9 +118,27 @@ def test_caps_count_the_bytes_of_real_links_only():
     assert len(links.nbytes) == len(topology.link_names)
 
 
-def test_packets_run_where_a_cap_could_bind():
-    """The packet network has windows of its own; private links are none of its ports."""
-    assert alone_s("packet", Tcp(cap=1e9), 1e5)[0] > LATENCY
+@pytest.mark.parametrize(
+    "packet", [{"window": 1e9}, {"congestion": "reno", "initial_window": 1000}], ids=["fixed", "reno"]
+)
+@pytest.mark.parametrize("sockets", [1, 2])
+def test_packets_obey_the_windows_and_caps_of_pairs(packet, sockets):
+    """Within a packet of 1 kB a hop, and what the host of a congestion control takes to hear of it."""
+    network = PacketFidelity(mtu=1000.0, **packet)
+    graph = nx.Graph()
+    graph.add_nodes_from([("a", {}), ("b", {}), ("own", {"window": "200 kB"}), ("switch", {"kind": "switch"})])
+    graph.add_edges_from([(one, "switch") for one in ("a", "b", "own")], bandwidth=B, latency=LATENCY / 2)
+    topology = Topology.from_networkx(graph)
+    for dst, cap, rate in ((1, None, 5e4 / (2 * LATENCY)), (2, None, 2e5 / (2 * LATENCY)), (1, 1e6, 1e6)):
+        nbytes = 10 * sockets * rate * 2 * LATENCY
+        tcp = Tcp(window=5e4, sockets=sockets, cap=cap, efficiency=1.0, overhead=0.0)
+        times = network.transfer_times(topology, tcp, Transfers(*map(np.array, ([0], [dst], [nbytes], [0.0]))))
+        # All but the last of ten windows wait for a round trip each.
+        windows_s = 18 * LATENCY + sockets * rate * 2 * LATENCY / B if cap is None else nbytes / (sockets * cap)
+        assert times[0] == pytest.approx(LATENCY + windows_s, rel=5e-3)
+    local = GpuCluster(machines=1, gpus_per_machine=2, bandwidth=B, hop_bandwidth=B).build()
+    tcp = Tcp(window=1e3, cap=1e3, overhead=0.0)
+    assert network.transfer_times(local, tcp, Transfers(*map(np.array, ([0], [1], [1e5], [0.0]))))[0] < 1e-2
 
 
 def test_no_cap_inside_a_machine():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import gcd
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import torch
 
 from netsim.compress import CompressedAllReduce, Peer
 from netsim.compress.drive import exchange
-from netsim.engine.learn import learn
+from netsim.engine.learn import Learner, learn
 from netsim.engine.simulate import simulate
 from netsim.optim.onebit import STABLE, Frozen, settled
 from netsim.optim.sgd import batch_rows
@@ -196,6 +196,42 @@ def test_without_what_saves_traffic_an_optimizer_is_its_dense_one(optimizer: str
     assert one.train.optimizer.dense == dense.train.optimizer  # type: ignore[attr-defined]
 
 
+class Unseen:
+    """A problem of whose gradient the third element is never seen, and the fourth only after eight steps."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, self.calls = problem, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.problem, name)
+
+    def batch_gradients(self, workers: np.ndarray, rows: np.ndarray, x: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        return self.problem.batch_gradients(workers, rows, x) * [1, 1, 0, self.calls > 8, 1]
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "{kind: onebit_adam, lr: 0.05, warm_up: 4}",
+        "{kind: onebit_lamb, lr: 0.05, warm_up: 4}",
+        "{kind: zero_one_adam, lr: 0.05, freeze: 99, renewals: 1}",  # renewed at steps 1, 2, 4, 8, 16
+        "{kind: zero_one_adam, lr: 0.05, freeze: 4, local_steps: 3}",
+    ],
+)
+def test_what_has_no_variance_stays_where_it_is(optimizer: str) -> None:
+    """Signs of zero are noise, which the root of no variance would make as long as 1 / epsilon."""
+    (one,) = parse_text(TEXT.format(optimizer=optimizer))
+    assert one.train is not None
+    learner = Learner(one, one.train, cast("Problem", Unseen(one.workload.problem(3, 0))))
+    for _ in range(14):
+        learner.turn()
+    x = learner.optimizer.model(learner.state)
+    assert x[2] == x[3] == 0
+    assert np.abs(x[[0, 1, 4]]).min() > 0
+    assert np.abs(x).max() < 10
+
+
 def test_local_sgd_is_sgd_on_each_worker_and_then_the_mean() -> None:
     problem, losses = learned("{kind: local_sgd, batch: 3, lr: 0.1, steps: 4}")
     x, models = np.zeros(5), []
@@ -234,7 +270,12 @@ def test_warm_up_ends_when_the_variance_has_settled() -> None:
 
     expected = next(t for t in range(3, 50) if (1 - 2.0 ** -(t - 2)) / (1 - 2.0**-t) >= STABLE)
     assert ends(lambda turn: 1 - 2.0**-turn) == expected
+    # Gone from 1 + 9 to 1: within 0.96 of itself as soon as 1 + 9 / 2^(t - 2) is at most (1 + 9 / 2^t) / 0.96.
+    falls = next(t for t in range(3, 50) if (1 + 9 * 2.0**-t) / (1 + 9 * 2.0 ** -(t - 2)) >= STABLE)
+    assert ends(lambda turn: 1 + 9 * 2.0**-turn) == falls
     assert ends(lambda turn: 2.0**turn) == 0
+    assert ends(lambda turn: 2.0**-turn) == 0
+    assert ends(lambda turn: 0.0) == 0
     assert ends(lambda turn: 2.0**turn, warm_up=7) == 7
 
 

@@ -10,8 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from netsim.report.families import MOST_LINES, families
 from netsim.report.layout import provenance
+from netsim.report.points import expanded
 from netsim.report.style import PALE
-from netsim.report.training import named
+from netsim.report.training import named, training_summary
 from netsim.report.training_figures import curves, time_to_target
 
 OPTIMIZERS = {"momentum(lr=0.05)": 4, "sgd(lr=0.05)": 2, "pactrain(lr=0.05, pruned=0.5)": 5, "pactrain(lr=0.05)": 5}
@@ -88,3 +89,30 @@ def test_stated_seconds_are_not_called_measured() -> None:
     table = runs({"sgd": 1})
     assert "timing stated: 0.001 s a gradient;" in provenance(table)
     assert "timing measured on NVIDIA H200;" in provenance(table.assign(compute_device="NVIDIA H200"))
+
+
+def test_what_a_sweep_varies_beside_the_cluster_parts_tables_and_panels() -> None:
+    table = runs({"sgd": 2}).query("bandwidth_bytes_per_s == 1e6")
+    spreads = [
+        table.assign(
+            swept=f"job.straggler.spread={spread}", point=table["point"] + str(spread), time_to_target_s=time_s
+        )
+        for spread, time_s in ((0, 1.0), (0.5, 2.0))
+    ]
+    both = pd.concat(spreads, ignore_index=True)
+    figure = time_to_target(expanded(both))
+    assert [axes.get_title("left") for axes in figure.axes] == [
+        "job.straggler.spread 0",
+        "job.straggler.spread 0.5",
+    ]
+    drawn = curves(points(both), expanded(both))
+    assert len(drawn.axes) == 2 * 3
+    for axes in drawn.axes[:1]:
+        assert all((line.get_xdata()[1:] > line.get_xdata()[:-1]).all() for line in axes.lines[:1])
+    told = both.assign(
+        status="target", best=0.9, steps_to_target=1.0, epochs_to_target=1.0, speedup_to_target_x=1.0, speedup_x=1.0,
+        wire_bytes_per_worker=1.0, total_s=1.0,
+    )  # fmt: skip
+    assert training_summary(told).count("Training at job.straggler.spread") == 2
+    many = pd.concat([spreads[0].assign(swept=f"job.straggler.spread={n}", latency_s=n) for n in range(9)])
+    assert "6 of 9 points" in time_to_target(expanded(many)).texts[-1].get_text()

@@ -195,6 +195,14 @@ def test_the_footer_names_workload_device_network_and_transport():
         assert word in text
 
 
+@pytest.mark.parametrize("kind", [breakdown, error])
+def test_what_has_no_room_is_said(kind):
+    table = runs(gbits=(0.1, 1, 10, 25), syncs=("ring", "parameter_server", "tree", "all_to_all", "hierarchical"))
+    note = kind(table).texts[-1].get_text()
+    assert "3 of 4 points." in note
+    assert "4 of 5 architectures." in note
+
+
 def test_the_timeline_shows_uncompressed_training_and_the_fastest_scheme():
     table = runs(gbits=(10,))
     figure = timeline(spans(table), table)

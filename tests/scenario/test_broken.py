@@ -170,6 +170,32 @@ CASES = [
         ("schemes.0.0: 'topk' is no wrapper", "error_feedback"),
     ),
     Broken(
+        "fed back twice",
+        HEAD + "schemes: [[error_feedback, local_clipping, dgc]]",
+        3,
+        ("schemes.0.0: error_feedback cannot wrap 'dgc', which itself sends later", "leave error_feedback out, or dgc"),
+    ),
+    Broken(
+        "feedback of what has no size",
+        HEAD + "schemes: [[ef21, sign_majority]]",
+        3,
+        ("schemes.0.0: ef21 cannot wrap 'sign_majority'", "wrap scaled_sign"),
+    ),
+    Broken(
+        "pruning a vector",
+        TOPOLOGY + "workload: {kind: ridge, samples: 9, features: 3}\ntrain: {optimizer: {kind: pactrain}}\n",
+        3,
+        ("train.optimizer: optimizer 'pactrain' has nothing to do in workload 'ridge'", "momentum"),
+    ),
+    Broken(
+        "crossed bounds of a ratio",
+        TOPOLOGY
+        + "workload: {kind: ridge, samples: 9, features: 3}\n"
+        + "train: {optimizer: {kind: onebit_lamb, ratio_least: 5, ratio_most: 1}}\n",
+        3,
+        ("train.optimizer.ratio_least: ratio_least is 5.0, more than ratio_most, 1.0", "swap them"),
+    ),
+    Broken(
         "impossible pair",
         HEAD + "sync: ring\nschemes:\n  - none\n  - [two_way, scaled_sign]\n",
         6,
@@ -219,6 +245,40 @@ CASES = [
         HEAD + "schemes: [topk]\ncost:\n  kind: measured\n  table: broken.json\n",
         6,
         ("cost.table: cost table", "broken.json", "cannot be read", "calibrate-schemes"),
+    ),
+    Broken(
+        "a transport's congestion control under packets",
+        HEAD + "network:\n  kind: packet\n  transport:\n    kind: tcp\n    congestion: cubic",
+        7,
+        ("network.transport.congestion: has no effect on the `packet` network", "beside `kind: packet`"),
+    ),
+    Broken(
+        "slices under packets",
+        HEAD + "network: {kind: packet, transport: {kind: gloo, slice: 64 KiB}}",
+        3,
+        ("network.transport.slice: has no effect on the `packet` network", "kind: flow"),
+    ),
+    Broken(
+        "windows that no transport looks at",
+        "topology: {kind: wan, bandwidth: 1 Gbit/s, windows: [1 MiB, 4 MiB]}\n"
+        + WORKLOAD
+        + "network: {transport: rdma}",
+        1,
+        ("topology.windows: has no effect: the transport", "tcp"),
+    ),
+    Broken(
+        "checkpoints that nobody feels",
+        HEAD + "job:\n  checkpoint:\n    every: 2",
+        5,
+        ("job.checkpoint.every: has no effect where saving takes no time and no node fails", "write: 1 s"),
+    ),
+    Broken(
+        "more slow workers than workers",
+        TOPOLOGY
+        + "workload: ridge\nsync: parameter_server\n"
+        + "train: {optimizer: central_vr_sync, speed_spread: 5, slow_workers: 5}",
+        4,
+        ("train.slow_workers: 5 workers of 4 are to be slow", "no more than there are"),
     ),
     Broken("cost without effect", HEAD + "cost: free", 3, ("cost: has no effect: nothing is encoded", "remove it")),
     Broken(

@@ -190,6 +190,19 @@ def test_all_files_are_read_and_all_their_problems_are_told(folder):
     assert "scenarios in that folder: " in caught.value.problems[-1].remedy
 
 
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_a_swept_key_below_another_is_what_the_points_say_in_either_order(folder, order):
+    star = "{{kind: star, workers: {}, bandwidth: 5 Mbit/s}}"
+    axes = ["topology.bandwidth: [1 Gbit/s, 10 Gbit/s]", f"topology: [{star.format(2)}, {star.format(4)}]"]
+    points = of(folder, SMALL + f"sweep: {{{', '.join(axes[order])}}}\n")
+    assert len({(one.topology.workers, one.topology.bandwidth) for one in points}) == 4
+    for one in points:
+        assert (
+            one.topology.bandwidth
+            == {"1 Gbit/s": 1e9 / 8, "10 Gbit/s": 1e10 / 8}[dict(one.swept)["topology.bandwidth"]]
+        )
+
+
 def test_members_are_built_from_python_too():
     star = build(topologies, {"kind": "star", "workers": 8, "bandwidth": "10 Gbit/s"})
     assert star == topologies.get("star")(workers=8, bandwidth=1.25e9)
@@ -205,6 +218,24 @@ def test_members_are_built_from_python_too():
 def test_what_is_dumped_loads_as_the_same_points(folder):
     points = of(folder, DESIGN)
     assert unnamed(of(folder, dump_yaml(points))) == unnamed(points)
+
+
+FAILURE = "[{kind: link_failure, links: [worker0], at: 0.1 s, duration: 1 s}]"
+RIDGE = SMALL.replace("{kind: recorded, trace: tiny}", "ridge") + "sync: parameter_server\n"
+
+
+@pytest.mark.parametrize("swept", [f"[{FAILURE}, []]", f"[[], {FAILURE}]", "[[], null]"])
+def test_points_with_and_without_conditions_are_dumped_as_they_are(folder, swept):
+    points = of(folder, SMALL + f"sweep: {{conditions: {swept}}}\n")
+    assert unnamed(of(folder, dump_yaml(points))) == unnamed(points)
+
+
+@pytest.mark.parametrize("befalls", ["[]", FAILURE])
+def test_points_that_train_are_dumped_beside_others_in_either_order(folder, befalls):
+    steps = of(folder, SMALL)
+    trains = of(folder, RIDGE + f"train: {{optimizer: central_vr_sync, max_epochs: 3}}\nconditions: {befalls}\n")
+    for points in (steps + trains, trains + steps):
+        assert unnamed(of(folder, dump_yaml(points))) == unnamed(points)
 
 
 def test_the_hash_depends_on_what_matters_alone(folder, tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import networkx as nx
 import pytest
 
 from netsim.errors import NetsimError
@@ -61,3 +64,42 @@ def test_a_mistake_is_named_with_its_remedy(folder, name):
 def test_a_sweep_of_bounds_reads_numbers_and_words(folder):
     text = HEAD % STAR + "sync: {kind: parameter_server}\nsweep: {sync.staleness: [0, 2, unbounded]}\n"
     assert [one.sync.staleness for one in parse_text(text, folder)] == [0, 2, "unbounded"]
+
+
+NODES = {"w0": "worker", "w1": "worker", "lone": "worker", "hub": "switch", "p0": "server", "far": "server"}
+
+
+@pytest.mark.parametrize(
+    ("names", "above", "sync", "said"),
+    [
+        ("lone", "%s", "ring", "no worker has a link; join the workers"),
+        ("w0 w1 hub lone", "%s", "ring", "topology: no routes between 'w0' and 'lone'.*join them"),
+        ("w0 w1 hub far lone", "{kind: part, cluster: %s, workers: 2}", "ring", None),
+        (
+            "w0 w1 hub far",
+            "{kind: part, cluster: %s, workers: 2}",
+            "parameter_server",
+            "sync: no routes .*'w0' and 'far'",
+        ),
+        (
+            "w0 w1 hub",
+            "{kind: part, cluster: %s, workers: 2}",
+            "parameter_server",
+            "sync: .*1 dedicated servers are asked",
+        ),
+        ("w0 w1 hub p0 far", "%s", "parameter_server", None),
+    ],
+)
+def test_hosts_of_a_file_that_a_job_needs_are_there_and_reach_each_other(tmp_path, folder, names, above, sync, said):
+    graph = nx.Graph()
+    graph.add_nodes_from((name, {"kind": NODES[name]}) for name in names.split())
+    joined = [(name, "hub") for name in ("w0", "w1", "p0") if name in graph]
+    graph.add_edges_from(joined, bandwidth="1 Gbit/s")
+    (tmp_path / "graph.json").write_text(json.dumps(nx.node_link_data(graph, edges="links")))
+    topology = above % "{kind: file, path: graph.json}"
+    text = f"topology: {topology}\nworkload: {{kind: recorded, trace: {folder}/traces/tiny.trace}}\nsync: {sync}\n"
+    if said is None:
+        assert len(parse_text(text, tmp_path)) == 1
+        return
+    with pytest.raises(NetsimError, match=said):
+        parse_text(text, tmp_path)

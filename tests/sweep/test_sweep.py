@@ -86,6 +86,12 @@ def test_a_folder_that_holds_something_is_left_alone(trace, log, tmp_path):
     with pytest.raises(InputError, match=r"not empty; use --resume to keep .* or another --out"):
         sweep(points(trace, 4), out=out, engine=log.engine)
     assert (out / "runs.csv").read_bytes() == before
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "notes.txt").write_text("mine")
+    for resume in (True, False):
+        with pytest.raises(InputError, match=r"holds something, which is no run's; choose another --out"):
+            sweep(points(trace, 2), out=tmp_path / "foreign", resume=resume, engine=log.engine)
+    assert [one.name for one in (tmp_path / "foreign").iterdir()] == ["notes.txt"]
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match="cannot be made"):
         sweep(points(trace, 2), out=tmp_path / "file", engine=log.engine)

@@ -115,6 +115,20 @@ def test_routes_are_paths_of_the_fewest_hops_and_then_the_least_latency(seed):
         assert len(route) + topology.latency_s[route].sum() == pytest.approx(best[u][v], rel=1e-12)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_no_route_has_more_hops_than_are_said_to_be_the_most(seed, directed):
+    rng = np.random.default_rng(seed)
+    graph = nx.gnp_random_graph(
+        int(rng.integers(1, 12)), float(rng.random() ** 2), seed=seed % 2**31, directed=directed
+    )
+    nx.set_edge_attributes(graph, 1e9, "bandwidth")
+    farthest = max(hops for _, there in nx.all_pairs_shortest_path_length(graph) for hops in there.values())
+    most = Topology.from_networkx(graph).most_hops()
+    assert farthest <= most
+    assert directed or most <= 2 * farthest, "the bound decides at scale whether caps are looked for at all"
+
+
 def test_routes_do_not_depend_on_what_was_asked_before():
     rng = np.random.default_rng(3)
     topology, again = random_graph(rng), random_graph(np.random.default_rng(3))

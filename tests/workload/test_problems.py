@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from netsim.errors import InputError
+from netsim.errors import InputError, ScenarioErrors
+from netsim.scenario.load import build
 from netsim.workload import Bundled, Logistic, Ridge, Table
+from netsim.workload.base import workloads
+from netsim.workload.tasks import GptStdlib, LstmStdlib, Task, tasks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +56,7 @@ def test_libsvm_and_csv_give_the_same_problem(tmp_path: Path) -> None:
     assert set(np.unique(one.targets)) == {-1.0, 1.0}
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n", "1,2,3\n1,2\n", "1,nan\n0,2\n", "1,2\n2,3\n3,4\n"])
+@pytest.mark.parametrize("text", ["", "a,b\n", "1,2,3\n1,2\n", "1,nan\n0,2\n", "1,2\n2,3\n3,4\n", "1,2,3\n0,2,3\n"])
 def test_a_bad_table_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(InputError, match=r"bad\.csv"):
@@ -62,3 +66,23 @@ def test_a_bad_table_is_named(tmp_path: Path, text: str) -> None:
 def test_too_few_samples_are_an_error() -> None:
     with pytest.raises(InputError, match="too few"):
         Bundled(data="diabetes").problem(1000, 0)
+
+
+@pytest.mark.parametrize("name", list(tasks))
+def test_sizes_of_a_task_that_no_model_can_have_are_refused(name: str) -> None:
+    for size in fields(tasks.get(name)):  # type: ignore[arg-type]
+        for wrong in (0, -4):
+            with pytest.raises(ScenarioErrors, match=rf"task\.{size.name}.*{wrong}"):
+                build(workloads, {"kind": "live", "task": {"kind": name, size.name: wrong}})
+
+
+def test_heads_share_the_width_evenly() -> None:
+    build(workloads, {"kind": "live", "task": {"kind": "gpt-stdlib", "width": 32, "heads": 8}})
+    with pytest.raises(ScenarioErrors, match=r"task\.heads: 3 heads do not share a width of 32"):
+        build(workloads, {"kind": "live", "task": {"kind": "gpt-stdlib", "width": 32, "heads": 3}})
+
+
+@pytest.mark.parametrize("task", [GptStdlib(context=10**9), LstmStdlib(length=10**9)])
+def test_a_task_says_where_its_source_is_too_short(task: Task) -> None:
+    with pytest.raises(InputError, match=r"the source has only .*; lower"):
+        task.samples()

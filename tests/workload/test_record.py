@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from netsim.cli import main
 from netsim.errors import InputError, TraceError
 from netsim.workload.record import record_gradients
 from netsim.workload.trace import open_trace
@@ -173,6 +175,50 @@ def test_steps_that_were_not_reached_are_left_out_with_a_warning(tmp_path: Path)
         train(model, optimizer, 4)
     assert warned[0].filename == __file__
     assert open_trace(tmp_path / "my.trace").header.steps == (0,)
+
+
+def test_a_closure_is_refused(tmp_path: Path) -> None:
+    model = small_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = model(torch.ones(3, 6)).square().mean()
+        loss.backward()
+        return loss
+
+    def record() -> None:
+        with record_gradients(model, tmp_path / "my.trace", optimizer=optimizer, steps=(0, 1)):
+            for _ in range(4):
+                optimizer.step(closure)
+
+    with pytest.raises(InputError, match=r"inside optimizer.step\(closure\)"):
+        record()
+    assert not list(tmp_path.iterdir())
+
+
+def test_gradients_that_are_no_numbers_are_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, path = small_model(), tmp_path / "bad.trace"
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def record() -> None:
+        with record_gradients(model, path, optimizer=optimizer, steps=(0, 1)):
+            for scale in (1.0, float("inf")):
+                optimizer.zero_grad()
+                (model(torch.ones(3, 6)).mean() * scale).backward()
+                optimizer.step()
+
+    with pytest.warns(UserWarning, match=r"gradients of steps \[1\] hold NaN"):
+        record()
+    assert main(["inspect", str(path)]) == 0
+    assert "step 1: 41 values are NaN or infinite" in capsys.readouterr().out
+    assert main(["inspect", str(path), "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["steps"]
+    assert (first["not_finite"], second["not_finite"], second["norm"]) == (0, 41, None)
+    assert main(["rd", str(path), "--schemes", "topk", "--out", str(tmp_path / "rd")]) == 1
+    assert "41" not in (said := capsys.readouterr().err)
+    assert "step 1" in said
+    assert "NaN or infinite" in said
 
 
 def test_an_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:

@@ -63,6 +63,9 @@ class Table(Live):
             raise InputError(f"is not a table of samples: {error}", remedy, "path", self.path) from error
         if not features.size or not np.isfinite(features).all() or not np.isfinite(targets).all():
             raise InputError("holds no features, or NaN or infinity", "clean the file", "path", self.path)
+        if (features == features[0]).all():
+            problem = "holds the same features in all samples, from which nothing can be learned"
+            raise InputError(problem, "check that the label stands first, and features behind it", "path", self.path)
         if self.loss == "logistic" and len(np.unique(targets)) != 2:
             problem = f"has {len(np.unique(targets))} different labels where logistic loss needs two"
             raise InputError(problem, "use `loss: squared`, or keep two classes", "path", self.path)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from annotated_types import Ge
+
+from netsim.errors import InputError
 from netsim.lazy import torch
 from netsim.workload.tasks.base import Samples, Task, tasks
 from netsim.workload.tasks.stdlib_source import stdlib_source
@@ -20,15 +23,23 @@ class GptStdlib(Task):
 
     default_batch: ClassVar[int] = 8
     default_steps: ClassVar[tuple[int, ...]] = (10, 60, 180)
-    layers: int = 4
-    width: int = 128
-    heads: int = 4
-    context: int = 128
+    layers: Annotated[int, Ge(1)] = 4
+    width: Annotated[int, Ge(1)] = 128
+    heads: Annotated[int, Ge(1)] = 4
+    context: Annotated[int, Ge(1)] = 128
+
+    def __post_init__(self) -> None:
+        """Raise InputError where the heads do not share the width evenly."""
+        if self.width % self.heads:
+            problem = f"{self.heads} heads do not share a width of {self.width} evenly"
+            raise InputError(problem, "choose a width that they divide", "heads")
 
     def samples(self) -> Samples:
         """Return windows of bytes [windows, context] and the bytes that follow each."""
         text = torch.frombuffer(bytearray(stdlib_source()), dtype=torch.uint8).long()
         windows = (len(text) - 1) // self.context
+        if not windows:
+            raise InputError(f"the source has only {len(text)} bytes", "lower context", "context")
         length = windows * self.context
         return Samples(text[:length].reshape(windows, -1), text[1 : length + 1].reshape(windows, -1))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Ge
 
 from netsim.errors import InputError
 from netsim.lazy import torch
@@ -25,11 +27,11 @@ class LstmStdlib(Task):
 
     default_batch: ClassVar[int] = 8
     default_steps: ClassVar[tuple[int, ...]] = (10, 100, 300)
-    vocabulary: int = 10_000
-    embedding: int = 64
-    hidden: int = 128
-    layers: int = 2
-    length: int = 32
+    vocabulary: Annotated[int, Ge(2)] = 10_000
+    embedding: Annotated[int, Ge(1)] = 64
+    hidden: Annotated[int, Ge(1)] = 128
+    layers: Annotated[int, Ge(1)] = 2
+    length: Annotated[int, Ge(1)] = 32
 
     def samples(self) -> Samples:
         """Return windows of tokens [windows, length] and the tokens that follow each.
@@ -44,6 +46,8 @@ class LstmStdlib(Task):
         number = {word: index for index, word in enumerate(frequent, start=1)}
         tokens = torch.tensor([number.get(word, 0) for word in words])
         windows = (len(tokens) - 1) // self.length
+        if not windows:
+            raise InputError(f"the source has only {len(tokens)} words", "lower length", "length")
         end = windows * self.length
         return Samples(tokens[:end].reshape(windows, -1), tokens[1 : end + 1].reshape(windows, -1))
 

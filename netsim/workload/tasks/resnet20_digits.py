@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Ge
 
 from netsim.lazy import torch
 from netsim.workload.tasks.base import Samples, Task, tasks
@@ -19,8 +21,8 @@ class Resnet20Digits(Task):
 
     default_batch: ClassVar[int] = 32
     default_steps: ClassVar[tuple[int, ...]] = (5, 40, 100)
-    width: int = 16
-    blocks_per_stage: int = 3
+    width: Annotated[int, Ge(1)] = 16
+    blocks_per_stage: Annotated[int, Ge(1)] = 3
 
     def samples(self) -> Samples:
         """Return the digits, bilinearly upsampled from 8 x 8, grey in all three channels, mean 0 and variance 1."""

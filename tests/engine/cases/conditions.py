@@ -93,7 +93,7 @@ CASES: dict[str, Case] = {
         {"job": "{steps: 4, checkpoint: {every: 2}}"},
     ),
     "job.checkpoint.write": (
-        {"job": STEPS % ""},
+        {"job": STEPS % ", write: 10 ms"},
         {"job": STEPS % ", write: 100 ms"},
     ),
     "job.checkpoint.restart": (

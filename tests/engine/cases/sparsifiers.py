@@ -70,6 +70,7 @@ CASES: dict[str, Case] = {
     "scheme.pactrain.ternary": _field("pactrain", "ternary: true"),
     "scheme.oktopk.ratio": _owners("oktopk", "ratio: 0.1"),
     "scheme.oktopk.period": _owners("oktopk", "period: 1"),
+    "scheme.oktopk.balance": _owners("oktopk", "balance: 1"),
     "scheme.omnireduce.block": _owners("omnireduce", "block: 32"),
     "scheme.sparcml.form": _owners("sparcml", "form: dsar"),
     "scheme.zen.pull": _owners("zen", "pull: coo"),
