@@ -89,8 +89,8 @@ class Clock:
         self._job: CollectiveJob | None = None
         if scenario.conditions or scenario.job.checkpoint.every:
             if isinstance(scenario.sync, ParameterServer):
-                remedy = "use a collective such as ring, or remove `conditions`"
-                raise InputError("turns over a parameter server are timed one by one", remedy, "conditions")
+                remedy = "use a collective such as ring, or remove `conditions` and `job.checkpoint`"
+                raise InputError("turns over a parameter server are timed one by one", remedy, "sync")
             self._job = CollectiveJob(scenario)
         self._parts: dict[int, tuple[Scenario, Timing]] = {}
         self._known: dict[Hashable, tuple[int, JobRecord]] = {}

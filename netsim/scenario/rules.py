@@ -75,13 +75,6 @@ RULES = (
     ),
     Rule(
         "job.checkpoint.every",
-        lambda one: isinstance(one.sync, ParameterServer) and one.train is not None,
-        "has no effect on training over a parameter server, where turns are timed one by one, or workers go on",
-        "remove it",
-        allowed=("0",),
-    ),
-    Rule(
-        "job.checkpoint.every",
         lambda one: not one.job.checkpoint.write and not any(it.touches_workers for it in one.conditions),
         "has no effect where saving takes no time and no node fails",
         "add for example `write: 1 s` beside it, or a `node_failure` to `conditions`, or remove it",
@@ -278,11 +271,14 @@ def _unfit(optimizer: Optimizer, workload: Workload) -> Iterator[InputError]:
 
 
 def unsaved(scenario: Scenario) -> Iterator[InputError]:
-    """Yield that a job whose steps overlap cannot keep checkpoints: at no time is one step over and none begun."""
+    """Yield that a job cannot keep checkpoints: its steps overlap, or its turns lie on no one clock."""
     if scenario.job.scheduling == "priority" and scenario.job.checkpoint.every:
         problem = "keeps no checkpoints: a step by priority begins before the one before it has been updated"
         yield InputError(problem, "use `scheduling: order`, or `checkpoint: {every: 0}`", "job.scheduling")
     sync = scenario.sync
+    if isinstance(sync, ParameterServer) and learns(scenario) and scenario.job.checkpoint.every:
+        problem = "no checkpoints of a training over a parameter server: its turns are timed one by one"
+        yield InputError(problem, "use a collective such as ring, or `checkpoint: {every: 0}`", "job.checkpoint")
     goes_on = isinstance(sync, ParameterServer) and bool(sync.staleness) and sync.local_aggregation
     if goes_on and scenario.job.checkpoint.every:
         problem = "with `staleness`, the machine of a worker that fails cannot go on without it, nor add up for it"

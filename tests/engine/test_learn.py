@@ -226,6 +226,10 @@ def test_seconds_of_a_pass_are_those_of_a_trace(times: Path) -> None:
         ({"workload": "{kind: live, task: gpt-stdlibb}"}, "unknown task"),
         ({"job": "{steps: 3}"}, "goes on until its target"),
         ({"conditions": FAILURE, "sync": "{kind: parameter_server, servers: 1}"}, "anew at every turn"),
+        (
+            {"job": "{checkpoint: {every: 2, write: 1 ms}}", "sync": "[ring, parameter_server]"},
+            "job.checkpoint: no checkpoints of a training over a parameter server",
+        ),
         ({"sync": "{kind: parameter_server}", "train": train("asgd"), "schemes": "[topk]"}, "no effect with optimizer"),
     ],
 )
