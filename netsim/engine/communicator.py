@@ -71,7 +71,7 @@ class Communicator(Ways):
         self._latency_s: dict[int, float] = defaultdict(float)
 
     def exchange(self, item: Item) -> None:
-        """Let a worker take part in an exchange, as soon as it is the exchange's turn."""
+        """Let a worker that is a process take part, as soon as it is the exchange's turn; see `worker_processes.py`."""
         self._add(item, np.array([item.worker])).one_by_one[item.worker] = item.pulled
 
     def call(self, item: Item, workers: NDArray[np.int64]) -> None:

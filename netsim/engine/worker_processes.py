@@ -1,4 +1,7 @@
-"""A job whose workers are processes: over parameter servers, and over collectives by priority."""
+"""A job whose workers are processes: over parameter servers, where `server_rows.py` does not do.
+
+Over collectives by priority it says the same as `priority_rows.py`, which runs these, and which tests hold against it.
+"""
 
 from __future__ import annotations
 
