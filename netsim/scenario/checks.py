@@ -10,7 +10,8 @@ import numpy as np
 from netsim.errors import InputError, NetsimError
 from netsim.scenario.fields import reads_file
 from netsim.scenario.members import attached
-from netsim.scenario.rules import RULES, misfits
+from netsim.scenario.refusals import misfits
+from netsim.scenario.rules import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

@@ -24,7 +24,7 @@ from netsim.network.transport import transports
 from netsim.scenario.checks import Checks
 from netsim.scenario.fields import fields_of
 from netsim.scenario.grid import SECTIONS, Point
-from netsim.scenario.rules import impossible, outlasted, unsaved, untrainable
+from netsim.scenario.refusals import impossible, outlasted, unsaved, untrainable
 from netsim.scenario.schema import Job, Scenario, Train
 from netsim.scenario.tree import Node, from_python, node_of_kind
 from netsim.sync.base import syncs

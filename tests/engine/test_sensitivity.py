@@ -22,7 +22,7 @@ from netsim.network.base import fidelities
 from netsim.network.transport import transports
 from netsim.optim import optimizers
 from netsim.policy import policies
-from netsim.scenario.rules import impossible
+from netsim.scenario.refusals import impossible
 from netsim.scenario.schema import Checkpoint, Job, Scenario, Straggler, Train
 from netsim.sync import Ring, syncs
 from netsim.topology.base import topologies
