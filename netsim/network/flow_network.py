@@ -139,9 +139,21 @@ class FlowNetwork(Network):
         """Say whether no link of a plan has failed: a recurrence would never end."""
         return not self._changing or all((self.links.route(one).rate > 0).all() for one, _ in repeats(rounds))
 
+    def carried_bytes(self) -> NDArray[np.float64]:
+        """Return [L] the bytes that each link has carried until now, without what is still under way."""
+        left_bytes = sum(map(self._left_bytes, [*self._in_lanes, *self._in_fluid.values()]))
+        return np.maximum(self.links.nbytes - left_bytes, 0.0)
+
+    def _left_bytes(self, plan: Plan) -> NDArray[np.float64]:
+        """Return [L] the bytes of a plan that have not passed each link by now."""
+        if plan.lanes is not None:
+            return plan.lanes.left_bytes(self._env.now)
+        return self.fluid.left_bytes(plan.number, plan.rounds, plan.place, self._env.now)
+
     def held_s(self) -> NDArray[np.float64]:
-        """Return [L] the seconds that transfers have held each link, added up over transfers that are over."""
-        return self._held_s + self.fluid.held_s(self._env.now)
+        """Return [L] the seconds that transfers have held each link until now, added up over transfers."""
+        in_lanes = sum(plan.lanes.held_s(plan.lanes.standing(self._env.now)) for plan in self._in_lanes if plan.lanes)
+        return self._held_s + self.fluid.held_s(self._env.now) + in_lanes
 
     def watch(self, seen: Seen) -> None:
         """Tell at every instant what each link carries; nothing then runs as a recurrence, nor ahead of time."""
@@ -192,11 +204,15 @@ class FlowNetwork(Network):
             self._timer.set(self._env.now)
 
     def abandon(self, plan: Plan) -> None:
-        """End a plan here, unless it has ended."""
+        """End a plan here, unless it has ended; what it has left is taken back."""
         if plan in self._in_lanes:
+            assert plan.lanes is not None
+            self.links.nbytes -= self._left_bytes(plan)
+            self._held_s += plan.lanes.held_s(plan.lanes.standing(self._env.now))
             self._in_lanes.remove(plan)
         elif self._in_fluid.get(plan.number) is plan:
             self._owed += [(self._in_fluid[number], places) for number, places in self.fluid.finished()]
+            self.links.nbytes -= self._left_bytes(plan)
             del self._in_fluid[plan.number]
             self.fluid.abandon(plan.number, self._env.now)
         plan.told[:] = True

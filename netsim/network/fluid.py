@@ -107,13 +107,34 @@ class Fluid:
         slots = np.flatnonzero(core.hops)
         waiting = core.slots[kernel.BEGINS, : core.counts[kernel.PENDING]]
         slots = slots[~np.isin(slots, waiting)]
-        hops = core.hops[slots].astype(np.int64)
-        offset = np.arange(int(hops.sum())) - np.repeat(np.cumsum(hops) - hops, hops)
-        link = core.link[np.repeat(slots << core.counts[kernel.SHIFT], hops) + offset]
+        link, hops = self._links_of(slots)
         rate = np.repeat(core.rate[core.neck[slots], kernel.LEVEL], hops)
         carried = np.zeros(links)
         np.add.at(carried, link[link < links], rate[link < links])
         return carried, core.links[:links, kernel.NUMBER].copy()
+
+    def left_bytes(
+        self, plan: int, rounds: Sequence[Round], place: NDArray[np.int64], now_s: float
+    ) -> NDArray[np.float64]:
+        """Return [L] the bytes of a plan that have not passed each link by now; all that was due must have happened."""
+        core, begin, links = self.core, int(self.core.plan[plan, kernel.NODES]), len(self.links.nbytes)
+        at = core.node[begin : begin + self._lent[plan].nodes, kernel.AT].astype(np.int64)
+        slots = np.flatnonzero((core.hops > 0) & (core.what[:, kernel.PLAN] == plan))
+        left, neck = core.left[slots].copy(), core.neck[slots]
+        held = left < 0
+        rate, mark = core.rate[neck[held]], core.mark[core.links[neck[held], kernel.FROM] + core.place[slots[held]]]
+        served = rate[:, kernel.SERVED] + rate[:, kernel.LEVEL] * (now_s - rate[:, kernel.SINCE])
+        left[held] = np.maximum(mark - served, 0.0)
+        link, hops = self._links_of(slots)
+        real, nbytes = link < links, np.repeat(left, hops)
+        under_way = np.bincount(link[real], nbytes[real], links)
+        return self.links.still_to_start(rounds, place, at) + under_way
+
+    def _links_of(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the links of slots [K], one slot after another, and how many each has [K]."""
+        hops = self.core.hops[slots].astype(np.int64)
+        offset = np.arange(int(hops.sum())) - np.repeat(np.cumsum(hops) - hops, hops)
+        return self.core.link[np.repeat(slots << self.core.counts[kernel.SHIFT], hops) + offset], hops
 
     def retime(self, plan: int, rounds: Sequence[Round], place: NDArray[np.int64]) -> None:
         """Let transfers of a plan that are still to start wait as long as its links make them wait now."""

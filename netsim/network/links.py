@@ -147,10 +147,30 @@ class Links:
     def account(self, rounds: Sequence[Round]) -> None:
         """Add the bytes of a plan to the links they cross."""
         for one, times in repeats(rounds):
-            routed = self.route(one)
-            carried = np.repeat(one.nbytes, np.diff(routed.start)) * times
-            of_links = routed.links < len(self.nbytes)
-            self.nbytes += np.bincount(routed.links[of_links], carried[of_links], len(self.nbytes))
+            self.nbytes += self.over(one, one.nbytes * times)
+
+    def over(self, one: Round, amount: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return [L] the sum over a round's transfers, with an `amount` [F] each, of those that cross each link."""
+        routed = self.route(one)
+        of_links = routed.links < len(self.nbytes)
+        each = np.repeat(amount, np.diff(routed.start))
+        return np.asarray(np.bincount(routed.links[of_links], each[of_links], len(self.nbytes)), dtype=np.float64)
+
+    def still_to_start(
+        self, rounds: Sequence[Round], place: NDArray[np.int64], at: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return [L] the bytes of a plan's transfers that are not started: those in rounds behind their sources'.
+
+        `place` [nodes] are those of its participants, `at` [P] the round each of them is in, -1 before it has joined.
+        """
+        numbers: dict[int, list[int]] = {}
+        for number, one in enumerate(rounds):
+            numbers.setdefault(id(one), []).append(number)
+        left_bytes = np.zeros(len(self.nbytes))
+        for one, _ in repeats(rounds):
+            come = np.searchsorted(numbers[id(one)], at[place[one.src]], side="right")
+            left_bytes += self.over(one, one.nbytes * (len(numbers[id(one)]) - come))
+        return left_bytes
 
     def latency_s(self, rounds: Sequence[Round]) -> float:
         """Return the seconds that a plan's longest delays add up to, round by round: its time if nothing had bytes."""
