@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from netsim.network.base import Round
     from netsim.network.lanes import Flying
-    from netsim.network.links import Links, Routed
+    from netsim.network.links import LinkTable, Routed
     from netsim.network.table import Table
 
 _OF_SLOTS = ("left", "most", "what", "neck", "place", "hops", "begin_s")
@@ -38,7 +38,7 @@ class _Lent(NamedTuple):
 class Fluid:
     """The transfers under way, and how far the plans they belong to have come."""
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, links: LinkTable) -> None:
         self.links = links
         self._lent: dict[int, _Lent] = {}
         self._spare: list[int] = []
@@ -117,18 +117,27 @@ class Fluid:
         self, plan: int, rounds: Sequence[Round], place: NDArray[np.int64], now_s: float
     ) -> NDArray[np.float64]:
         """Return [L] the bytes of a plan that have not passed each link by now; all that was due must have happened."""
-        core, begin, links = self.core, int(self.core.plan[plan, kernel.NODES]), len(self.links.nbytes)
-        at = core.node[begin : begin + self._lent[plan].nodes, kernel.AT].astype(np.int64)
-        slots = np.flatnonzero((core.hops > 0) & (core.what[:, kernel.PLAN] == plan))
+        begin, links = int(self.core.plan[plan, kernel.NODES]), len(self.links.nbytes)
+        at = self.core.node[begin : begin + self._lent[plan].nodes, kernel.AT].astype(np.int64)
+        slots = self._slots_of(plan)
+        link, hops = self._links_of(slots)
+        real, nbytes = link < links, np.repeat(self._left(slots, now_s), hops)
+        under_way = np.bincount(link[real], nbytes[real], links)
+        return self.links.still_to_start(rounds, place, at) + under_way
+
+    def _slots_of(self, plan: int) -> NDArray[np.int64]:
+        """Return the slots of a plan's transfers that have been started and are not over."""
+        return np.flatnonzero((self.core.hops > 0) & (self.core.what[:, kernel.PLAN] == plan))
+
+    def _left(self, slots: NDArray[np.int64], now_s: float) -> NDArray[np.float64]:
+        """Return the bytes [K] that are left of what is in slots."""
+        core = self.core
         left, neck = core.left[slots].copy(), core.neck[slots]
         held = left < 0
         rate, mark = core.rate[neck[held]], core.mark[core.links[neck[held], kernel.FROM] + core.place[slots[held]]]
         served = rate[:, kernel.SERVED] + rate[:, kernel.LEVEL] * (now_s - rate[:, kernel.SINCE])
         left[held] = np.maximum(mark - served, 0.0)
-        link, hops = self._links_of(slots)
-        real, nbytes = link < links, np.repeat(left, hops)
-        under_way = np.bincount(link[real], nbytes[real], links)
-        return self.links.still_to_start(rounds, place, at) + under_way
+        return left
 
     def _links_of(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return the links of slots [K], one slot after another, and how many each has [K]."""
