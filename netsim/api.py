@@ -31,8 +31,11 @@ def topology(kind: str, *, servers: int = 0, **fields: Any) -> Topology:
 
     Raises:
         ScenarioErrors: unknown kinds or keys, missing units, values out of range; all of them at once.
+        InputError: more workers and servers than can be simulated.
     """
-    return build(topologies, {"kind": kind, **fields}).build(servers)
+    made = build(topologies, {"kind": kind, **fields})
+    made.refuse_too_large(servers)
+    return made.build(servers)
 
 
 def scheme(kind: str, **fields: Any) -> Scheme:

@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NetsimError as error:
         _report(error, arguments)
         return WRONG_INPUT
+    except MemoryError as error:
+        _report(InputError(f"not enough memory: {error}", "ask for fewer workers or smaller tensors"), arguments)
+        return WRONG_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -122,17 +122,43 @@ class ResultFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the folder."""
-        write_atomically(self.path / name, lambda stream: stream.write(text.encode()))
+        write_text(self.path / name, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; see `write_atomically`."""
+    write_atomically(path, lambda stream: stream.write(text.encode()))
 
 
 def write_atomically(path: Path, write: Callable[[Any], object]) -> None:
-    """Let `write` fill a file that appears under its name only once it is on the disk."""
+    """Let `write` fill a file that appears under its name only once it is on the disk; what is no file is written to.
+
+    Raises:
+        InputError: it cannot be written there; nothing of it is left.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a device or a pipe, which a file must not replace
+            with path.open("wb") as stream:
+                write(stream)
+        else:
+            _replace(path.resolve(), write)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror or error}", "choose another place, or free some space", file=str(path)
+        ) from error
+
+
+def _replace(path: Path, write: Callable[[Any], object]) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}{_TEMPORARY}")
-    with temporary.open("wb") as stream:
-        write(stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

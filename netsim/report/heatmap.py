@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.patches import Patch, Rectangle
 
 from netsim.report import layout, scales, style
-from netsim.report.points import UNCOMPRESSED
+from netsim.report.points import UNCOMPRESSED, extrapolated
 from netsim.report.text import ratio
 from netsim.report.verdict import PAYS_X
 
@@ -50,7 +50,7 @@ def heatmap(runs: pd.DataFrame) -> Figure:
         handles=handles, loc="outside right upper", fontsize=8, frameon=False, title="fastest", title_fontsize=8
     )
     against = "none over the same architecture" if number == "speedup_x" else "the best uncompressed architecture"
-    hatched = "Hatched: extrapolated beyond the captured workers." if style.extrapolated(runs).any() else ""
+    hatched = "Hatched: extrapolated beyond the captured workers." if extrapolated(runs).any() else ""
     layout.footer(
         figure, runs, f"Number in a cell: speedup of the fastest scheme against {against}.", hatched, left_out
     )

@@ -11,7 +11,7 @@ from netsim.errors import InputError, ScenarioErrors
 from netsim.scenario.tree import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 MAX_BYTES = 1_000_000
@@ -94,6 +94,17 @@ def _tab_at(text: str, line: int) -> bool:
     return 0 < line <= len(lines) and "\t" in lines[line - 1]
 
 
+def _misread(key: str, before: Mapping[str, Node]) -> tuple[str, str] | None:
+    """Return the problem and the remedy of a key that may not be what its writer took it for."""
+    if key in before:
+        return f"key {key!r} is written twice, first on line {before[key].line}", "remove one of them"
+    if key == "<<":
+        return "merge keys (`<<`) are not read", "write the keys out; `&name` and `*name` repeat a whole value"
+    if odd := next((one for one in key if one.isspace() and one != " "), ""):
+        return f"U+{ord(odd):04X} before or in {key.strip()!r} is no plain space", "type the spaces of this line anew"
+    return None
+
+
 class _Reader:
     """Builds nodes from parser events; nothing here looks at a tag except to refuse it."""
 
@@ -104,7 +115,7 @@ class _Reader:
         self.problems: list[InputError] = []
 
     def document(self, events: Iterator[yaml.Event]) -> Node:
-        root = Node("null", None, self.file)
+        root = Node("null", None, self.file, raw="null")
         documents = 0
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
@@ -171,9 +182,7 @@ class _Reader:
             if not isinstance(event, yaml.ScalarEvent):
                 raise self.stop(event, "a key is not a plain name", "write `key: value`")
             self.refuse_tag(event)
-            if event.value in entries:
-                first = entries[event.value].line
-                problem = f"key {event.value!r} is written twice, first on line {first}"
-                self.problems.append(InputError(problem, "remove one of them", "", self.file, self.line(event)))
+            if found := _misread(event.value, entries):
+                self.problems.append(InputError(*found, "", self.file, self.line(event)))
             entries[event.value] = self.node(next(events), events, depth + 1, self.line(event))
         return Node("map", tuple(entries.items()), self.file, line, 1 + sum(one.size for one in entries.values()))

@@ -17,6 +17,8 @@ from netsim.cli import main
 from netsim.engine.calibrate import measured_on
 from netsim.workload.cost import TABLE_FORMAT
 
+HUNDREDS = "{kind: star, workers: 300, bandwidth: 1 Gbit/s}"
+
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
@@ -40,6 +42,12 @@ from netsim.workload.cost import TABLE_FORMAT
         (["collective", "all_reduce", "--topology", "nowhere.yaml"], "--topology: there is no file"),
         (["collective", "all_reduce", "--topology", "{kind: star, workers: 4}"], "bandwidth"),
         (["collective", "all_reduce", "--topology", "{kind: sta}"], "'star'"),
+        (["collective", "all_reduce", "--topology", HUNDREDS, "--workers", "worker300"], "worker187 and 201 more"),
+        (
+            ["export", "{kind: star, workers: 9000000, bandwidth: 1 Gbit/s}", "--out", "x.json"],
+            "TOPOLOGY: has 9,000,000",
+        ),
+        (["trace", "small.yaml", "--out", "nowhere/x.json"], "--out: 'nowhere/x.json' cannot be written"),
         (["calibrate", "nowhere.csv"], "nowhere.csv: cannot be read"),
         (["calibrate", "broken.yaml"], "broken.yaml: no column of sizes"),
         (["calibrate", "times.csv", "--bandwidth", "10"], "--bandwidth: bandwidth '10' needs a unit"),
@@ -98,6 +106,12 @@ def test_a_defect_is_one_line_and_exits_with_70(monkeypatch, capsys):
     assert capsys.readouterr().err == "netsim: defect: RuntimeError: two lines; run again with --debug for details\n"
     assert main(["list", "--debug"]) == 70
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_too_little_memory_is_said_and_exits_with_1(monkeypatch, capsys):
+    monkeypatch.setitem(netsim.cli.commands._COMMANDS, "list", fail(MemoryError("Unable to allocate 8.00 TiB")))
+    assert main(["list"]) == 1
+    assert capsys.readouterr().err.startswith("not enough memory: Unable to allocate 8.00 TiB; ")
 
 
 def test_an_interrupt_is_one_line_and_exits_with_130(monkeypatch, capsys):
