@@ -211,8 +211,8 @@ class Scheme(ABC):
     def exchange(self, grad: torch.Tensor, state: State) -> Exchange:
         """Exchange one float32 gradient with all workers; neither it nor the state is changed in place."""
 
-    def shipped(self) -> Scheme:
-        """Return the scheme as public frameworks run it, where it has a tighter code than theirs."""
+    def shipped(self, framework: str) -> Scheme:
+        """Return the scheme as a framework of `as_shipped` runs it, where that is not the method's own form."""
         return self
 
     def keeping(self, ratio: float) -> Scheme | None:
@@ -308,9 +308,9 @@ class Wrapper(Scheme):
         """Return whether the inner scheme takes several collectives."""
         return self.inner.agrees
 
-    def shipped(self) -> Scheme:
-        """Return the wrapper around what frameworks run."""
-        return replace(self, inner=self.inner.shipped())  # type: ignore[type-var]
+    def shipped(self, framework: str) -> Scheme:
+        """Return the wrapper around what a framework runs."""
+        return replace(self, inner=self.inner.shipped(framework))  # type: ignore[type-var]
 
     def keeping(self, ratio: float) -> Scheme | None:
         """Return the wrapper around the inner scheme with another ratio, or None."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import gammaln
 
 from netsim.compress.sparse import kept, largest
 from netsim.lazy import torch
@@ -61,6 +60,8 @@ def union_densities(held: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _log_choose(n: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    from scipy.special import gammaln
+
     return np.asarray(gammaln(n + 1.0) - gammaln(n - k + 1.0) - gammaln(k + 1.0))
 
 
