@@ -30,10 +30,8 @@ def heatmap(runs: pd.DataFrame) -> Figure:
     y = varying[1] if len(varying) > 1 else "sync"
     number = "speedup_x" if y == "sync" or "vs_best_dense_x" not in runs else "vs_best_dense_x"
     panels, left_out = layout.panels(runs, [], x, y, "sync")
-    columns, rows = (
-        list(pd.unique(runs[x].sort_values())),
-        list(pd.unique(runs[y] if y == "sync" else runs[y].sort_values())),
-    )
+    columns = sorted(runs[x].unique())
+    rows = list(pd.unique(runs[y]))[::-1] if y == "sync" else sorted(runs[y].unique())  # the first one is on top
     figure, grid = layout.panel_figure(panels, 1.0 + 1.05 * max(2, len(columns)), 1.0 + 0.75 * len(rows))
     looks = style.looks(runs["scheme"])
     winners: dict[str, None] = {}

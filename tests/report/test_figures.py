@@ -165,7 +165,7 @@ def test_the_heatmap_shows_the_winner_of_every_cell():
     table = runs()
     (axes,) = heatmap(table).axes
     shown = {tuple(map(round, text.get_position())): text.get_text() for text in axes.texts}
-    syncs, bandwidths = list(table["sync"].unique()), sorted(table["bandwidth_bytes_per_s"].unique())
+    syncs, bandwidths = list(table["sync"].unique())[::-1], sorted(table["bandwidth_bytes_per_s"].unique())
     for (bandwidth, sync), cell in table.groupby(["bandwidth_bytes_per_s", "sync"]):
         best = cell["speedup_x"].max()
         text = shown[bandwidths.index(bandwidth), syncs.index(sync)]
