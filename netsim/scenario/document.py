@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -37,15 +38,16 @@ def is_text(plain: str) -> bool:
 def read(path: Path) -> Node:
     """Return the tree of a file; raise ScenarioErrors where it is missing, too long or no YAML map."""
     name = str(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ScenarioErrors([InputError("is a directory", "name a scenario file in it", file=name)])
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        there = sorted(one.name for one in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+    except (OSError, ValueError) as error:  # a path that can be none is a ValueError
+        there = sorted(one.name for one in path.parent.glob("*.y*ml")) if os.path.isdir(path.parent) else []
         remedy = f"scenarios in that folder: {', '.join(there)}" if there else "check the path"
-        raise ScenarioErrors([InputError(f"cannot be read: {error.strerror}", remedy, file=name)]) from error
+        problem = f"cannot be read: {getattr(error, 'strerror', error)}"
+        raise ScenarioErrors([InputError(problem, remedy, file=name)]) from error
     if len(data) > MAX_BYTES:
         problem = f"is longer than {MAX_BYTES:,} bytes"
         raise ScenarioErrors([InputError(problem, "a scenario is a short text; name traces by their path", file=name)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -24,6 +25,10 @@ HUNDREDS = "{kind: star, workers: 300, bandwidth: 1 Gbit/s}"
     ("arguments", "said"),
     [
         (["check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["check", "x" * 5000], "cannot be read: File name too long; "),
+        (["inspect", "x" * 5000], "File name too long; "),
+        (["check", "a\0b"], "cannot be read: embedded null byte; "),
+        (["calibrate", "/dev/zero"], "/dev/zero: larger than any log of this kind"),
         (["run", "small.yaml", "elsewhere/small.yaml"], "two scenarios are called 'small'"),
         (["run", "broken.yaml"], "broken.yaml:2: topology.bandwidth: "),
         (["check", "small.yaml", "--set", "topology.wrkers=2"], "'workers'"),
@@ -112,6 +117,13 @@ def test_too_little_memory_is_said_and_exits_with_1(monkeypatch, capsys):
     monkeypatch.setitem(netsim.cli.commands._COMMANDS, "list", fail(MemoryError("Unable to allocate 8.00 TiB")))
     assert main(["list"]) == 1
     assert capsys.readouterr().err.startswith("not enough memory: Unable to allocate 8.00 TiB; ")
+
+
+def test_what_the_machine_refuses_is_said_and_exits_with_1(monkeypatch, capsys):
+    refused = OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+    monkeypatch.setitem(netsim.cli.commands._COMMANDS, "list", fail(refused))
+    assert main(["list"]) == 1
+    assert capsys.readouterr().err.startswith("/tmp/x: No space left on device; ")
 
 
 def test_an_interrupt_is_one_line_and_exits_with_130(monkeypatch, capsys):
