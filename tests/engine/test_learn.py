@@ -184,6 +184,32 @@ def test_simulated_time_may_run_out_before_the_target() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "sync"),
+    [("{kind: sgd, batch: 2}", "ring"), ("{kind: asgd, batch: 2}", "{kind: parameter_server, servers: 1}")],
+    ids=["sgd", "asgd"],
+)
+def test_the_last_epoch_ends_a_training_wherever_points_of_the_curve_are(optimizer: str, sync: str) -> None:
+    result = simulate(point(train=f"{{optimizer: {optimizer}, max_epochs: 0.5, every: 0.375}}", sync=sync))
+    assert result.curves["epoch"].tolist() == [0, 0.375, 0.5]
+    assert result.runs["status"][0] == "max_epochs"
+
+
+def test_what_diverges_between_two_points_of_the_curve_has_the_speed_of_its_turns() -> None:
+    """Gradients overflow in the second turn, whose exchange fails; the only point of the curve is the first."""
+    goal = train("{kind: sgd, lr: 1.0e+30, batch: 2}")
+    both = points(train=goal, schemes="[none, fp16]", job="{overlap: none}")
+    none, fp16 = (simulate(one).runs.iloc[0] for one in both)
+    assert (none["status"], fp16["status"]) == ("diverged", "diverged")
+    assert none["speedup_x"] == 1
+    assert fp16["speedup_x"] == pytest.approx(none["step_time_s"] / fp16["step_time_s"])
+
+
+def test_who_diverges_after_the_end_of_time_has_run_out_of_it() -> None:
+    row = simulate(point(train=train("{kind: sgd, lr: 1.0e+30, batch: 2}", ", until: 1 ms"))).runs.iloc[0]
+    assert (row["status"], row["total_s"]) == ("until", 1e-3)
+
+
 def test_batch_normalised_networks_learn() -> None:
     one = point(
         workload=LIVE.replace("64", "256").replace("16", "64") % (RESNET.replace("width: 2", "width: 4"), ""),
@@ -255,6 +281,22 @@ def test_a_faster_step_that_trains_slower_is_warned_of() -> None:
     missed = runs.assign(speedup_to_target_x=[1.0, np.nan], status=["target", "max_epochs"])
     assert "misses the target" in disagreements(missed)[0]
     assert not disagreements(runs.assign(speedup_to_target_x=[1.0, 1.5], status="target"))
+
+
+def test_a_missed_target_is_warned_of_where_its_own_baseline_reaches_it() -> None:
+    """Of two rates with and without top-k, the smaller reaches nothing anyhow; the baseline need not be listed."""
+    rates = "[{kind: momentum, lr: 0.3, batch: 2}, {kind: momentum, lr: 1.0e-6, batch: 2}]"
+    given = {"train": train("momentum", ", target_of: loss, target: 4.1"), "sweep": f"{{train.optimizer: {rates}}}"}
+    runs = sweep(points(**given, schemes="[none, {kind: topk, ratio: 0.001}]"))
+    assert runs["status"].tolist() == ["target", "max_epochs", "max_epochs", "max_epochs"]
+    for listed in (runs, runs[runs["scheme"] != "none"]):
+        (line,) = disagreements(listed)
+        assert "lr=0.3" in line
+        assert "misses the target that `none` reaches (" in line
+        assert line.endswith("x a step)")
+    other = runs.assign(status="target", speedup_x=0.5, time_to_target_s=1.0, baseline_time_to_target_s=np.nan)
+    assert "reaches the target that `none` misses" in disagreements(other.iloc[1:2])[0]
+    assert not disagreements(other.assign(status="until"))
 
 
 def test_rivals_of_compression_are_named_and_held_against_the_first() -> None:
