@@ -79,7 +79,7 @@ def probe(arguments: argparse.Namespace) -> None:
     from netsim.calibration import probe, table
     from netsim.cli.calibration import cluster_as_asked, transport_as_asked
     from netsim.cli.collective import parse_sizes
-    from netsim.record.folder import write_text
+    from netsim.writing import write_text
 
     check_writable(out=arguments.out, log=arguments.log, plot=arguments.plot)
     rank, _ = probe.rank_and_size(os.environ)
@@ -105,8 +105,8 @@ def _fit(
 ) -> None:
     from netsim.calibration import fit
     from netsim.cli.calibration import as_json, network_section
-    from netsim.record.folder import write_text
     from netsim.report.calibration import fitted
+    from netsim.writing import write_text
 
     found = fit(samples, transport, cluster)
     section = network_section(found, sources)

@@ -27,10 +27,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(problem, "rename one of the files, or run them one by one", path="SCENARIO")
     scenarios = load(arguments, arguments.scenarios)
     out = arguments.out or Path("results") / "+".join(dict.fromkeys(one.name for one in scenarios))
-    from netsim.record.folder import write_text
     from netsim.report.tables import assumed_costs, details, summary
     from netsim.report.training import training_summary, trains
     from netsim.sweep import sweep
+    from netsim.writing import write_text
 
     runs = sweep(scenarios, jobs=arguments.jobs, out=out, resume=arguments.resume)
     replayed, trained = runs[~trains(runs)], runs[trains(runs)]
@@ -115,7 +115,7 @@ def explain(arguments: argparse.Namespace) -> None:
 def trace(arguments: argparse.Namespace) -> None:
     """Write one step for Perfetto."""
     from netsim.cli.trace import traced
-    from netsim.record.folder import write_text
+    from netsim.writing import write_text
 
     check_writable(out=arguments.out)
     scenarios = load(arguments, [arguments.scenario])

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from netsim.errors import InputError
-from netsim.record.folder import write_text
 from netsim.workload.cost import Measured
+from netsim.writing import write_text
 
 _NUMBERS = re.compile(r"\[[-+0-9.eE,\s]+\]")
 """A list of numbers, which is written in one line."""

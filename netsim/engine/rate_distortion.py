@@ -16,10 +16,10 @@ from netsim.compress.base import check_finite
 from netsim.compress.drive import exchange
 from netsim.errors import InputError
 from netsim.lazy import torch
-from netsim.record.folder import write_atomically, write_text
 from netsim.scenario.named import named_schemes
 from netsim.theory import rate_distortion, sources
 from netsim.workload.trace import open_trace
+from netsim.writing import write_atomically, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

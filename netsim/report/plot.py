@@ -9,7 +9,6 @@ import pandas as pd
 
 from netsim.errors import InputError, closest
 from netsim.record import PARTS
-from netsim.record.folder import write_atomically
 from netsim.report.breakdown import breakdown
 from netsim.report.error import error
 from netsim.report.heatmap import heatmap
@@ -19,6 +18,7 @@ from netsim.report.staleness import staleness
 from netsim.report.timeline import timeline
 from netsim.report.training import trains
 from netsim.report.training_figures import curves, time_to_target
+from netsim.writing import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

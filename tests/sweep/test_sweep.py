@@ -18,8 +18,9 @@ import pandas as pd
 import pytest
 
 from netsim.errors import InputError, NetsimError
-from netsim.record.folder import ResultFolder, write_atomically, write_text
+from netsim.record.folder import ResultFolder
 from netsim.sweep import sweep
+from netsim.writing import write_atomically, write_text
 from tests.sweep.fake import Log, points
 
 ROOT = Path(__file__).parents[2]
