@@ -52,7 +52,7 @@ class ResultFolder:
             if filled and not resume:
                 raise self._error(
                     "the result folder is not empty",
-                    "use --resume to keep the points that are finished, or another --out",
+                    "use --resume (resume=True) to keep the points that are finished, or another --out",
                 )
             points.mkdir(exist_ok=True)
             for half in [*self.path.glob(f"*{TEMPORARY}"), *points.glob(f"*{TEMPORARY}")]:

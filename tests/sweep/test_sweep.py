@@ -85,7 +85,7 @@ def test_a_folder_that_holds_something_is_left_alone(trace, log, tmp_path):
     out.mkdir()
     sweep(points(trace, 2), out=out, engine=log.engine)
     before = (out / "runs.csv").read_bytes()
-    with pytest.raises(InputError, match=r"not empty; use --resume to keep .* or another --out"):
+    with pytest.raises(InputError, match=r"not empty; use --resume .* to keep .* or another --out"):
         sweep(points(trace, 4), out=out, engine=log.engine)
     assert (out / "runs.csv").read_bytes() == before
     (tmp_path / "foreign").mkdir()
