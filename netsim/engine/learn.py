@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -170,8 +170,8 @@ class Learner:
 
     def _scheduled(self) -> Synchronous:
         """Return the optimizer with the learning rate of now."""
-        share, optimizer = self.train.schedule.share(self.progress.epoch), self.optimizer
-        return optimizer if share == 1 else replace(optimizer, lr=share * optimizer.lr)  # type: ignore[attr-defined]
+        share, optimizer = self.train.schedule.share(self.progress.epoch), cast("Any", self.optimizer)
+        return cast("Synchronous", optimizer if share == 1 else replace(optimizer, lr=share * optimizer.lr))
 
     def _adjust(self) -> None:
         """Set what the policy has chosen."""
