@@ -152,17 +152,21 @@ def _point(scheme: Scheme, values: torch.Tensor, source: sources.GeneralizedGaus
 
 
 def _coded_bits(message: Message, numel: int) -> float:
-    """Return the bits of a message if every symbol took its empirical entropy, and a set of indices log2 C(d, k)."""
+    """Return the bits of a message if every symbol took its empirical entropy, and k indices of d log2 C(d, k) bits.
+
+    Indices are whole numbers below d that differ, d being no more than the tensor's elements.
+    """
     total = 0.0
     for part, field in zip(message.parts, message.layout, strict=True):
         flat, count = part.flatten(), part.numel()
         total += field.nbits(part)
-        if field.open or flat.is_floating_point() or not count:
+        if flat.is_floating_point() or not count:
             continue
         share = torch.unique(flat, return_counts=True)[1].double().numpy() / count
-        if field.count == numel and len(share) == count:
-            total += (lgamma(numel + 1) - lgamma(count + 1) - lgamma(numel - count + 1)) / log(2) - field.nbits(part)
-        elif field.width <= MOST_SYMBOLS_BITS:
+        if flat.dtype == torch.int64 and 0 < field.count <= numel and len(share) == count:
+            most = field.count
+            total += (lgamma(most + 1) - lgamma(count + 1) - lgamma(most - count + 1)) / log(2) - count * field.width
+        elif not field.open and field.width <= MOST_SYMBOLS_BITS:
             total += rate_distortion.entropy(share) * count - field.nbits(part)
     return total
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from netsim.compress import AsShipped, GTopK, OkTopK, OmniReduce, PacTrain, Peer, Scheme, SparCML, Zen
+from netsim.compress import AsShipped, ErrorFeedback, GTopK, OkTopK, OmniReduce, PacTrain, Peer, Scheme, SparCML, Zen
 from netsim.compress.drive import Outcome, exchange
 from netsim.compress.lossless import Lossless
 
@@ -143,8 +143,23 @@ def test_oktopk_balances_regions_every_so_often_and_makes_thresholds_anew_at_oth
     ]
     states = [outcome.states[0] for outcome in outcomes]
     assert [one.ends != other.ends for one, other in pairwise(states)] == [step % 3 == 0 for step in range(1, 7)]
-    assert [one.local != other.local for one, other in pairwise(states)] == [step % 2 == 0 for step in range(1, 7)]
+    kept = round(0.02 * NUMEL)
+    exact = [float(grads[0].abs().topk(kept).values[-1]) for grads in steps]
+    anew = [one.local == least for one, least in zip(states, exact, strict=True)]
+    assert anew == [step % 2 == 0 for step in range(7)]
     assert (OkTopK().period, OkTopK().balance) == (32, 64)
+
+
+def test_oktopk_follows_what_error_feedback_holds_back() -> None:
+    # Gradients have nothing in common: thresholds that stayed would let 9 k through.
+    scheme, kept = ErrorFeedback(OkTopK(ratio=0.02)), round(0.02 * NUMEL)
+    outcomes = _run(scheme, [_sparse(1.0, 10 * step) for step in range(128)])
+    sent = [len(outcome.messages[-2][0].parts[0]) / kept for outcome in outcomes]
+    handed_on = [sum(len(message.parts[0]) for message in outcome.messages[-1]) / kept for outcome in outcomes]
+    assert sent[::32] == [1.0] * 4
+    assert max(sent) < 4
+    assert all(2 / 3 < one < 3 / 2 for one in sent[8:])
+    assert all(2 * (up + down) < 6 for up, down in zip(sent[97:], handed_on[97:], strict=True))  # the paper's 6 k
 
 
 def test_oktopk_gives_the_largest_sums_when_thresholds_are_new() -> None:
