@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import platform
-import signal
 import sys
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import netsim
 from netsim.calls import make_callable
 from netsim.errors import InputError, NetsimError
+from netsim.pool import Call, results
 from netsim.record.folder import ResultFolder
 from netsim.scenario.dump import dump_yaml, scenario_hash
 
@@ -122,127 +119,66 @@ def _run(
     folder: ResultFolder | None,
 ) -> dict[int, Result]:
     """Measure what points share, then simulate those in `waiting`; results stay in the folder where there is one."""
-    needed = {index: engine.needs(scenarios[index]) for index in waiting}
-    shared = {index: [engine.measurement_key(one) for one in needed[index]] for index in waiting}
-    compared = {index: engine.baselines(scenarios[index]) for index in waiting}
-    distinct: dict[tuple[str, Hashable], tuple[Any, ...]] = {}
+    calls: dict[Hashable, Call] = {}
     files: list[Path] = []
+    after: dict[int, list[Hashable]] = {index: [] for index in waiting}
     # Measurements come first: they take longest, and what takes longest must not begin last.
     for index in waiting:
-        for key, one in zip(shared[index], needed[index], strict=True):
-            if ("measure", key) not in distinct:
+        for one in engine.needs(scenarios[index]):
+            key = "measure", engine.measurement_key(one)
+            after[index].append(key)
+            if key not in calls:
                 files += [] if folder is None else [folder.half_done(point_key(one))]
-                distinct["measure", key] = engine.measure, (one, files[-1] if files else None), one
+                calls[key] = Call(_in_name_of, (one, engine.measure, one, files[-1] if files else None))
+    measurements = {index: len(after[index]) for index in waiting}
     for index in waiting:
-        for baseline in compared[index]:
-            distinct.setdefault(("compare", baseline), (engine.baseline, (baseline,), scenarios[index]))
-    places = {key: place for place, key in enumerate(distinct)}
-    measuring = [(_measure, *call, place) for place, call in enumerate(distinct.values())]
-    known = dict(_parallel(measuring, jobs, "measuring", show))
-    simulating = [
-        (
-            _simulate,
-            engine,
-            scenarios[index],
-            [known[places["measure", key]] for key in shared[index]],
-            [known[places["compare", one]] for one in compared[index]],
-            index,
-            keys[index],
-            folder,
-        )
-        for index in waiting
-    ]
-    done = dict(_parallel(simulating, jobs, "simulating", show))
+        for baseline in engine.baselines(scenarios[index]):
+            after[index].append(("compare", baseline))
+            calls.setdefault(("compare", baseline), Call(_in_name_of, (scenarios[index], engine.baseline, baseline)))
+    for index in waiting:
+        args = engine, scenarios[index], measurements[index], keys[index], folder
+        calls["simulate", index] = Call(_simulate, args, tuple(after[index]))
+    done = {
+        index: value for (what, index), value in _shown(results(calls, jobs), len(calls), show) if what == "simulate"
+    }
     for file in files:
         file.unlink(missing_ok=True)
     return done
 
 
-def _measure(function: Callable[..., Any], args: tuple[Any, ...], of: Scenario, place: int) -> tuple[int, Any]:
-    return place, _named(of, lambda: function(*args))
-
-
 def _simulate(
-    engine: Engine,
-    scenario: Scenario,
-    measured: Sequence[Any],
-    baselines: Sequence[Any],
-    index: int,
-    key: str,
-    folder: ResultFolder | None,
-) -> tuple[int, Result | None]:
-    known = {"baselines": baselines} if baselines else {}
-    result = _named(scenario, lambda: engine.simulate(scenario, *measured, **known))
+    engine: Engine, scenario: Scenario, measurements: int, key: str, folder: ResultFolder | None, *known: Any
+) -> Result | None:
+    """Simulate a point, given its measurements and what it is compared with; in a folder, its result stays there."""
+    baselines = {"baselines": known[measurements:]} if known[measurements:] else {}
+    result: Result = _in_name_of(scenario, engine.simulate, scenario, *known[:measurements], **baselines)
     if folder is None:
-        return index, result
+        return result
     folder.save(key, result)
-    return index, None
+    return None
 
 
-def _named(scenario: Scenario, run: Callable[[], Any]) -> Any:
+def _in_name_of(scenario: Scenario, run: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """Run a part of a point; a user's error then says which point it was."""
     try:
-        return run()
+        return run(*args, **options)
     except NetsimError as error:
         swept = ", ".join(f"{key}={value}" for key, value in scenario.swept)
         point = f"{scenario.name}, {swept}" if swept else scenario.name
         raise NetsimError(f"{point}, {scenario.scheme.kind} over {scenario.sync.kind}: {error}") from error
 
 
-def _parallel(calls: Sequence[tuple[Any, ...]], jobs: int, label: str, show: bool) -> Iterator[Any]:
-    """Yield what the calls return as they finish, in any order."""
+def _shown(found: Iterator[Any], total: int, show: bool) -> Iterator[Any]:
+    """Show on stderr how many of the calls are done."""
     from tqdm import tqdm
 
-    with tqdm(total=len(calls), desc=label, unit="point", disable=not show, file=sys.stderr) as bar:
-        for done in _results(calls, jobs):
-            bar.update()
-            yield done
+    yield from tqdm(found, "measuring and simulating", total, disable=not show, file=sys.stderr)
 
 
-def _results(calls: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Any]:
-    if jobs == 1 or len(calls) < 2:
-        for function, *args in calls:
-            yield function(*args)
-        return
-    from joblib import Parallel, delayed
-
-    pool = Parallel(n_jobs=jobs, backend="loky", batch_size=1, return_as="generator_unordered")
-    with _interrupts_ignored():
-        results = pool(delayed(_in_process)(function, *args) for function, *args in calls)
-    yield from results
-
-
-def _in_process(function: Callable[..., Any], *args: Any) -> Any:
-    _settle_in()
-    return function(*args)
-
-
-@cache
-def _settle_in() -> None:
-    """Take what has been imported out of garbage collection, which a process of the pool runs in full each second."""
-    from netsim.engine import simulate as _imported  # noqa: F401
-
-    gc.collect()
-    gc.freeze()
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Let the processes that start meanwhile ignore Ctrl-C: this one answers it, and ends them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _table(results: Sequence[Result]) -> pd.DataFrame:
+def _table(found: Sequence[Result]) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.concat([result.runs for result in results], ignore_index=True)
+    return pd.concat([result.runs for result in found], ignore_index=True)
 
 
 @cache

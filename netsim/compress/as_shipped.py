@@ -26,7 +26,8 @@ class AsShipped(Wrapper):
 
     GRACE takes a byte a sign and a level, 16 bits for more than 256 levels, and indices of 32 bits in TensorFlow and 64
     in PyTorch; DeepSpeed packs signs. `terngrad` sends a digit by itself, `natural` 7 bits of exponent, outside which
-    values are cut. Goes around schemes as they are, inside or outside other wrappers.
+    values are cut; `powersgd` cuts kernels after their height in TensorFlow. Goes around schemes as they are, inside or
+    outside other wrappers.
     """
 
     costs_alike: ClassVar[tuple[str, ...]] = ("framework",)
@@ -36,15 +37,15 @@ class AsShipped(Wrapper):
     @property
     def unbiased(self) -> bool:
         """Return whether the inner scheme is unbiased."""
-        return self.inner.shipped().unbiased
+        return self.inner.shipped(self.framework).unbiased
 
     def init(self, shape: torch.Size, peer: Peer) -> Any:
         """Return the inner state."""
-        return self.inner.shipped().init(shape, peer)
+        return self.inner.shipped(self.framework).init(shape, peer)
 
     def exchange(self, grad: torch.Tensor, state: Any) -> Exchange:
         """Exchange as the inner scheme does, with wider messages."""
-        running = self.inner.shipped().exchange(grad, state)
+        running = self.inner.shipped(self.framework).exchange(grad, state)
         message = next(running)
         while True:
             reply = yield self._shipped(message)
@@ -61,7 +62,7 @@ class AsShipped(Wrapper):
             sizes = [field.nbits(part) for part, field in zip(message.parts, layout, strict=True)]
             shards = len(weigh())
             weigh = partial(_totals, sizes, shards)
-        return Message.of(message.op, *zip(message.parts, layout, strict=True), weigh=weigh)
+        return Message.of(message.op, *zip(message.parts, layout, strict=True), weigh=weigh, support=message.support)
 
     def _wide(self, field: Field) -> Field:
         """Return the field with elements of whole words; int64 parts are indices."""

@@ -313,7 +313,7 @@ def dither(values: Floats, norm: float, levels: int, seed: np.uint64, codes: NDA
         unit = min(abs(values[place]) / norm, 1.0)
         mantissa, exponent = math.frexp(unit)
         level, odds = exponent - 1 + levels, 2 * mantissa - 1
-        if level <= 0:
+        if level <= 0 or unit == 0:  # the exponent of zero is that of 1/2
             level, odds = 0, unit * 2.0 ** (levels - 1)
         if level < levels and _noise(seed, place) < odds:
             level += 1

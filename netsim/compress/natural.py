@@ -36,7 +36,7 @@ class Natural(OneShot):
         """Return whether no value is cut."""
         return self.exponent_bits == WHOLE_BITS
 
-    def shipped(self) -> Natural:
+    def shipped(self, framework: str) -> Natural:
         """Return the scheme with a byte an element."""
         return replace(self, exponent_bits=7)
 

@@ -44,7 +44,7 @@ class NaturalDithering(OneShot):
             return self._message(norm, code)
         unit = (flat.abs() / norm.clamp(min=tiny(flat))).clamp_(max=1)
         mantissa, exponent = torch.frexp(unit)
-        lower = (exponent - 1 + self.levels).clamp_(min=0)
+        lower = (exponent - 1 + self.levels).clamp_(min=0).mul_(unit > 0)  # the exponent of zero is that of 1/2
         odds = torch.where(lower > 0, 2 * mantissa - 1, unit * 2.0 ** (self.levels - 1))
         up = torch.rand(flat.shape, generator=key.own(flat.device), device=flat.device) < odds
         level = (lower + up).clamp_(max=self.levels)

@@ -35,7 +35,7 @@ class TernGrad(Scheme):
     clip: Annotated[float, Gt(0)] | None = 2.5
     code: Literal["trits", "fixed"] = "trits"
 
-    def shipped(self) -> TernGrad:
+    def shipped(self, framework: str) -> TernGrad:
         """Return the scheme with a digit an element."""
         return replace(self, code="fixed")
 

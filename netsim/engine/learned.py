@@ -94,6 +94,7 @@ def learned_row(train: Train, learned: Learned, against: Compared, timed: Pace) 
         "cosine": learned.update_cosine,
         "bottleneck": max(PARTS, key=lambda part: mean[part]).removesuffix("_s") if timed.turns else "",
         "collective": " + ".join(timed.collectives),
+        "baseline_time_to_target_s": against.to_target_s,
         "speedup_to_target_x": against.to_target_s / (own["time_to_target_s"] or np.nan),
     } | {key: value for key, value in own.items() if key != "evaluation_s"}  # fmt: skip
 
@@ -102,11 +103,13 @@ def summary(train: Train, learned: Learned, timed: Pace) -> dict[str, Any]:
     """Return how a training ended, when it reached the target, and its seconds for a sample on every worker."""
     points = curve(train, learned, timed)
     last = points[-1]
-    in_time = len(points) == len(learned.curve)
+    total_s = float(timed.end_s[-1]) if len(timed.end_s) else 0.0
+    in_time = total_s <= train.until
     reached = learned.status == "target" and in_time
     values = np.array([one[GOALS[train.target_of]] for one in points])
-    total_s = float(timed.end_s[-1]) if len(timed.end_s) else 0.0
-    evaluations = learned.curve[-1]["gradient_evaluations"]
+    # What diverges does so after the last point of its curve: turns are counted, not points.
+    parts = [learned.parts[part] for turn in learned.turns for part, _ in turn]
+    evaluations = sum(one.passes * one.samples for one in parts)
     return {
         "status": learned.status if in_time else "until",
         "time_to_target_s": last["time_s"] if reached else np.nan,

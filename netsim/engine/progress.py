@@ -41,11 +41,12 @@ class Progress:
         return self.evaluations / (self.problem.workers * self.problem.samples)
 
     def note(self, x: NDArray[Any], step: int, **more: float) -> bool:
-        """Note a point of the curve, and more that is known, where one is due; return whether the training is over."""
+        """Note a point of the curve, and what else is known, where one is due or epochs end; return if it is over."""
         if self.status:
             return True
         # Sums of evaluations are whole numbers, but their quotient may fall a little short of a round one.
-        if self.epoch < self._due - 1e-9 and np.isfinite(x).all():
+        due = min(self._due, self.train.max_epochs)
+        if self.epoch < due - 1e-9 and np.isfinite(x).all():
             return False
         self._due = max(self._due + self.train.every, self.epoch)
         loss, metric, norm = self.problem.evaluate(x)

@@ -19,6 +19,7 @@ from netsim.lazy import torch
 from netsim.scenario.named import named_schemes
 from netsim.theory import rate_distortion, sources
 from netsim.workload.trace import open_trace
+from netsim.writing import write_atomically, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -152,17 +153,21 @@ def _point(scheme: Scheme, values: torch.Tensor, source: sources.GeneralizedGaus
 
 
 def _coded_bits(message: Message, numel: int) -> float:
-    """Return the bits of a message if every symbol took its empirical entropy, and a set of indices log2 C(d, k)."""
+    """Return the bits of a message if every symbol took its empirical entropy, and k indices of d log2 C(d, k) bits.
+
+    Indices are whole numbers below d that differ, d being no more than the tensor's elements.
+    """
     total = 0.0
     for part, field in zip(message.parts, message.layout, strict=True):
         flat, count = part.flatten(), part.numel()
         total += field.nbits(part)
-        if field.open or flat.is_floating_point() or not count:
+        if flat.is_floating_point() or not count:
             continue
         share = torch.unique(flat, return_counts=True)[1].double().numpy() / count
-        if field.count == numel and len(share) == count:
-            total += (lgamma(numel + 1) - lgamma(count + 1) - lgamma(numel - count + 1)) / log(2) - field.nbits(part)
-        elif field.width <= MOST_SYMBOLS_BITS:
+        if flat.dtype == torch.int64 and 0 < field.count <= numel and len(share) == count:
+            most = field.count
+            total += (lgamma(most + 1) - lgamma(count + 1) - lgamma(most - count + 1)) / log(2) - count * field.width
+        elif not field.open and field.width <= MOST_SYMBOLS_BITS:
             total += rate_distortion.entropy(share) * count - field.nbits(part)
     return total
 
@@ -202,13 +207,11 @@ def write(points: pd.DataFrame, described: pd.DataFrame, folder: Path) -> list[P
     """Write both tables as CSV and Parquet; return the files. Raise InputError where the folder cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = []
-        for name, table in (("points", points), ("sources", described)):
-            table.to_parquet(folder / f"{name}.parquet")
-            table.to_csv(folder / f"{name}.csv", index=False)
-            files += [folder / f"{name}.csv", folder / f"{name}.parquet"]
     except OSError as error:
-        raise InputError(
-            f"cannot write to {str(folder)!r}: {error.strerror}", "choose another folder", "--out"
-        ) from error
+        raise InputError(f"cannot be made: {error.strerror}", "choose another folder", file=str(folder)) from error
+    files = []
+    for name, table in (("points", points), ("sources", described)):
+        files += [folder / f"{name}.csv", folder / f"{name}.parquet"]
+        write_atomically(files[-1], table.to_parquet)
+        write_text(files[-2], table.to_csv(index=False))
     return files

@@ -25,13 +25,14 @@ empty where what it is against could not be simulated; provenance lists all such
 
 TRAIN_COLUMNS = (
     "optimizer", "status", "target", "target_of", "time_to_target_s", "steps_to_target", "epochs_to_target", "best",
-    "total_s", "speedup_to_target_x",
+    "total_s", "speedup_to_target_x", "baseline_time_to_target_s",
 )  # fmt: skip
 """Columns that `runs` has besides where a point trains; `best` is the best value reached of what the target is about.
 
-`speedup_to_target_x` is the time to the target of `none` over the same architecture / this one; `speedup_x` of a
-training compares the seconds for one sample, so that larger batches and local steps compare, and an optimizer that
-compresses by itself is held against the one that it approximates.
+`baseline_time_to_target_s` is the time to the target of `none` over the same architecture, empty where that misses it,
+`speedup_to_target_x` that over this one's; `speedup_x` of a training compares the seconds for one sample, so that
+larger batches and local steps compare, and an optimizer that compresses by itself is held against the one that it
+approximates.
 
 `status` is `target`, `until` or `max_epochs` (limits that ended it before the target), or `diverged`. What belongs to a
 step of replayed gradients alone is empty in such rows."""

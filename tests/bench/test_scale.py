@@ -66,7 +66,7 @@ wall_s, cpu_s = time.perf_counter(), used_s()
 table = netsim.sweep(points, jobs=int(sys.argv[1]), progress=False)
 wall_s = time.perf_counter() - wall_s
 if sys.argv[1] != "1":
-    from joblib.externals.loky import get_reusable_executor
+    from loky import get_reusable_executor
 
     get_reusable_executor().shutdown(wait=True)
 cpu_s = used_s() - cpu_s + used_s(resource.RUSAGE_CHILDREN)

@@ -159,6 +159,14 @@ def test_natural_compression_has_a_variance_of_an_eighth_at_most() -> None:
     assert torch.equal(compress(Natural(), powers).mean, powers[0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # the compiled loop, and what other devices run
+@pytest.mark.parametrize("levels", [4, 8])
+def test_natural_dithering_leaves_its_levels_and_zero_as_they_are(levels: int, dtype: torch.dtype) -> None:
+    scheme, powers = NaturalDithering(levels=levels, norm="max"), torch.tensor([1, -0.5, 0.25, 0, -0.125], dtype=dtype)
+    key = scheme.init(powers.shape, Peer(0, workers=1, owners=1, seed=0))
+    assert torch.equal(scheme.decode(scheme.encode(powers, key).parts, powers.shape, key), powers.float())
+
+
 @pytest.mark.parametrize("levels", [2, 8, 16])
 def test_natural_dithering_is_within_its_bound(levels: int) -> None:
     rows = GAUSSIAN.reshape(-1, 256)[:64]

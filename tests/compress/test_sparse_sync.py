@@ -8,12 +8,16 @@ from itertools import pairwise
 import pytest
 import torch
 
-from netsim.compress import AsShipped, GTopK, OkTopK, OmniReduce, PacTrain, Peer, Scheme, SparCML, Zen
+from netsim.compress import AsShipped, ErrorFeedback, GTopK, OkTopK, OmniReduce, PacTrain, Peer, Scheme, SparCML, Zen
+from netsim.compress.base import Message
 from netsim.compress.drive import Outcome, exchange
 from netsim.compress.lossless import Lossless
 
 WORKERS, NUMEL = 4, 6000
-LOSSLESS = [OmniReduce(block=16), Zen(), Zen(pull="coo"), SparCML(), SparCML(form="dsar")]
+LOSSLESS = [
+    *[OmniReduce(block=16), Zen(), Zen(pull="coo")],
+    *[SparCML(), SparCML(form="dsar"), SparCML(form="recursive")],
+]
 
 
 def _sparse(density: float, seed: int = 0, numel: int = NUMEL) -> list[torch.Tensor]:
@@ -36,6 +40,16 @@ def _run(scheme: Scheme, steps: list[list[torch.Tensor]], owners: int = WORKERS)
 def test_lossless_schemes_give_the_mean(scheme: Scheme, density: float, owners: int) -> None:
     grads = _sparse(density)
     assert torch.allclose(_run(scheme, [grads], owners)[0].mean, torch.stack(grads).mean(0), atol=1e-7)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.01, 0.4, 1.0])
+@pytest.mark.parametrize("scheme", LOSSLESS, ids=lambda one: one.label)
+def test_the_size_of_a_sum_follows_from_what_messages_hold(scheme: Lossless, density: float) -> None:
+    grads = _sparse(density)
+    supports = [message.support() for message in _run(scheme, [grads], owners=1)[0].messages[0]]
+    held, (_, fixed, item, most) = torch.stack([one.present for one in supports]).any(dim=0), supports[0]
+    coded = scheme.code(torch.stack(grads).sum(0), pull=True)
+    assert min(fixed + item * int(held.sum()), most) == Message.of("shard", *coded).nbits
 
 
 def test_sizes_of_zen() -> None:
@@ -143,8 +157,23 @@ def test_oktopk_balances_regions_every_so_often_and_makes_thresholds_anew_at_oth
     ]
     states = [outcome.states[0] for outcome in outcomes]
     assert [one.ends != other.ends for one, other in pairwise(states)] == [step % 3 == 0 for step in range(1, 7)]
-    assert [one.local != other.local for one, other in pairwise(states)] == [step % 2 == 0 for step in range(1, 7)]
+    kept = round(0.02 * NUMEL)
+    exact = [float(grads[0].abs().topk(kept).values[-1]) for grads in steps]
+    anew = [one.local == least for one, least in zip(states, exact, strict=True)]
+    assert anew == [step % 2 == 0 for step in range(7)]
     assert (OkTopK().period, OkTopK().balance) == (32, 64)
+
+
+def test_oktopk_follows_what_error_feedback_holds_back() -> None:
+    # Gradients have nothing in common: thresholds that stayed would let 9 k through.
+    scheme, kept = ErrorFeedback(OkTopK(ratio=0.02)), round(0.02 * NUMEL)
+    outcomes = _run(scheme, [_sparse(1.0, 10 * step) for step in range(128)])
+    sent = [len(outcome.messages[-2][0].parts[0]) / kept for outcome in outcomes]
+    handed_on = [sum(len(message.parts[0]) for message in outcome.messages[-1]) / kept for outcome in outcomes]
+    assert sent[::32] == [1.0] * 4
+    assert max(sent) < 4
+    assert all(2 / 3 < one < 3 / 2 for one in sent[8:])
+    assert all(2 * (up + down) < 6 for up, down in zip(sent[97:], handed_on[97:], strict=True))  # the paper's 6 k
 
 
 def test_oktopk_gives_the_largest_sums_when_thresholds_are_new() -> None:

@@ -27,6 +27,7 @@ from netsim.workload.trace import Origin, TraceFacts, write_trace
 from tests.engine.live import GPT, LSTM, RESNET, point, points
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from netsim.record.result import Result
@@ -45,10 +46,11 @@ def network(scenario) -> Network:
     return scenario.workload.problem(scenario.topology.num_workers, scenario.seed)
 
 
-def torch_alone(scenario, make) -> np.ndarray:
-    """Train the same network with torch alone, on the joined batches of all workers."""
+def torch_alone(scenario, make, shares: Sequence[float] = ()) -> np.ndarray:
+    """Train the same network with torch alone, on the joined batches of all workers; `shares` of its learning rate."""
     problem = network(scenario)
     optimizer, epoch = make(problem.parameters), problem.samples // scenario.train.optimizer.batch
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda turn: (*shares, *[1.0] * (epoch + 1))[turn])
     for turn in range(epoch):
         rows = batch_rows(problem, scenario.seed, turn, scenario.train.optimizer.batch)
         joined = [problem.batch(worker, rows[worker]) for worker in range(problem.workers)]
@@ -56,6 +58,7 @@ def torch_alone(scenario, make) -> np.ndarray:
         optimizer.zero_grad()
         problem.task.loss(problem.module, inputs, targets).backward()
         optimizer.step()
+        schedule.step()
     return np.concatenate([one.detach().numpy().reshape(-1) for one in problem.parameters])
 
 
@@ -84,6 +87,18 @@ def test_workers_are_torch_on_the_joined_batch(task: str, workers: int, optimize
     found = [learned.curve[-1][key] for key in ("loss", "metric", "gradient_norm")]
     assert found == pytest.approx(expected, rel=2e-5)
     assert abs(expected[0] - learned.curve[0]["loss"]) > 1e-3
+
+
+def test_a_scheduled_learning_rate_is_torchs() -> None:
+    """Four steps up from a quarter of it, two at it, two at half of it."""
+    schedule = "{begin: 0.25, rise: 0.5, every: 0.25, factor: 0.5}"
+    one = point(train=train("{kind: momentum, lr: 0.3, batch: 2}", f", schedule: {schedule}"))
+    shares = [0.25, 0.25**0.75, 0.5, 0.25**0.25, 1, 1, 0.5, 0.5]
+    assert [one.train.schedule.share(turn / 8) for turn in range(8)] == pytest.approx(shares)
+    reached = torch_alone(one, lambda x: torch.optim.SGD(x, lr=0.3, momentum=0.9), shares)
+    found = [learn(one, one.train).curve[-1][key] for key in ("loss", "metric", "gradient_norm")]
+    assert found == pytest.approx(network(one).evaluate(reached), rel=2e-5)
+    assert found[0] != pytest.approx(learn(point(train=train("momentum")), point().train).curve[-1]["loss"], rel=1e-3)
 
 
 def test_a_step_takes_what_its_parts_take() -> None:
@@ -184,6 +199,32 @@ def test_simulated_time_may_run_out_before_the_target() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "sync"),
+    [("{kind: sgd, batch: 2}", "ring"), ("{kind: asgd, batch: 2}", "{kind: parameter_server, servers: 1}")],
+    ids=["sgd", "asgd"],
+)
+def test_the_last_epoch_ends_a_training_wherever_points_of_the_curve_are(optimizer: str, sync: str) -> None:
+    result = simulate(point(train=f"{{optimizer: {optimizer}, max_epochs: 0.5, every: 0.375}}", sync=sync))
+    assert result.curves["epoch"].tolist() == [0, 0.375, 0.5]
+    assert result.runs["status"][0] == "max_epochs"
+
+
+def test_what_diverges_between_two_points_of_the_curve_has_the_speed_of_its_turns() -> None:
+    """Gradients overflow in the second turn, whose exchange fails; the only point of the curve is the first."""
+    goal = train("{kind: sgd, lr: 1.0e+30, batch: 2}")
+    both = points(train=goal, schemes="[none, fp16]", job="{overlap: none}")
+    none, fp16 = (simulate(one).runs.iloc[0] for one in both)
+    assert (none["status"], fp16["status"]) == ("diverged", "diverged")
+    assert none["speedup_x"] == 1
+    assert fp16["speedup_x"] == pytest.approx(none["step_time_s"] / fp16["step_time_s"])
+
+
+def test_who_diverges_after_the_end_of_time_has_run_out_of_it() -> None:
+    row = simulate(point(train=train("{kind: sgd, lr: 1.0e+30, batch: 2}", ", until: 1 ms"))).runs.iloc[0]
+    assert (row["status"], row["total_s"]) == ("until", 1e-3)
+
+
 def test_batch_normalised_networks_learn() -> None:
     one = point(
         workload=LIVE.replace("64", "256").replace("16", "64") % (RESNET.replace("width: 2", "width: 4"), ""),
@@ -225,6 +266,12 @@ def test_seconds_of_a_pass_are_those_of_a_trace(times: Path) -> None:
         ({"train": train("central_vr_sync")}, "for linear models"),
         ({"workload": "{kind: live, task: gpt-stdlibb}"}, "unknown task"),
         ({"job": "{steps: 3}"}, "goes on until its target"),
+        ({"train": train("sgd", ", schedule: {begin: 0.1}")}, "does not rise"),
+        ({"train": train("sgd", ", schedule: {factor: 0.5}")}, "does not fall"),
+        (
+            {"train": train("asgd", ", schedule: {every: 1}"), "sync": "parameter_server"},
+            "train.schedule.every: has no effect with optimizers for linear models, or asynchronous ones",
+        ),
         ({"conditions": FAILURE, "sync": "{kind: parameter_server, servers: 1}"}, "anew at every turn"),
         (
             {"job": "{checkpoint: {every: 2, write: 1 ms}}", "sync": "[ring, parameter_server]"},
@@ -255,6 +302,22 @@ def test_a_faster_step_that_trains_slower_is_warned_of() -> None:
     missed = runs.assign(speedup_to_target_x=[1.0, np.nan], status=["target", "max_epochs"])
     assert "misses the target" in disagreements(missed)[0]
     assert not disagreements(runs.assign(speedup_to_target_x=[1.0, 1.5], status="target"))
+
+
+def test_a_missed_target_is_warned_of_where_its_own_baseline_reaches_it() -> None:
+    """Of two rates with and without top-k, the smaller reaches nothing anyhow; the baseline need not be listed."""
+    rates = "[{kind: momentum, lr: 0.3, batch: 2}, {kind: momentum, lr: 1.0e-6, batch: 2}]"
+    given = {"train": train("momentum", ", target_of: loss, target: 4.1"), "sweep": f"{{train.optimizer: {rates}}}"}
+    runs = sweep(points(**given, schemes="[none, {kind: topk, ratio: 0.001}]"))
+    assert runs["status"].tolist() == ["target", "max_epochs", "max_epochs", "max_epochs"]
+    for listed in (runs, runs[runs["scheme"] != "none"]):
+        (line,) = disagreements(listed)
+        assert "lr=0.3" in line
+        assert "misses the target that `none` reaches (" in line
+        assert line.endswith("x a step)")
+    other = runs.assign(status="target", speedup_x=0.5, time_to_target_s=1.0, baseline_time_to_target_s=np.nan)
+    assert "reaches the target that `none` misses" in disagreements(other.iloc[1:2])[0]
+    assert not disagreements(other.assign(status="until"))
 
 
 def test_rivals_of_compression_are_named_and_held_against_the_first() -> None:
@@ -352,7 +415,7 @@ class Interrupted(Exception):
     ("optimizer", "scheme", "sync"),
     [
         ("{kind: adam, batch: 2}", "[error_feedback, {kind: topk, ratio: 0.1}]", "ring"),
-        ("{kind: momentum, batch: 2}", "{kind: powersgd, rank: 1}", "ring"),
+        ("{kind: momentum, batch: 2}, schedule: {begin: 0.1, rise: 0.7}", "{kind: powersgd, rank: 1}", "ring"),
         ("{kind: momentum, batch: 2}", "dgc", "ring"),
         ("{kind: pactrain, batch: 2}", "{kind: pactrain, pruned: 0, ternary: true}", "ring"),
         ("{kind: onebit_lamb, batch: 2, warm_up: 3}", "fp16", "all_to_all"),

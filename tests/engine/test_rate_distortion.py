@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+import torch
 
-from netsim.compress import LloydMax, ScaledSign, TopK, VectorQuantizer
-from netsim.engine.rate_distortion import GAUSSIAN, layer_kind, measure, measured_schemes, write
+from netsim.compress import BlockTopK, LloydMax, ScaledSign, Threshold, TopK, VectorQuantizer
+from netsim.engine.rate_distortion import GAUSSIAN, SIDE, layer_kind, measure, measured_schemes, write
 from netsim.errors import NetsimError
 from netsim.report.rate_distortion import gaps, rate_distortion
 from netsim.theory import rate_distortion as rd
@@ -41,6 +43,16 @@ def test_gaussian_samples_meet_the_closed_forms(measured: tuple[pd.DataFrame, pd
         assert found.loc[scheme, "gap_db"] > 0
     # As packed, an index into 2^18 samples takes 18 bits.
     assert found.loc["topk(ratio=0.1)", "rate_bits"] == pytest.approx(0.1 * (32 + 18), rel=1e-4)
+
+
+def test_a_set_of_indices_takes_its_entropy_whatever_holds_it() -> None:
+    drawn = torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(0)).abs().flatten()
+    edge = math.nextafter(float(drawn.topk(round(0.01 * len(drawn))).values[-1]), 0)  # what top-k keeps is above it
+    points, _ = measure([], [TopK(ratio=0.01), BlockTopK(ratio=0.01, block=1), Threshold(threshold=edge)])
+    top, blocks, above = points["coded_bits"]
+    assert top == pytest.approx(rd.top_k_rate(0.01), rel=2e-3)
+    assert blocks == pytest.approx(top)
+    assert above == pytest.approx(top + 64 / len(drawn))  # two counts
 
 
 def test_every_tensor_and_step_is_measured(measured: tuple[pd.DataFrame, pd.DataFrame]) -> None:

@@ -111,7 +111,7 @@ def test_what_a_sweep_varies_beside_the_cluster_parts_tables_and_panels() -> Non
         assert all((line.get_xdata()[1:] > line.get_xdata()[:-1]).all() for line in axes.lines[:1])
     told = both.assign(
         status="target", best=0.9, steps_to_target=1.0, epochs_to_target=1.0, speedup_to_target_x=1.0, speedup_x=1.0,
-        wire_bytes_per_worker=1.0, total_s=1.0,
+        wire_bytes_per_worker=1.0, total_s=1.0, baseline_time_to_target_s=1.0,
     )  # fmt: skip
     assert training_summary(told).count("Training at job.straggler.spread") == 2
     many = pd.concat([spreads[0].assign(swept=f"job.straggler.spread={n}", latency_s=n) for n in range(9)])

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch._C", "matplotlib", "pandas", "pyarrow", "scipy", "joblib", "sklearn", "numba")
+HEAVY = ("torch._C", "matplotlib", "pandas", "pyarrow", "scipy", "loky", "sklearn", "numba")
 
 
 def loaded(path: Path) -> list[str]:

@@ -53,6 +53,7 @@ CASES: dict[str, Case] = {
     "scheme.dgc.warm_up": _field("dgc", "warm_up: 2", "ratio: 0.1"),
     "scheme.dgc.index": _field("dgc", "index: raw64", "ratio: 0.1"),
     "scheme.powersgd.min_compression_rate": _field("powersgd", "min_compression_rate: 50"),
+    "scheme.powersgd.rows": _field("powersgd", "rows: height"),
     "scheme.ef21.inner": _inner("ef21"),
     "scheme.momentum_correction.inner": _inner("momentum_correction"),
     "scheme.momentum_correction.momentum": _wrapped("momentum_correction", "momentum: 0.5"),
