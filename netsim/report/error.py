@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_SYNCS = 4
+_PANEL = 3.4
+"""Inches of a panel's width."""
 
 
 def error(runs: pd.DataFrame) -> Figure:
@@ -24,11 +26,14 @@ def error(runs: pd.DataFrame) -> Figure:
     chosen = spread(runs, by)
     syncs = list(dict.fromkeys(runs["sync"]))[:_MOST_SYNCS]
     looks = style.looks(runs["scheme"])
-    figure = layout.figure(2.8 + 3.4 * len(chosen), 0.6 + 3.2 * len(syncs))
+    legend = layout.legend_inches(runs["scheme"].unique())
+    figure = layout.figure(0.2 + legend + _PANEL * len(chosen), 0.6 + 3.2 * len(syncs))
     grid = figure.subplots(len(syncs), len(chosen), squeeze=False)
     for row, sync in zip(grid, syncs, strict=True):
         for axes, (key, part) in zip(row, chosen, strict=True):
-            axes.set_title(layout.wrapped(f"{sync} at {label(by, key)}", 40), fontsize=10, loc="left")
+            axes.set_title(
+                layout.wrapped(f"{sync} at {label(by, key)}", layout.title_letters(_PANEL)), fontsize=10, loc="left"
+            )
             _scatter(axes, part[part["sync"] == sync], runs, looks)
     handles = [style.legend_handle(str(name), looks[str(name)]) for name in dict.fromkeys(runs["scheme"])]
     for handle in handles:

@@ -30,6 +30,8 @@ def missing():
 
 
 FEW = ("none", "fp16", "topk(ratio=0.01)+error_feedback+two_way")
+LONG = "topk_quantized(ratio=0.001, levels=16, index=elias_gamma)+error_feedback+warm_up(steps=100)"
+LONG_SYNC = "parameter_server(servers=16, sharding=hash, partition=4 MiB, staleness=unbounded, local_aggregation=true)"
 TABLES = {
     "full": lambda: runs(),
     "workers": lambda: runs(FEW, workers=(4, 64), gbits=(1, 10)),
@@ -41,6 +43,9 @@ TABLES = {
     "few columns": lambda: runs(FEW).drop(columns=["compute_device", "cost_source", "extrapolated", "vs_best_dense_x"]),
     "many panels": lambda: runs(("none", "fp16"), workers=(2, 3, 4, 5, 6), gbits=(1, 2)),
     "long names": lambda: runs(FEW, gbits=(1, 10)).assign(bottleneck="link machine0.hub0->machine11.hub1"),
+    "failures": lambda: runs(FEW, gbits=(10,), syncs=("ring",)).assign(lost_s=0.1),
+    "one long name": lambda: runs(FEW, gbits=(10,), syncs=("ring",)).replace("fp16", LONG),
+    "longest names": lambda: runs(FEW, gbits=(1, 10)).replace("fp16", LONG).replace("ring", LONG_SYNC),
     "large": lambda: runs(FEW, gbits=(1e-6, 1e3)),
 }
 
