@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def learned_key(scenario: Scenario, train: Train) -> Hashable:
     assert isinstance(optimizer, Synchronous)
     split = (job.bucket, job.first_bucket, job.overlap, job.coding_unit, job.grad_accumulation)
     held = tuple(owners(scenario, one) for one in (scenario.scheme, *optimizer.schemes))
-    goal = (train.target_of, train.target, train.max_epochs, train.every)
+    goal = (train.target_of, train.target, train.max_epochs, train.every, train.schedule)
     timed = None if adapted(scenario) is None else replace(scenario, name="", about="", swept=())
     return (
         scenario.workload,
@@ -148,7 +148,7 @@ class Learner:
     def turn(self) -> None:
         """Run a turn of the optimizer."""
         self._adjust()
-        running = self.optimizer.turn(self.problem, self.state)
+        running = self._scheduled().turn(self.problem, self.state)
         known: Any = None
         sent: list[tuple[int, int]] = []
         score = Score()
@@ -167,6 +167,11 @@ class Learner:
             self.scores.append(score)
             self._guided(self.turns[-1])
         self.over = self.progress.note(self.optimizer.model(self.state), len(self.turns))
+
+    def _scheduled(self) -> Synchronous:
+        """Return the optimizer with the learning rate of now."""
+        share, optimizer = self.train.schedule.share(self.progress.epoch), cast("Any", self.optimizer)
+        return cast("Synchronous", optimizer if share == 1 else replace(optimizer, lr=share * optimizer.lr))
 
     def _adjust(self) -> None:
         """Set what the policy has chosen."""

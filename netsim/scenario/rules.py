@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsim.conditions.packet_loss import PacketLoss
 from netsim.optim.base import Synchronous
-from netsim.scenario.schema import Job
+from netsim.scenario.schema import Job, Schedule
 from netsim.sync.parameter_server import ParameterServer
 from netsim.workload.problems import LiveTask
 
@@ -192,6 +192,35 @@ RULES = (
         "has no effect where all workers are equally fast",
         "add for example `speed_spread: 5` beside it, or remove it",
         allowed=("null",),
+    ),
+    *(
+        Rule(
+            f"train.schedule.{key.name}",
+            lambda one: not learns(one),
+            "has no effect with optimizers for linear models, or asynchronous ones",
+            "remove it, or train with another optimizer; see `netsim list optimizers`",
+        )
+        for key in fields(Schedule)
+    ),
+    Rule(
+        "train.schedule.rise",
+        lambda one: one.train is not None and one.train.schedule.begin == 1,
+        "has no effect where the learning rate begins as it is",
+        "add for example `begin: 0.1` beside it, or remove it",
+        allowed=("0", "0.0"),
+    ),
+    Rule(
+        "train.schedule.begin",
+        lambda one: one.train is not None and not one.train.schedule.rise,
+        "has no effect where the learning rate does not rise",
+        "add for example `rise: 1` beside it, or remove it",
+        allowed=("1", "1.0"),
+    ),
+    Rule(
+        "train.schedule.factor",
+        lambda one: one.train is not None and one.train.schedule.every is None,
+        "has no effect where the learning rate does not fall",
+        "add for example `every: 1` beside it, or remove it",
     ),
     Rule(
         "cost",

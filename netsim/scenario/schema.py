@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from netsim.optim.base import Optimizer
 from netsim.policy.base import Policy
@@ -84,6 +84,27 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The learning rate over a training, as in 1-bit LAMB's (arXiv:2104.06069): up exponentially, then down in stairs.
+
+    Within `rise` epochs it goes from `begin` times `lr` to `lr`; every `every` epochs after these it is `factor` times
+    what it was. It holds for a whole round of local steps.
+    """
+
+    rise: Annotated[float, Ge(0)] = 0.0
+    begin: Annotated[float, Gt(0), Le(1)] = 1.0
+    every: Annotated[float, Gt(0)] | None = None
+    factor: Annotated[float, Gt(0), Le(1)] = 0.9
+
+    def share(self, epoch: float) -> float:
+        """Return which part of `lr` the learning rate is after some epochs."""
+        if epoch < self.rise:
+            return float(self.begin ** (1 - epoch / self.rise))
+        stairs = 0 if self.every is None else int((epoch - self.rise) / self.every + 1e-9)
+        return float(self.factor**stairs)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Train:
     """Training in simulated time: which optimizer solves the live workload, and when it is over.
 
@@ -93,6 +114,7 @@ class Train:
     one sample; the slowest worker takes `speed_spread` times as long as the fastest. Where `slow_workers` is given, so
     many are as slow and all others as fast; else workers lie between in equal ratios. `every` is the epochs between two
     points of the curve. A `policy` chooses local steps or a scheme's ratio anew after every round, by measured times.
+    A `schedule` makes the learning rate of a network's training rise and fall.
     """
 
     optimizer: Optimizer
@@ -105,6 +127,7 @@ class Train:
     slow_workers: Annotated[int, Ge(1)] | None = None
     every: Annotated[float, Gt(0)] = 1.0
     policy: Policy | None = None
+    schedule: Schedule = field(default_factory=Schedule)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from netsim.workload.trace import Origin, TraceFacts, write_trace
 from tests.engine.live import GPT, LSTM, RESNET, point, points
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from netsim.record.result import Result
@@ -45,10 +46,11 @@ def network(scenario) -> Network:
     return scenario.workload.problem(scenario.topology.num_workers, scenario.seed)
 
 
-def torch_alone(scenario, make) -> np.ndarray:
-    """Train the same network with torch alone, on the joined batches of all workers."""
+def torch_alone(scenario, make, shares: Sequence[float] = ()) -> np.ndarray:
+    """Train the same network with torch alone, on the joined batches of all workers; `shares` of its learning rate."""
     problem = network(scenario)
     optimizer, epoch = make(problem.parameters), problem.samples // scenario.train.optimizer.batch
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda turn: (*shares, *[1.0] * (epoch + 1))[turn])
     for turn in range(epoch):
         rows = batch_rows(problem, scenario.seed, turn, scenario.train.optimizer.batch)
         joined = [problem.batch(worker, rows[worker]) for worker in range(problem.workers)]
@@ -56,6 +58,7 @@ def torch_alone(scenario, make) -> np.ndarray:
         optimizer.zero_grad()
         problem.task.loss(problem.module, inputs, targets).backward()
         optimizer.step()
+        schedule.step()
     return np.concatenate([one.detach().numpy().reshape(-1) for one in problem.parameters])
 
 
@@ -84,6 +87,18 @@ def test_workers_are_torch_on_the_joined_batch(task: str, workers: int, optimize
     found = [learned.curve[-1][key] for key in ("loss", "metric", "gradient_norm")]
     assert found == pytest.approx(expected, rel=2e-5)
     assert abs(expected[0] - learned.curve[0]["loss"]) > 1e-3
+
+
+def test_a_scheduled_learning_rate_is_torchs() -> None:
+    """Four steps up from a quarter of it, two at it, two at half of it."""
+    schedule = "{begin: 0.25, rise: 0.5, every: 0.25, factor: 0.5}"
+    one = point(train=train("{kind: momentum, lr: 0.3, batch: 2}", f", schedule: {schedule}"))
+    shares = [0.25, 0.25**0.75, 0.5, 0.25**0.25, 1, 1, 0.5, 0.5]
+    assert [one.train.schedule.share(turn / 8) for turn in range(8)] == pytest.approx(shares)
+    reached = torch_alone(one, lambda x: torch.optim.SGD(x, lr=0.3, momentum=0.9), shares)
+    found = [learn(one, one.train).curve[-1][key] for key in ("loss", "metric", "gradient_norm")]
+    assert found == pytest.approx(network(one).evaluate(reached), rel=2e-5)
+    assert found[0] != pytest.approx(learn(point(train=train("momentum")), point().train).curve[-1]["loss"], rel=1e-3)
 
 
 def test_a_step_takes_what_its_parts_take() -> None:
@@ -251,6 +266,12 @@ def test_seconds_of_a_pass_are_those_of_a_trace(times: Path) -> None:
         ({"train": train("central_vr_sync")}, "for linear models"),
         ({"workload": "{kind: live, task: gpt-stdlibb}"}, "unknown task"),
         ({"job": "{steps: 3}"}, "goes on until its target"),
+        ({"train": train("sgd", ", schedule: {begin: 0.1}")}, "does not rise"),
+        ({"train": train("sgd", ", schedule: {factor: 0.5}")}, "does not fall"),
+        (
+            {"train": train("asgd", ", schedule: {every: 1}"), "sync": "parameter_server"},
+            "train.schedule.every: has no effect with optimizers for linear models, or asynchronous ones",
+        ),
         ({"conditions": FAILURE, "sync": "{kind: parameter_server, servers: 1}"}, "anew at every turn"),
         (
             {"job": "{checkpoint: {every: 2, write: 1 ms}}", "sync": "[ring, parameter_server]"},
@@ -394,7 +415,7 @@ class Interrupted(Exception):
     ("optimizer", "scheme", "sync"),
     [
         ("{kind: adam, batch: 2}", "[error_feedback, {kind: topk, ratio: 0.1}]", "ring"),
-        ("{kind: momentum, batch: 2}", "{kind: powersgd, rank: 1}", "ring"),
+        ("{kind: momentum, batch: 2}, schedule: {begin: 0.1, rise: 0.7}", "{kind: powersgd, rank: 1}", "ring"),
         ("{kind: momentum, batch: 2}", "dgc", "ring"),
         ("{kind: pactrain, batch: 2}", "{kind: pactrain, pruned: 0, ternary: true}", "ring"),
         ("{kind: onebit_lamb, batch: 2, warm_up: 3}", "fp16", "all_to_all"),

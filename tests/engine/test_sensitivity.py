@@ -23,7 +23,7 @@ from netsim.network.transport import transports
 from netsim.optim import optimizers
 from netsim.policy import policies
 from netsim.scenario.refusals import impossible
-from netsim.scenario.schema import Checkpoint, Job, Scenario, Straggler, Train
+from netsim.scenario.schema import Checkpoint, Job, Scenario, Schedule, Straggler, Train
 from netsim.sync import Ring, syncs
 from netsim.topology.base import topologies
 from netsim.workload.base import Timing, workloads
@@ -164,7 +164,8 @@ def test_every_field_has_a_case() -> None:
         "policy": policies,
         "condition": conditions,
     }
-    wanted |= {f"train.{one.name}" for one in dataclasses.fields(Train)} - {"train.optimizer"}
+    wanted |= {f"train.{one.name}" for one in dataclasses.fields(Train)} - {"train.optimizer", "train.schedule"}
+    wanted |= {f"train.schedule.{one.name}" for one in dataclasses.fields(Schedule)}
     for section, registry in registries.items():
         for name in registry:
             fields = dataclasses.fields(registry.get(name))
