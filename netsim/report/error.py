@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from netsim.report import layout, scales, style
 from netsim.report.points import extrapolated, label, point_columns, split, spread
-from netsim.report.text import EXACT, fraction
+from netsim.report.text import EXACT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,9 +66,7 @@ def _scatter(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, looks: dict[str
     axes.set_xlim(exact / 1.6, high * 2)
     axes.set_xticks([exact, *scales.nice_ticks(smallest, max(high, smallest * 10))])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: "exact" if value <= exact * 1.001 else fraction(value))
-    )
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "exact" if value <= exact * 1.001 else f"{value:g}"))
     axes.set_xlabel("relative error of the update", fontsize=9)
     axes.set_ylabel("speedup", fontsize=9)
     scales.tidy(axes)

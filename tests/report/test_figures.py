@@ -113,6 +113,15 @@ def test_ticks_that_would_touch_are_left_out():
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
+def test_words_on_an_axis_do_not_touch():
+    figure = speedup(runs(FEW, syncs=("ring",)), "scheme")
+    png(figure)
+    texts = figure.axes[0].get_xticklabels()
+    assert [text.get_text() for text in texts] == list(FEW)
+    assert {text.get_rotation() for text in texts} == {30.0}
+    assert {text.get_rotation() for text in speedup(runs(FEW), "sync").axes[0].get_xticklabels()} == {0.0}
+
+
 def test_extrapolated_rows_are_hollow_and_said():
     figure = speedup(runs(workers=(8, 64), gbits=(1,)))
     faces = {line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == "o"}
@@ -263,6 +272,7 @@ def test_staleness_is_drawn_from_runs_and_steps(tmp_path):
     assert len(outlines) == 2 * 2
     assert [list(one.get_data().values) for one in outlines] == [[0.25, 0.5, 0.0, 0.25]] * 4
     table.assign(staleness_max=0.0).to_parquet(tmp_path / "runs.parquet")
+    steps.drop(columns="staleness").to_parquet(tmp_path / "steps.parquet")  # as of jobs whose workers wait
     with pytest.raises(InputError, match="synchronous"):
         draw(tmp_path, "staleness")
 
