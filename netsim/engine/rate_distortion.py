@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import gammaln
 
 from netsim.compress import LloydMax, Peer, Scheme, TopK, VectorQuantizer, Wrapper, schemes
 from netsim.compress.base import check_finite
@@ -17,7 +18,7 @@ from netsim.compress.drive import exchange
 from netsim.errors import InputError
 from netsim.lazy import torch
 from netsim.scenario.named import named_schemes
-from netsim.theory import rate_distortion, sources
+from netsim.theory import sources
 from netsim.workload.trace import open_trace
 from netsim.writing import write_atomically, write_text
 
@@ -81,7 +82,7 @@ def measure(
 
     Returns:
         The points, a row for every tensor, step and scheme: `source`, `step`, `tensor`, `layer`, `elements`, `scheme`,
-        `kind`, `rate_bits` an element as packed, `coded_bits` with every symbol at its empirical entropy, `distortion`
+        `kind`, `rate_bits` an element as packed, `coded_bits` with symbols by an adaptive entropy code, `distortion`
         (error over mean square), `bound_bits` (the least rate of the fitted source at that distortion), `gap_bits`
         (coded rate less bound), `gap_db` (distortion over the least one at the coded rate).
         The sources, a row for every tensor and step: `elements`, `mean_over_rms`, `skewness`, `excess_kurtosis`,
@@ -153,9 +154,11 @@ def _point(scheme: Scheme, values: torch.Tensor, source: sources.GeneralizedGaus
 
 
 def _coded_bits(message: Message, numel: int) -> float:
-    """Return the bits of a message if every symbol took its empirical entropy, and k indices of d log2 C(d, k) bits.
+    """Return the bits of a message if its symbols and its indices were entropy-coded, where that is shorter.
 
-    Indices are whole numbers below d that differ, d being no more than the tensor's elements.
+    An adaptive code takes log2 (n + m - 1)! / (m - 1)! / (n_1! ... n_m!) bits for n of m symbols (Laplace's rule of
+    succession): their empirical entropy and what it takes to learn it. k indices, which are whole numbers below d that
+    differ, take log2 C(d, k) bits, d being no more than the tensor's elements.
     """
     total = 0.0
     for part, field in zip(message.parts, message.layout, strict=True):
@@ -163,12 +166,13 @@ def _coded_bits(message: Message, numel: int) -> float:
         total += field.nbits(part)
         if flat.is_floating_point() or not count:
             continue
-        share = torch.unique(flat, return_counts=True)[1].double().numpy() / count
-        if flat.dtype == torch.int64 and 0 < field.count <= numel and len(share) == count:
-            most = field.count
-            total += (lgamma(most + 1) - lgamma(count + 1) - lgamma(most - count + 1)) / log(2) - count * field.width
+        counts = torch.unique(flat, return_counts=True)[1].double().numpy()
+        fixed, kinds = count * field.width, field.count or 2**field.width
+        if flat.dtype == torch.int64 and 0 < field.count <= numel and len(counts) == count:
+            total += (lgamma(kinds + 1) - lgamma(count + 1) - lgamma(kinds - count + 1)) / log(2) - fixed
         elif not field.open and field.width <= MOST_SYMBOLS_BITS:
-            total += rate_distortion.entropy(share) * count - field.nbits(part)
+            adaptive = lgamma(count + kinds) - lgamma(kinds) - float(gammaln(counts + 1).sum())
+            total += min(0.0, adaptive / log(2) - fixed)
     return total
 
 

@@ -34,7 +34,7 @@ LEAST_RATE, MOST_RATE = 0.004, 40.0
 _MOST_PANELS, _MOST_COLUMNS = 4, 2
 _MOST_STEPS = 2
 _ABOUT = (
-    f"  By rate. Packed: as sent; coded: symbols at their entropy; both of {GAUSSIAN} samples.",
+    f"  By rate. Packed: as sent; coded: by an adaptive entropy code; both of {GAUSSIAN} samples.",
     "  Error: squared, over energy. A gap: coded bits less those of the best code of any length for the same error.",
     "  For a trace, the best for independent values of fitted distributions: below 0 where a scheme follows more.",
 )

@@ -10,8 +10,8 @@ import networkx as nx
 import numpy as np
 
 from netsim.errors import InputError, closest
+from netsim.topology.attributes import edge_of, kind_of, truth_of, windows_of
 from netsim.topology.tree import climb, hang_up
-from netsim.units import BANDWIDTH, DURATION, SIZE, Quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from netsim.topology.tree import Rooted
 
-KINDS = ("worker", "server", "switch")
 _EQUAL = 1e-12
 """Routes whose lengths agree to this relative difference are equal; it hides rounding only."""
 
@@ -73,12 +72,12 @@ class Topology:
         names = tuple(str(node) for node in graph.nodes)
         if len(set(names)) < len(names):
             raise InputError("two nodes have the same name when written as text", "give every node its own name")
-        kinds = [_kind(node, attributes) for node, attributes in graph.nodes(data=True)]
+        kinds = [kind_of(node, attributes) for node, attributes in graph.nodes(data=True)]
         if "worker" not in kinds:
             raise InputError("the graph has no worker", "mark nodes with kind='worker', or leave their kind out")
         index = {node: place for place, node in enumerate(graph.nodes)}
         links: list[tuple[Any, ...]] = [
-            (index[u], index[v], *_edge(u, v, data)) for u, v, data in graph.edges(data=True)
+            (index[u], index[v], *edge_of(u, v, data)) for u, v, data in graph.edges(data=True)
         ]
         if not graph.is_directed():
             links = [one for u, v, *rest in links for one in ((u, v, *rest), (v, u, *rest))]
@@ -92,8 +91,8 @@ class Topology:
             capacity_bytes_per_s=np.array(columns[2], dtype=np.float64),
             latency_s=np.array(columns[3], dtype=np.float64),
             local=np.array(columns[4], dtype=np.bool_),
-            ecmp=bool(graph.graph.get("ecmp", False)),
-            window_bytes=_windows(graph),
+            ecmp=truth_of("ecmp", graph.graph, "the graph"),
+            window_bytes=windows_of(graph),
         )
 
     @cached_property
@@ -270,54 +269,3 @@ def _as_csr(
     start = np.zeros(count + 1, dtype=np.int64)
     np.cumsum(np.bincount(flow, minlength=count), out=start[1:])
     return start, link[np.argsort(flow, kind="stable")]
-
-
-def _kind(node: object, attributes: dict[str, Any]) -> str:
-    kind = str(attributes.get("kind", "worker"))
-    if kind not in KINDS:
-        raise InputError(f"node {str(node)!r} has the unknown kind {kind!r}", closest(kind, KINDS))
-    return kind
-
-
-def _windows(graph: nx.Graph[Any]) -> NDArray[np.float64] | None:
-    """Return [nodes] the hosts' own receive windows, NaN where there is none; None where nobody has one."""
-    stated = [data.get("window") for _, data in graph.nodes(data=True)]
-    if all(one is None for one in stated):
-        return None
-    return np.array([_window(node, one) for node, one in zip(graph.nodes, stated, strict=True)])
-
-
-def _window(node: object, stated: Any) -> float:
-    place = f"node {str(node)!r}"
-    window = np.nan if stated is None else _value(SIZE, stated, place)
-    if window == 0:
-        raise InputError(f"{place} has a window of 0 bytes", "give it some, or leave it out for the transport's")
-    return window
-
-
-def _edge(src: object, dst: object, data: dict[str, Any]) -> tuple[float, float, bool]:
-    place = f"edge {src} - {dst}"
-    if "bandwidth" not in data:
-        raise InputError(f"{place} has no bandwidth", f"give it one, for example bandwidth='{BANDWIDTH.example}'")
-    if src == dst:
-        raise InputError(f"{place} joins a node to itself", "leave it out: nothing can travel on it")
-    local = data.get("local", False)
-    if not isinstance(local, bool | np.bool_):
-        raise InputError(f"{place} has local={local!r}", "write true or false, without quotes")
-    bandwidth = _value(BANDWIDTH, data["bandwidth"], place)
-    return bandwidth, _value(DURATION, data.get("latency", 0.0), place), bool(local)
-
-
-def _value(quantity: Quantity, value: Any, place: str) -> float:
-    if isinstance(value, str):
-        try:
-            return quantity.parse(value)
-        except InputError as error:
-            raise InputError(f"{place}: {error.problem}", error.remedy) from error
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not np.isfinite(number) or number < 0 or (number == 0 and not quantity.zero_allowed):
-        raise InputError(f"{place} has the {quantity.name} {value!r}", f"write for example '{quantity.example}'")
-    return number

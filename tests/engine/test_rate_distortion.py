@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from netsim.compress import BlockTopK, LloydMax, ScaledSign, Threshold, TopK, VectorQuantizer
+from netsim.compress import BlockTopK, Int8, LloydMax, ScaledSign, Threshold, TopK, VectorQuantizer
 from netsim.engine.rate_distortion import GAUSSIAN, SIDE, layer_kind, measure, measured_schemes, write
 from netsim.errors import NetsimError
 from netsim.report.rate_distortion import gaps, rate_distortion
@@ -53,6 +53,17 @@ def test_a_set_of_indices_takes_its_entropy_whatever_holds_it() -> None:
     assert top == pytest.approx(rd.top_k_rate(0.01), rel=2e-3)
     assert blocks == pytest.approx(top)
     assert above == pytest.approx(top + 64 / len(drawn))  # two counts
+
+
+def test_symbols_of_a_short_tensor_are_not_coded_below_what_tells_them(small_trace: Path) -> None:
+    points, _ = measure([small_trace], [Int8(), LloydMax(levels=16)])
+    short = points[points["elements"] < 100]
+    assert len(short)
+    # 255 or 16 symbols of which each comes once or twice: nothing is learnt of how often they come.
+    assert (short["coded_bits"] > short["rate_bits"] - 0.5).all()
+    assert (points["coded_bits"] <= points["rate_bits"]).all()
+    gaussian = points[points["source"] == GAUSSIAN].set_index("scheme")["coded_bits"]
+    assert gaussian["lloyd_max(levels=16)"] == pytest.approx(rd.lloyd_max(16).entropy, rel=2e-3)
 
 
 def test_every_tensor_and_step_is_measured(measured: tuple[pd.DataFrame, pd.DataFrame]) -> None:

@@ -212,6 +212,7 @@ WRONG = {
     "latency that is no number": (edge(bandwidth=1e9, latency=float("nan")), "latency|duration"),
     "latency in bytes": (edge(bandwidth=1e9, latency="5 MB"), "edge a - b"),
     "local as text": (edge(bandwidth=1e9, local="false"), "local"),
+    "ecmp as text": (nx.Graph([("a", "b", {"bandwidth": 1e9})], ecmp="false"), "the graph has ecmp='false'"),
     "unknown kind": (kind("swich"), "swich"),
     "no worker": (nx.create_empty_copy(nx.Graph()), "no worker"),
     "to itself": (nx.Graph([("a", "a", {"bandwidth": 1e9})]), "itself"),
