@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from netsim.report import layout, scales, style
 from netsim.report.points import extrapolated, label, point_columns, split, spread
-from netsim.report.text import seconds, shorten
+from netsim.report.text import in_lines, seconds, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_SYNCS = 4
+_PANEL = 3.7
+"""Inches of a panel's width."""
 _CHARACTER = 0.0175
 """Width of a letter of a bar's text, as a share of the panel's."""
 
@@ -27,15 +29,19 @@ def breakdown(runs: pd.DataFrame) -> Figure:
     chosen = spread(runs, by)
     syncs = list(dict.fromkeys(runs["sync"]))[:_MOST_SYNCS]
     order = list(dict.fromkeys(runs["scheme"]))[::-1]
-    height = 0.9 + 0.24 * len(order)
-    figure = layout.figure(2.2 + 3.7 * len(chosen), 0.7 + height * len(syncs))
+    height = 0.9 + layout.row_inches(order) * len(order)
+    width = max(2.2, 0.3 + layout.label_inches(order)) + _PANEL * len(chosen)
+    figure = layout.figure(width, 0.7 + height * len(syncs))
     grid = figure.subplots(len(syncs), len(chosen), squeeze=False, sharey=True)
     for row, sync in zip(grid, syncs, strict=True):
         for axes, (key, part) in zip(row, chosen, strict=True):
-            axes.set_title(layout.wrapped(f"{sync} at {label(by, key)}", 42), fontsize=10, loc="left")
+            axes.set_title(
+                layout.wrapped(f"{sync} at {label(by, key)}", layout.title_letters(_PANEL)), fontsize=10, loc="left"
+            )
             _stack(axes, part[part["sync"] == sync], order, style.parts(runs))
     handles = [Patch(facecolor=colour, label=name) for name, colour in style.parts(runs).values()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8, frameon=False)
+    columns = len(handles) if width > 1.25 * len(handles) else 3
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, fontsize=8, frameon=False)
     notes = ["A bar is one step; its parts do not overlap and add up to it. Numbers: step time, and its bottleneck."]
     if extrapolated(runs).any():
         notes.append("Hatched: statistics extrapolated beyond the captured workers.")
@@ -52,7 +58,7 @@ def _stack(axes: Axes, part: pd.DataFrame, order: list[Any], parts: dict[str, tu
             _bar(axes, place, rows.loc[scheme], parts)
         else:
             axes.annotate("not simulated", (0, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
-    axes.set_yticks(range(len(order)), [str(scheme) for scheme in order])
+    axes.set_yticks(range(len(order)), [in_lines(str(scheme)) for scheme in order])
     ends = [float(row["step_time_s"]) / (1 - _CHARACTER * len(_text(row))) for _, row in rows.iterrows()]
     axes.set_xlim(0, max(scales.finite(ends), default=1.0))
     axes.set_ylim(-0.6, len(order) - 0.4)

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from netsim.report import layout, scales, style
 from netsim.report.points import extrapolated, label, point_columns, split, spread
-from netsim.report.text import EXACT, fraction
+from netsim.report.text import EXACT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_SYNCS = 4
+_PANEL = 3.4
+"""Inches of a panel's width."""
 
 
 def error(runs: pd.DataFrame) -> Figure:
@@ -24,11 +26,14 @@ def error(runs: pd.DataFrame) -> Figure:
     chosen = spread(runs, by)
     syncs = list(dict.fromkeys(runs["sync"]))[:_MOST_SYNCS]
     looks = style.looks(runs["scheme"])
-    figure = layout.figure(2.8 + 3.4 * len(chosen), 0.6 + 3.2 * len(syncs))
+    legend = layout.legend_inches(runs["scheme"].unique())
+    figure = layout.figure(0.2 + legend + _PANEL * len(chosen), 0.6 + 3.2 * len(syncs))
     grid = figure.subplots(len(syncs), len(chosen), squeeze=False)
     for row, sync in zip(grid, syncs, strict=True):
         for axes, (key, part) in zip(row, chosen, strict=True):
-            axes.set_title(layout.wrapped(f"{sync} at {label(by, key)}", 40), fontsize=10, loc="left")
+            axes.set_title(
+                layout.wrapped(f"{sync} at {label(by, key)}", layout.title_letters(_PANEL)), fontsize=10, loc="left"
+            )
             _scatter(axes, part[part["sync"] == sync], runs, looks)
     handles = [style.legend_handle(str(name), looks[str(name)]) for name in dict.fromkeys(runs["scheme"])]
     for handle in handles:
@@ -61,9 +66,7 @@ def _scatter(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, looks: dict[str
     axes.set_xlim(exact / 1.6, high * 2)
     axes.set_xticks([exact, *scales.nice_ticks(smallest, max(high, smallest * 10))])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: "exact" if value <= exact * 1.001 else fraction(value))
-    )
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "exact" if value <= exact * 1.001 else f"{value:g}"))
     axes.set_xlabel("relative error of the update", fontsize=9)
     axes.set_ylabel("speedup", fontsize=9)
     scales.tidy(axes)

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from netsim.report import layout, scales, style
 from netsim.report.points import UNCOMPRESSED, extrapolated
-from netsim.report.text import ratio
+from netsim.report.text import in_lines, ratio
 from netsim.report.verdict import PAYS_X
 
 if TYPE_CHECKING:
@@ -32,8 +32,11 @@ def heatmap(runs: pd.DataFrame) -> Figure:
     panels, left_out = layout.panels(runs, [], x, y, "sync")
     columns = sorted(runs[x].unique())
     rows = list(pd.unique(runs[y]))[::-1] if y == "sync" else sorted(runs[y].unique())  # the first one is on top
-    figure, grid = layout.panel_figure(panels, 1.0 + 1.05 * max(2, len(columns)), 1.0 + 0.75 * len(rows))
     looks = style.looks(runs["scheme"])
+    figure, grid = layout.panel_figure(
+        panels, 1.0 + 1.05 * max(2, len(columns)), 1.0 + 0.75 * len(rows), legend=layout.legend_inches(looks),
+        names=layout.label_inches(rows) if y == "sync" else 0.0,
+    )  # fmt: skip
     winners: dict[str, None] = {}
     for axes, (_, part) in zip(grid, panels, strict=True):
         for (column, row), cell in part.groupby([x, y], sort=False):
@@ -43,7 +46,7 @@ def heatmap(runs: pd.DataFrame) -> Figure:
                 _cell(axes, columns.index(column), rows.index(row), best, number, looks, sync=y != "sync")
         _ticks(axes, x, columns, y, rows)
     names = [name for name in looks if name in winners]
-    handles = [Patch(facecolor=_fill(name, looks), label=_name(name)) for name in names]
+    handles = [Patch(facecolor=_fill(name, looks), label=in_lines(_name(name))) for name in names]
     figure.legend(
         handles=handles, loc="outside right upper", fontsize=8, frameon=False, title="fastest", title_fontsize=8
     )
@@ -94,7 +97,7 @@ def _cell(
 
 def _ticks(axes: Axes, x: str, columns: list[Any], y: str, rows: list[Any]) -> None:
     axes.set_xticks(range(len(columns)), [scales.tick(x, value) for value in columns])
-    axes.set_yticks(range(len(rows)), [layout.wrapped(scales.tick(y, value), 28) for value in rows])
+    axes.set_yticks(range(len(rows)), [in_lines(scales.tick(y, value)) for value in rows])
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-0.5, len(rows) - 0.5))
     axes.set_xlabel(scales.axis_name(x), fontsize=9)
     axes.set_ylabel("" if y == "sync" else scales.axis_name(y), fontsize=9)

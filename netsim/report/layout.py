@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from netsim.report.points import label, point_columns, split
+from netsim.report.text import in_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,11 +60,28 @@ def wrapped(text: str, characters: int) -> str:
 
 LEGEND_INCHES = 2.6
 """Room for a legend at the right, unless its names are long."""
+_BESIDE_INCHES = 0.7
+"""Of a panel, beside its axes."""
 
 
-def legend_inches(names: Iterable[str]) -> float:
-    """Return the room that a legend of these names takes, in letters of 8 points."""
-    return max(LEGEND_INCHES, 0.55 + 0.066 * max(map(len, names), default=0))
+def label_inches(names: Iterable[object]) -> float:
+    """Return how wide the longest of these names is, in letters of 8 points, as `in_lines` breaks it."""
+    return 0.066 * max((len(line) for name in names for line in in_lines(str(name)).split("\n")), default=0)
+
+
+def row_inches(names: Iterable[object]) -> float:
+    """Return the height of a row beside which one of these names stands, as `in_lines` breaks it."""
+    return max((0.24, *(0.14 * (1 + in_lines(str(name)).count("\n")) for name in names)))
+
+
+def legend_inches(names: Iterable[object]) -> float:
+    """Return the room that a legend of these names takes."""
+    return max(LEGEND_INCHES, 0.55 + label_inches(names))
+
+
+def title_letters(width: float) -> int:
+    """Return how many letters of 10 points a line of the title of a panel of `width` inches has."""
+    return max(16, int((width - _BESIDE_INCHES) * 12))
 
 
 def panel_figure(
@@ -73,14 +91,18 @@ def panel_figure(
     *,
     sharey: bool = False,
     legend: float = LEGEND_INCHES,
+    names: float = 0.0,
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with a titled panel of `width` x `height` inches for each, and room for a legend at the right."""
+    """Return a figure with a titled panel of `width` x `height` inches for each, and room for a legend at the right.
+
+    `names` are the inches that names at the left of the panels take, of all together where these share their y axis.
+    """
     columns = min(len(panels), 2 if len(panels) == 4 else 3)
     rows = math.ceil(len(panels) / columns)
-    made = figure(legend + width * columns, 0.6 + height * rows)
+    made = figure(legend + width * columns + names * (1 if sharey else columns), 0.6 + height * rows)
     grid = list(made.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
     for axes, (title, _) in zip(grid, panels, strict=False):
-        axes.set_title(wrapped(title, int(width * 12)), fontsize=10, loc="left")
+        axes.set_title(wrapped(title, title_letters(width)), fontsize=10, loc="left")
     for axes in grid[len(panels) :]:
         axes.remove()
     return made, grid[: len(panels)]

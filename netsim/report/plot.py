@@ -41,7 +41,7 @@ _COLUMNS = {
         *ROW, "topology", "network", "transport", "workload", "workers", "bandwidth_bytes_per_s", "latency_s",
         "step_time_s", "speedup_x", "headroom_x", "rel_error", *(one for one in PARTS if one != "lost_s"),
     ),
-    "steps": ("point", "staleness"),
+    "steps": ("point", "scheme", "sync"),
     "spans": ("point", "scheme", "sync", "step", "worker", "what", "bucket", "start_s", "end_s"),
     "curves": ("scenario", "point", "scheme", "sync", "optimizer", "workers", "time_s", "epoch"),
 }  # fmt: skip

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+_LETTERS = 40
+"""More of them do not fit below a panel in one line."""
+
+
 def nice_ticks(low: float, high: float) -> list[float]:
     """Return ticks between two positive values: 1-2-5 of a decade, more where few fit, else powers of ten."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -54,7 +58,8 @@ def value_axis(axes: Axes, column: str, values: pd.Series[Any]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     if not pd.api.types.is_numeric_dtype(values):
         names = [str(name) for name in dict.fromkeys(values)]
-        axes.set_xticks(range(len(names)), names)
+        many = sum(map(len, names)) > _LETTERS
+        axes.set_xticks(range(len(names)), names, rotation=30 if many else 0, ha="right" if many else "center")
         return
     ordered = sorted(set(values.dropna()))
     logarithmic = ordered[0] > 0 and ordered[-1] / ordered[0] > 5

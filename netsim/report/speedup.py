@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from netsim.errors import InputError, closest
 from netsim.report import layout, scales, style
 from netsim.report.points import extrapolated
-from netsim.report.text import ratio
+from netsim.report.text import in_lines, ratio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +37,12 @@ def speedup(runs: pd.DataFrame, x: str = "") -> Figure:
     runs = runs.assign(dashed=extrapolated(runs))
     single = runs[x].nunique() < 2
     panels, left_out = layout.panels(runs, ["sync"], x)
-    height = 0.5 + (0.6 + 0.24 * runs["scheme"].nunique() if single else 3.5)
-    figure, grid = layout.panel_figure(panels, 4.1, height, sharey=single)
+    schemes = runs["scheme"].unique()
+    height = 0.5 + (0.6 + layout.row_inches(schemes) * len(schemes) if single else 3.5)
+    figure, grid = layout.panel_figure(
+        panels, 4.1, height, sharey=single, legend=layout.LEGEND_INCHES if single else layout.legend_inches(schemes),
+        names=max(0.0, layout.label_inches(schemes) - 1.5) if single else 0.0,
+    )  # fmt: skip
     order = list(runs.groupby("scheme", sort=False)["speedup_x"].mean().sort_values(na_position="first").index)
     looks = style.looks(runs["scheme"])
     for axes, (_, part) in zip(grid, panels, strict=True):
@@ -107,7 +111,7 @@ def _bars(axes: Axes, part: pd.DataFrame, order: list[Any], looks: dict[str, sty
         axes.annotate(
             text, (value, place), (3, 0), textcoords="offset points", va="center", fontsize=8, bbox=_BACKGROUND
         )
-    axes.set_yticks(range(len(order)), [str(name) for name in order])
+    axes.set_yticks(range(len(order)), [in_lines(str(name)) for name in order])
     bound = part["headroom_x"].max()
     if np.isfinite(bound):
         axes.axvline(bound, color="black", linewidth=1.1, linestyle="-.")

@@ -41,7 +41,7 @@ def staleness(runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
         above.set_title(layout.wrapped(label(by, key), 42), fontsize=10, loc="left")
         _step_times(above, part, looks)
         _histograms(below, part, steps, looks)
-    grid[1, 0].set_ylabel("share of worker-steps", fontsize=9)
+    grid[1, 0].set_ylabel("share of steps", fontsize=9)
     handles = [Patch(facecolor=colour, label=sync) for sync, colour in looks.items()]
     figure.legend(handles=handles, loc="outside upper center", fontsize=8, frameon=False, ncols=1)
     note = f"Scheme {runs['scheme'].iloc[0]}. Staleness: updates by others that a gradient did not know of."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from matplotlib.lines import Line2D
 
 from netsim.report.points import UNCOMPRESSED
+from netsim.report.text import in_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,8 +90,9 @@ def looks(names: Iterable[object]) -> dict[str, Look]:
 def legend_handle(name: str, look: Look) -> Line2D:
     """Return the legend entry of a scheme."""
     return Line2D(
-        [], [], color=look.colour, marker=look.marker, markersize=5.5, linewidth=1.4, linestyle=look.pattern, label=name
-    )
+        [], [], color=look.colour, marker=look.marker, markersize=5.5, linewidth=1.4, linestyle=look.pattern,
+        label=in_lines(name),
+    )  # fmt: skip
 
 
 def markers(axes: Axes, xs: Any, ys: Any, look: Look, *, hollow: bool) -> None:

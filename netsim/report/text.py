@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -62,6 +63,16 @@ def shorten(text: str, width: int) -> str:
         return text
     tail = max(0, (width - 3) // 2)
     return f"{text[: width - 3 - tail]}...{text[len(text) - tail :]}"
+
+
+def in_lines(name: str, width: int = 40) -> str:
+    """Return the name of a scheme or an architecture in lines of up to `width`, broken behind `+` and commas."""
+    lines = [""]
+    for piece in re.split(r"(?<=\+)|(?<=, )", name):
+        if lines[-1] and len(lines[-1] + piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ def missing():
 
 
 FEW = ("none", "fp16", "topk(ratio=0.01)+error_feedback+two_way")
+LONG = "topk_quantized(ratio=0.001, levels=16, index=elias_gamma)+error_feedback+warm_up(steps=100)"
+LONG_SYNC = "parameter_server(servers=16, sharding=hash, partition=4 MiB, staleness=unbounded, local_aggregation=true)"
 TABLES = {
     "full": lambda: runs(),
     "workers": lambda: runs(FEW, workers=(4, 64), gbits=(1, 10)),
@@ -41,6 +43,9 @@ TABLES = {
     "few columns": lambda: runs(FEW).drop(columns=["compute_device", "cost_source", "extrapolated", "vs_best_dense_x"]),
     "many panels": lambda: runs(("none", "fp16"), workers=(2, 3, 4, 5, 6), gbits=(1, 2)),
     "long names": lambda: runs(FEW, gbits=(1, 10)).assign(bottleneck="link machine0.hub0->machine11.hub1"),
+    "failures": lambda: runs(FEW, gbits=(10,), syncs=("ring",)).assign(lost_s=0.1),
+    "one long name": lambda: runs(FEW, gbits=(10,), syncs=("ring",)).replace("fp16", LONG),
+    "longest names": lambda: runs(FEW, gbits=(1, 10)).replace("fp16", LONG).replace("ring", LONG_SYNC),
     "large": lambda: runs(FEW, gbits=(1e-6, 1e3)),
 }
 
@@ -106,6 +111,15 @@ def test_ticks_that_would_touch_are_left_out():
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [text.get_window_extent(renderer) for text in figure.axes[0].get_xticklabels()]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_words_on_an_axis_do_not_touch():
+    figure = speedup(runs(FEW, syncs=("ring",)), "scheme")
+    png(figure)
+    texts = figure.axes[0].get_xticklabels()
+    assert [text.get_text() for text in texts] == list(FEW)
+    assert {text.get_rotation() for text in texts} == {30.0}
+    assert {text.get_rotation() for text in speedup(runs(FEW), "sync").axes[0].get_xticklabels()} == {0.0}
 
 
 def test_extrapolated_rows_are_hollow_and_said():
@@ -258,6 +272,7 @@ def test_staleness_is_drawn_from_runs_and_steps(tmp_path):
     assert len(outlines) == 2 * 2
     assert [list(one.get_data().values) for one in outlines] == [[0.25, 0.5, 0.0, 0.25]] * 4
     table.assign(staleness_max=0.0).to_parquet(tmp_path / "runs.parquet")
+    steps.drop(columns="staleness").to_parquet(tmp_path / "steps.parquet")  # as of jobs whose workers wait
     with pytest.raises(InputError, match="synchronous"):
         draw(tmp_path, "staleness")
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from netsim.report.text import Column, entries, fraction, nbytes, ratio, seconds, shorten, table
+from netsim.report.text import Column, entries, fraction, in_lines, nbytes, ratio, seconds, shorten, table
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,12 @@ def test_entries_lose_no_word():
     lines = entries([("name", text), ("longer_name", "x")], width=80)
     assert all(len(line) <= 80 for line in lines)
     assert " ".join(lines).split()[1:61] == text.split()
+
+
+def test_long_names_break_behind_a_plus_or_a_comma():
+    name = "topk_quantized(ratio=0.001, levels=16)+error_feedback+warm_up(steps=100)"
+    assert in_lines(name).split("\n") == [
+        "topk_quantized(ratio=0.001, levels=16)+",
+        "error_feedback+warm_up(steps=100)",
+    ]
+    assert in_lines("topk(ratio=0.01)+error_feedback") == "topk(ratio=0.01)+error_feedback"
