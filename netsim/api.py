@@ -14,6 +14,7 @@ from netsim.scenario.load import build
 from netsim.sync import syncs
 from netsim.sync.named import COLLECTIVES, named_rounds
 from netsim.topology.base import topologies
+from netsim.topology.graph import Topology
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from netsim.compress import Scheme
-    from netsim.topology.graph import Topology
 
 
 def topology(kind: str, *, servers: int = 0, **fields: Any) -> Topology:
@@ -31,8 +31,11 @@ def topology(kind: str, *, servers: int = 0, **fields: Any) -> Topology:
 
     Raises:
         ScenarioErrors: unknown kinds or keys, missing units, values out of range; all of them at once.
+        InputError: more workers and servers than can be simulated.
     """
-    return build(topologies, {"kind": kind, **fields}).build(servers)
+    made = build(topologies, {"kind": kind, **fields})
+    made.refuse_too_large(servers)
+    return made.build(servers)
 
 
 def scheme(kind: str, **fields: Any) -> Scheme:
@@ -46,8 +49,8 @@ def scheme(kind: str, **fields: Any) -> Scheme:
 
 def transfer_times(
     topology: Topology,
-    src: Sequence[str | int] | NDArray[np.int64],
-    dst: Sequence[str | int] | NDArray[np.int64],
+    src: str | int | Sequence[str | int] | NDArray[np.int64],
+    dst: str | int | Sequence[str | int] | NDArray[np.int64],
     nbytes: ArrayLike,
     start_s: ArrayLike = 0.0,
     network: str = "flow",
@@ -57,7 +60,7 @@ def transfer_times(
 
     Args:
         topology: where they happen.
-        src, dst: [F] nodes, by name or index.
+        src, dst: [F] nodes, or one, by name or index.
         nbytes: [F] bytes, or one number for all.
         start_s: [F] seconds at which each is started, or one number for all.
         network, transport: names as in `netsim list networks` and `netsim list transports`.
@@ -65,7 +68,8 @@ def transfer_times(
     Raises:
         InputError: unknown nodes or names, a transfer to itself, negative or non-finite numbers, unequal lengths.
     """
-    sources, targets = topology.nodes(src), topology.nodes(dst)
+    _check_topology(topology)
+    sources, targets = (topology.nodes([one] if isinstance(one, str | int) else one) for one in (src, dst))
     sizes, starts = _column(nbytes, len(sources), "nbytes"), _column(start_s, len(sources), "start_s")
     if len(sources) != len(targets):
         raise InputError(f"{len(sources)} sources and {len(targets)} destinations", "give one of each per transfer")
@@ -90,6 +94,7 @@ def collective_time(
     Raises:
         InputError: an unknown name, an impossible size, or an algorithm that cannot carry the collective.
     """
+    _check_topology(topology)
     if collective not in COLLECTIVES:
         raise InputError(f"unknown collective {collective!r}", closest(collective, COLLECTIVES))
     (nbytes,) = _column(nbytes, 1, "nbytes")
@@ -101,6 +106,12 @@ def collective_time(
     rounds = named_rounds(topology, collective, float(nbytes), sync, group, carried_by)
     nodes = np.concatenate([group, topology.servers[: sync.dedicated_servers]])
     return float(plan_times(fidelities.get(network)(), topology, carried_by, rounds, nodes).max())
+
+
+def _check_topology(topology: object) -> None:
+    if not isinstance(topology, Topology):
+        remedy = "build one, as in netsim.topology('star', workers=8, bandwidth='10 Gbit/s')"
+        raise InputError(f"{topology!r} is no topology", remedy)
 
 
 def _column(values: ArrayLike, count: int, name: str) -> NDArray[np.float64]:

@@ -49,9 +49,13 @@ class Deadlock(NetsimError):
     """The simulation stopped while workers were still waiting; says who waits for what."""
 
 
+_MOST_NAMES = 100
+
+
 def closest(name: object, valid: Iterable[str]) -> str:
-    """Return the remedy for an unknown name: the nearest valid ones first, then all of them."""
+    """Return the remedy for an unknown name: the nearest valid ones first, then all of them, as far as one can read."""
     names = sorted(valid)
     near = get_close_matches(str(name), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(one) for one in near)}? " if near else ""
-    return f"{hint}valid names: {', '.join(names)}"
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return f"{hint}valid names: {', '.join(names[:_MOST_NAMES])}{more}"

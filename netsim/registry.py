@@ -58,8 +58,9 @@ class Registry(Generic[T]):
 class FileField:
     """Marks a string field that names a file: where it is looked for, and what may be left off its name.
 
-    A loader tries the path as written (relative to the scenario's folder), then each of `folders` under the scenario's
-    folder and under the project's `scenarios/`, with and without `suffix`, and stores the absolute path.
+    A loader tries the path as written (`~` is the home; else relative to the scenario's folder), then each of `folders`
+    under the scenario's folder and under the project's `scenarios/`, with and without `suffix`, and stores the absolute
+    path.
     """
 
     folders: tuple[str, ...] = ()

@@ -68,7 +68,7 @@ _BYTE_RATES = tuple((f"{p}B/s", f) for p, f in _PREFIXES.items())
 BANDWIDTH = Quantity("bandwidth", _BIT_RATES + _BYTE_RATES, "10 Gbit/s", zero_allowed=False)
 DURATION = Quantity(
     "duration",
-    (("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0)),
+    (("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("μs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0)),
     "25 us",
     zero_allowed=True,
 )

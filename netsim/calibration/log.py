@@ -8,7 +8,7 @@ from netsim.calibration import iperf3, nccl_tests, table
 from netsim.calibration.sample import Hints, Sample
 from netsim.errors import InputError
 
-_MOST_BYTES = 64e6
+_MOST_BYTES = 64_000_000
 
 
 def read_log(path: Path, hints: Hints | None = None) -> list[Sample]:
@@ -18,11 +18,13 @@ def read_log(path: Path, hints: Hints | None = None) -> list[Sample]:
         InputError: the file cannot be read, or what is wrong in which line.
     """
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        with path.open("rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
             raise InputError(
                 "larger than any log of this kind", "give a log of iperf3 -J, nccl-tests or a CSV", file=str(path)
             )
-        text = path.read_text(encoding="utf-8-sig")
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", "give a log that exists", file=str(path)) from error
     except UnicodeDecodeError as error:

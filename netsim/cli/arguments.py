@@ -26,8 +26,19 @@ REGISTRIES = (
     "conditions",
     "workloads",
     "costs",
+    "models",
 )
-PLOTS = ("speedup", "breakdown", "heatmap", "timeline", "error", "curves", "time_to_target", "staleness")
+PLOTS = {
+    "speedup": "of schemes against bandwidth, or --x",
+    "breakdown": "where a step's time goes",
+    "heatmap": "which scheme wins where",
+    "timeline": "one step of each worker",
+    "error": "speedup against what is lost",
+    "curves": "training against time, evaluations and bytes",
+    "time_to_target": "of trainings",
+    "staleness": "of asynchronous servers",
+}
+"""What `netsim plot` draws."""
 DEFAULT_SIZES = "1kB,10kB,100kB,1MB,10MB,100MB,1GB"
 PROBE_SIZES = "64kB,256kB,1MB,4MB,16MB"
 DEFAULT_TOPOLOGY = "{kind: star, workers: 8, bandwidth: 10 Gbit/s, latency: 25 us}"
@@ -95,6 +106,11 @@ def _steps(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def _processors() -> int:
+    """Return the processors that this process may use, which a batch system may make fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _scenarios(one: argparse.ArgumentParser) -> None:
     one.add_argument("scenarios", nargs="+", metavar="SCENARIO", type=Path, help="a scenario file (YAML)")
     _overrides(one)
@@ -120,9 +136,8 @@ def _run(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--out", metavar="DIR", type=Path, help="folder for the result (default: results/ and the scenario's name)"
     )
-    processors = os.cpu_count() or 1
     one.add_argument(
-        "--jobs", metavar="N", type=_positive, default=processors,
+        "--jobs", metavar="N", type=_positive, default=_processors(),
         help="processes that simulate (default: one a processor, here %(default)s)",
     )  # fmt: skip
     one.add_argument("--resume", action="store_true", help="keep the points that --out already holds")
@@ -130,12 +145,13 @@ def _run(one: argparse.ArgumentParser) -> None:
 
 
 def _list(one: argparse.ArgumentParser) -> None:
-    one.add_argument("what", nargs="?", choices=REGISTRIES, help="one registry (default: all)")
+    one.add_argument("what", nargs="?", choices=REGISTRIES, help="one of these (default: all)")
 
 
 def _plot(one: argparse.ArgumentParser) -> None:
     one.add_argument("result", metavar="RESULT_DIR", type=Path, help="the folder that `netsim run` wrote")
-    one.add_argument("--kind", choices=PLOTS, default="speedup", help="the figure (default: %(default)s)")
+    kinds = "; ".join(f"{kind}: {shows}" for kind, shows in PLOTS.items())
+    one.add_argument("--kind", choices=PLOTS, metavar="KIND", default="speedup", help=f"{kinds} (default: %(default)s)")
     one.add_argument("--x", metavar="COLUMN", default="", help="x axis of speedup, any column of runs.csv")
     one.add_argument(
         "--point", metavar="N", type=_positive, action="append", default=[],
@@ -163,7 +179,7 @@ def _collective(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "name", metavar="NAME", help="all_reduce, all_gather, reduce_scatter, all_to_all, broadcast or reduce"
     )
-    one.add_argument("--algorithm", metavar="A", default="ring", help="who sends what to whom (default: %(default)s)")
+    one.add_argument("--algorithm", metavar="A", default="ring", help="see netsim list sync (default: %(default)s)")
     one.add_argument(
         "--topology", metavar="YAML", default=DEFAULT_TOPOLOGY,
         help="a file, or a map as in a scenario (default: %(default)s)",
@@ -173,8 +189,12 @@ def _collective(one: argparse.ArgumentParser) -> None:
         "--workers", metavar="LIST", default="",
         help="a process group: names, indices or ranges of them, as in 0-3,8 (default: all workers)",
     )  # fmt: skip
-    one.add_argument("--network", metavar="KIND", default="flow", help="network fidelity (default: %(default)s)")
-    one.add_argument("--transport", metavar="KIND", default="ideal", help="transport (default: %(default)s)")
+    one.add_argument(
+        "--network", metavar="KIND", default="flow", help="see netsim list networks (default: %(default)s)"
+    )
+    one.add_argument(
+        "--transport", metavar="KIND", default="ideal", help="see netsim list transports (default: %(default)s)"
+    )
 
 
 def _explain(one: argparse.ArgumentParser) -> None:

@@ -73,13 +73,3 @@ def as_json(found: Fit) -> dict[str, Any]:
         for one, predicted in zip(found.samples, found.predicted_s.tolist(), strict=True)
     ]
     return {"transport": found.transport.kind, "fitted": estimates, "samples": samples, "notes": list(found.notes)}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file; raise InputError where it cannot be written."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"cannot be written: {error.strerror}", "choose a folder that exists", file=str(path)
-        ) from error

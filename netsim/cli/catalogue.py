@@ -17,20 +17,20 @@ from netsim.topology import topologies
 from netsim.units import format_size
 from netsim.workload.base import workloads
 from netsim.workload.cost import costs
+from netsim.workload.published import load_model, model_names
 from netsim.workload.tasks import tasks
 from netsim.workload.trace_header import read_header
 
 if TYPE_CHECKING:
     from netsim.registry import Registry
 
-_REGISTRIES: dict[str, Registry[Any] | None] = {
+_REGISTRIES: dict[str, Registry[Any]] = {
     "schemes": schemes,
     "sync": syncs,
     "topologies": topologies,
     "networks": fidelities,
     "transports": transports,
     "tasks": tasks,
-    "traces": None,
     "optimizers": optimizers,
     "policies": policies,
     "conditions": conditions,
@@ -49,12 +49,25 @@ class Entry(NamedTuple):
 
 def catalogue(what: str | None = None) -> dict[str, list[Entry]]:
     """Return the members of one registry, or of all."""
-    chosen = [what] if what else list(_REGISTRIES)
-    return {one: traces() if one == "traces" else _members(_REGISTRIES[one]) for one in chosen}
+    files = {"traces": traces, "models": models}
+    chosen = [what] if what else [*_REGISTRIES, *files]
+    return {one: files[one]() if one in files else _members(_REGISTRIES[one]) for one in chosen}
 
 
-def _members(registry: Registry[Any] | None) -> list[Entry]:
-    return [Entry(name, *registry.summary(name)) for name in registry] if registry else []
+def _members(registry: Registry[Any]) -> list[Entry]:
+    return [Entry(name, *registry.summary(name)) for name in registry]
+
+
+def models() -> list[Entry]:
+    """Return the models whose sizes and seconds are published, for `workload: {kind: published, model: NAME}`."""
+    return [_model(name) for name in model_names()]
+
+
+def _model(name: str) -> Entry:
+    model = load_model(name)
+    parameters = sum(tensor.numel for tensor in model.tensors)
+    held = f"{model.title}: {parameters:,} parameters, {len(model.tensors)} tensors, seconds of one {model.device}"
+    return Entry(name, held, model.source)
 
 
 def trace_file(name: Path) -> Path:

@@ -11,7 +11,6 @@ from netsim.api import collective_time
 from netsim.errors import InputError, ScenarioErrors
 from netsim.scenario.document import parse, read
 from netsim.scenario.members import Builder
-from netsim.sync import syncs
 from netsim.sync.named import SHARED, busbw_factor
 from netsim.topology import topologies
 from netsim.units import SIZE
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from netsim.topology import Topology, TopologyKind
+    from netsim.topology import Topology
 
 _FLOAT32_BYTES = 4
 
@@ -99,23 +98,22 @@ def parse_workers(text: str, topology: Topology) -> NDArray[np.int64]:
         raise InputError(error.problem, error.remedy, path="--workers") from error
 
 
-def parse_topology(text: str, algorithm: str) -> Topology:
-    """Return the topology of a file or of a YAML map, with the servers that an algorithm needs."""
-    return read_topology(text).build(syncs.get(algorithm)().dedicated_servers)
-
-
-def read_topology(text: str) -> TopologyKind:
-    """Return the topology of a file (a scenario's `topology` where it is one) or of a YAML map.
+def parse_topology(text: str, servers: int, option: str = "--topology") -> Topology:
+    """Return the topology of a file (a scenario's `topology` where it is one) or of a YAML map, with so many servers.
 
     Raises:
-        InputError, ScenarioErrors: what is wrong with it.
+        InputError, ScenarioErrors: what is wrong with it, said of `option`.
     """
     is_file = os.path.isfile(text)
     if not is_file and text.endswith((".yaml", ".yml")):
-        raise InputError(f"there is no file {text!r}", "give a file, or a map such as {kind: star, ...}", "--topology")
-    node = read(Path(text)) if is_file else parse(text, "--topology", lined=False)
+        raise InputError(f"there is no file {text!r}", "give a file, or a map such as {kind: star, ...}", option)
+    node = read(Path(text)) if is_file else parse(text, option, lined=False)
     builder = Builder(Path(text).parent if is_file else Path.cwd())
     kind = builder.member(topologies, node.get("topology") or node, "")
     if kind is None or builder.problems:
         raise ScenarioErrors(builder.problems)
-    return kind
+    try:
+        kind.refuse_too_large(servers)
+    except InputError as error:
+        raise InputError(error.problem, error.remedy, option) from error
+    return kind.build(servers)

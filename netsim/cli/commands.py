@@ -27,26 +27,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         _load_plugins()
         _COMMANDS[arguments.command](arguments)
         sys.stdout.flush()
-    except NetsimError as error:
-        _report(error, arguments)
-        return WRONG_INPUT
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _stopped()
     except BrokenPipeError:
         # The reader has gone; Python must not fail once more when it flushes what is left at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except Exception as error:
-        if _interrupted(error):
-            print("interrupted", file=sys.stderr)
-            return INTERRUPTED
-        if arguments.debug:
-            traceback.print_exc()
-        said = " ".join(str(error).split())
-        print(f"netsim: defect: {type(error).__name__}: {said}; run again with --debug for details", file=sys.stderr)
-        return DEFECT
+        return _failed(error, arguments)
     return DONE
+
+
+def _stopped() -> int:
+    print("interrupted", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _failed(error: Exception, arguments: argparse.Namespace) -> int:
+    """Say what ended a command: the input, the user, the machine, or a defect; return the exit code."""
+    if isinstance(error, NetsimError):
+        return _report(error, arguments)
+    if _interrupted(error):
+        return _stopped()
+    if isinstance(error, MemoryError):
+        return _report(InputError(f"not enough memory: {error}", "ask for fewer workers or smaller tensors"), arguments)
+    if isinstance(error, OSError):
+        problem, file = error.strerror or str(error), str(error.filename or "")
+        return _report(InputError(problem, "see that there is space, and the right to use it", file=file), arguments)
+    if arguments.debug:
+        traceback.print_exc()
+    said = " ".join(str(error).split())
+    print(f"netsim: defect: {type(error).__name__}: {said}; run again with --debug for details", file=sys.stderr)
+    return DEFECT
 
 
 def _interrupted(error: BaseException | None) -> bool:
@@ -73,7 +85,7 @@ def _load_plugins() -> None:
             raise InputError(f"plug-in {entry.name!r} ({entry.value}) fails: {error}", remedy) from error
 
 
-def _report(error: NetsimError, arguments: argparse.Namespace) -> None:
+def _report(error: NetsimError, arguments: argparse.Namespace) -> int:
     if arguments.debug:
         traceback.print_exc()
     problems = error.problems if isinstance(error, ScenarioErrors) else (error,)
@@ -81,6 +93,7 @@ def _report(error: NetsimError, arguments: argparse.Namespace) -> None:
         print(problem, file=sys.stderr)
     if arguments.json:
         print_json({"errors": [_fields(problem) for problem in problems]})
+    return WRONG_INPUT
 
 
 def _fields(problem: NetsimError) -> dict[str, Any]:

@@ -19,9 +19,10 @@ def collective(arguments: argparse.Namespace) -> None:
     """Time one collective alone."""
     from netsim.cli.collective import parse_sizes, parse_topology, parse_workers, time_collective
     from netsim.report.text import Column, table
+    from netsim.sync import syncs
     from netsim.sync.named import busbw_factor
 
-    topology = parse_topology(arguments.topology, arguments.algorithm)
+    topology = parse_topology(arguments.topology, syncs.get(arguments.algorithm)().dedicated_servers)
     group = parse_workers(arguments.workers, topology)
     rows = time_collective(
         topology, arguments.name, parse_sizes(arguments.sizes), arguments.algorithm, arguments.network,
@@ -49,10 +50,10 @@ def _rate(bytes_per_s: float) -> str:
 
 def export(arguments: argparse.Namespace) -> None:
     """Write a topology for other tools."""
-    from netsim.cli.collective import read_topology
+    from netsim.cli.collective import parse_topology
     from netsim.topology.export import export
 
-    topology = read_topology(arguments.topology).build(arguments.servers)
+    topology = parse_topology(arguments.topology, arguments.servers, "TOPOLOGY")
     export(topology, arguments.out)
     counts = {"workers": len(topology.workers), "nodes": len(topology.names), "links": len(topology.link_src)}
     say(arguments, f"{arguments.out}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
@@ -76,8 +77,9 @@ def calibrate(arguments: argparse.Namespace) -> None:
 def probe(arguments: argparse.Namespace) -> None:
     """Measure on these machines, and fit a transport."""
     from netsim.calibration import probe, table
-    from netsim.cli.calibration import cluster_as_asked, transport_as_asked, write_text
+    from netsim.cli.calibration import cluster_as_asked, transport_as_asked
     from netsim.cli.collective import parse_sizes
+    from netsim.writing import write_text
 
     check_writable(out=arguments.out, log=arguments.log, plot=arguments.plot)
     rank, _ = probe.rank_and_size(os.environ)
@@ -102,8 +104,9 @@ def _fit(
     sources: Sequence[str],
 ) -> None:
     from netsim.calibration import fit
-    from netsim.cli.calibration import as_json, network_section, write_text
+    from netsim.cli.calibration import as_json, network_section
     from netsim.report.calibration import fitted
+    from netsim.writing import write_text
 
     found = fit(samples, transport, cluster)
     section = network_section(found, sources)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsim.cli.output import print_json, records, say
+from netsim.cli.output import check_writable, print_json, records, say
 from netsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,13 +28,11 @@ def run(arguments: argparse.Namespace) -> None:
     scenarios = load(arguments, arguments.scenarios)
     out = arguments.out or Path("results") / "+".join(dict.fromkeys(one.name for one in scenarios))
     from netsim.report.tables import assumed_costs, details, summary
-    from netsim.sweep import sweep
-
-    runs = sweep(
-        scenarios, jobs=arguments.jobs, out=out, resume=arguments.resume, progress=sys.stderr.isatty()
-    )  # fmt: skip
     from netsim.report.training import training_summary, trains
+    from netsim.sweep import sweep
+    from netsim.writing import write_text
 
+    runs = sweep(scenarios, jobs=arguments.jobs, out=out, resume=arguments.resume)
     replayed, trained = runs[~trains(runs)], runs[trains(runs)]
     full = [summary(replayed, blocks=0), details(replayed)] if len(replayed) else []
     shown = [summary(replayed)] if len(replayed) else []
@@ -45,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     if note := assumed_costs(runs):
         full.append(note)
         shown.append(note)
-    (out / "table.txt").write_text("\n\n".join(full) + "\n", encoding="utf-8")
+    write_text(out / "table.txt", "\n\n".join(full) + "\n")
     pictures = _draw_standard(out, replayed, trained) if arguments.plots else []
     say(arguments, "\n\n".join(shown))
     say(arguments, f"\nTables: {out}{os.sep} (runs.csv; every point in detail: table.txt)")
@@ -118,17 +115,14 @@ def explain(arguments: argparse.Namespace) -> None:
 def trace(arguments: argparse.Namespace) -> None:
     """Write one step for Perfetto."""
     from netsim.cli.trace import traced
-    from netsim.record.folder import write_atomically
+    from netsim.writing import write_text
 
+    check_writable(out=arguments.out)
     scenarios = load(arguments, [arguments.scenario])
     if arguments.point > len(scenarios):
         raise InputError(f"there is no point {arguments.point}", f"the scenario has {len(scenarios)}", path="--point")
     trace = traced(scenarios[arguments.point - 1])
-    text = json.dumps(trace, allow_nan=False).encode()
-    try:
-        write_atomically(arguments.out, lambda stream: stream.write(text))
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", "check the path", file=str(arguments.out)) from error
+    write_text(arguments.out, json.dumps(trace, allow_nan=False))
     say(arguments, f"{arguments.out}: {len(trace['traceEvents']):,} events; open it at https://ui.perfetto.dev")
     if arguments.json:
         print_json({"trace": str(arguments.out), "events": len(trace["traceEvents"])})

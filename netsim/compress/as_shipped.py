@@ -62,7 +62,7 @@ class AsShipped(Wrapper):
             sizes = [field.nbits(part) for part, field in zip(message.parts, layout, strict=True)]
             shards = len(weigh())
             weigh = partial(_totals, sizes, shards)
-        return Message.of(message.op, *zip(message.parts, layout, strict=True), weigh=weigh)
+        return Message.of(message.op, *zip(message.parts, layout, strict=True), weigh=weigh, support=message.support)
 
     def _wide(self, field: Field) -> Field:
         """Return the field with elements of whole words; int64 parts are indices."""

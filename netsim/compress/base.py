@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from typing import Self
 
-Op: TypeAlias = Literal["sum", "merge", "gather", "owner", "shard"]
-"""How a message travels: `sum` is added in flight; `merge` too, but in whole messages, by the nodes of a tree; `gather`
-reaches every worker as it is; `owner` goes to the owners of its shards, who decode and average them; `shard` is an
-owner's re-encoded shard on its way to every worker."""
+Op: TypeAlias = Literal["sum", "merge", "union", "gather", "owner", "shard"]
+"""How a message travels: `sum` is added in flight; `merge` too, but in whole messages, by the nodes of a tree; `union`
+by partners who exchange their sums, which grow as they hold more; `gather` reaches every worker as it is; `owner` goes
+to the owners of its shards, who decode and average them; `shard` is an owner's re-encoded shard on its way to every
+worker."""
 
 State: TypeAlias = Any
 Parts: TypeAlias = "tuple[torch.Tensor, ...]"
@@ -97,6 +98,22 @@ class Key:
         return replace(self, step=self.step + 1)
 
 
+class Support(NamedTuple):
+    """What a lossless message holds of a tensor; how large sums of such messages are follows from it.
+
+    Attributes:
+        present: [items] which of the tensor's items, elements or blocks, it holds.
+        fixed_bits: of a sum that holds nothing.
+        item_bits: of every item that a sum holds.
+        most_bits: of a sum that holds everything.
+    """
+
+    present: torch.Tensor
+    fixed_bits: float
+    item_bits: float
+    most_bits: float = math.inf
+
+
 @dataclass(frozen=True)
 class Message:
     """What one worker puts on the wire: tensors, their size in the declared wire format, and how they travel."""
@@ -108,10 +125,16 @@ class Message:
     """The wire format of each part, known to every receiver from the tensor's shape and the scheme's fields alone."""
     weigh: Callable[[], Sequence[float]] | None = None
     """How much of an `owner` message goes to each owner, or of a `shard` message is each of its shards; None: alike."""
+    support: Callable[[], Support] | None = None
+    """What a lossless message holds; None: sums are as large as messages."""
 
     @classmethod
     def of(
-        cls, op: Op, *coded: tuple[torch.Tensor, int | wire.Field], weigh: Callable[[], Sequence[float]] | None = None
+        cls,
+        op: Op,
+        *coded: tuple[torch.Tensor, int | wire.Field],
+        weigh: Callable[[], Sequence[float]] | None = None,
+        support: Callable[[], Support] | None = None,
     ) -> Message:
         """Return the message of some parts, each given with the bits its elements take on the wire or its field."""
         parts = tuple(part for part, _ in coded)
@@ -119,7 +142,8 @@ class Message:
             wire.Field(tuple(part.shape), part.dtype, field) if isinstance(field, int) else field
             for part, field in coded
         )
-        return cls(parts, sum(field.nbits(part) for part, field in zip(parts, layout, strict=True)), op, layout, weigh)
+        nbits = sum(field.nbits(part) for part, field in zip(parts, layout, strict=True))
+        return cls(parts, nbits, op, layout, weigh, support)
 
     def pack(self) -> bytes:
         """Return the ceil(nbits / 8) bytes of the message; `wire.unpack(data, layout)` gives the parts back."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme, average
+from netsim.compress.base import Exchange, Message, Op, Parts, Peer, Scheme, Support, average
 from netsim.compress.shards import Cut, owned, size_of
 from netsim.lazy import torch
 
@@ -24,7 +24,10 @@ class Lossless(Scheme):
     gradients give them. The estimate is the exact mean. State: the peer.
     """
 
-    ops: ClassVar[frozenset[Op]] = frozenset({"owner", "shard"})
+    @property
+    def ops(self) -> frozenset[Op]:
+        """Return `owner` and `shard`."""
+        return frozenset({"owner", "shard"})
 
     def init(self, shape: torch.Size, peer: Peer) -> Peer:
         """Return the peer: nothing else is kept."""
@@ -41,6 +44,10 @@ class Lossless(Scheme):
         return counts
 
     @abstractmethod
+    def support(self, values: torch.Tensor, owners: int) -> Support:
+        """Return what is sent of values [d], and the size of sums as their owners hand them out."""
+
+    @abstractmethod
     def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
         """Return the coded parts of values [p], on the way to their owners or from them."""
 
@@ -51,7 +58,12 @@ class Lossless(Scheme):
     def exchange(self, grad: torch.Tensor, state: Peer) -> Exchange:
         """Push to the owners, who average, and pull what they hold."""
         numel, flat = grad.numel(), grad.flatten()
-        up = yield Message.of("owner", *self.code(flat, pull=False), weigh=lambda: self.weigh(flat, state.owners))
+        up = yield Message.of(
+            "owner",
+            *self.code(flat, pull=False),
+            weigh=lambda: self.weigh(flat, state.owners),
+            support=lambda: self.support(flat, state.owners),
+        )
         total, cut = up.once(
             lambda: (
                 average(self.read(parts, numel, pull=False) for parts in up.parts),

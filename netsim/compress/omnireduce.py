@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
-from netsim.compress.base import Parts, schemes
+from netsim.compress.base import Parts, Support, schemes
 from netsim.compress.lossless import Lossless
 from netsim.compress.scale import in_rows
 from netsim.compress.shards import Cut, equal_ranges
@@ -45,6 +45,10 @@ class OmniReduce(Lossless):
         ends = torch.tensor([part.stop for part in equal_ranges(len(values), owners)], device=values.device)
         counts: list[float] = torch.bincount(torch.bucketize(firsts, ends, right=True), minlength=owners).tolist()
         return counts
+
+    def support(self, values: torch.Tensor, owners: int) -> Support:
+        """Return the blocks that are not zero."""
+        return Support(in_rows(values, self.block).any(dim=1), 2 * OFFSET_BITS * owners, OFFSET_BITS + 32 * self.block)
 
     def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
         """Return the offsets of the blocks that are not zero, and these blocks."""

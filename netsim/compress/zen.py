@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from netsim.compress.base import Parts, schemes
+from netsim.compress.base import Parts, Support, schemes
 from netsim.compress.cpu import array, compiled, empty
 from netsim.compress.lossless import Lossless
 from netsim.compress.shards import Cut
@@ -50,6 +50,12 @@ class Zen(Lossless):
         index = places_above(values, 0.0)
         counts: list[float] = torch.bincount(_owners(index, owners), minlength=owners).tolist()
         return counts
+
+    def support(self, values: torch.Tensor, owners: int) -> Support:
+        """Return the non-zeros, behind a bitmap or with their indices."""
+        if self.pull == "coo":
+            return Support(values != 0, 2 * INDEX_BITS * owners, INDEX_BITS + 32)
+        return Support(values != 0, len(values) + INDEX_BITS * owners, 32)
 
     def code(self, values: torch.Tensor, *, pull: bool) -> Sequence[tuple[torch.Tensor, int | wire.Field]]:
         """Return the non-zeros and where they are."""

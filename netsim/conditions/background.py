@@ -49,9 +49,11 @@ class Background(Condition):
             raise InputError("`on` and `off` belong together", "give both, or neither", "on")
 
     def check(self, topology: Topology) -> None:
-        """Raise InputError for unknown nodes, or where nobody could send to anybody else."""
-        if not len(self._ends(topology)[0]):
+        """Raise InputError for unknown nodes, or where some have nobody or no way to send to."""
+        src, dst = self._ends(topology)
+        if not len(src):
             raise InputError(f"{self.src[0]!r} would send to itself", "name another node as `dst`", "dst")
+        topology.refuse_apart(np.union1d(src, dst))
 
     def _ends(self, topology: Topology) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the nodes that send, those with nobody but themselves to send to left out, and those that receive."""

@@ -46,6 +46,7 @@ class Neighbour(Condition):
         workers = nodes_named(topology, self.workers)
         if len(workers) < 2:
             raise InputError(f"{self.workers[0]!r} is one node alone", "name two workers at least", "workers")
+        topology.refuse_apart(workers)
         self.sync.check(len(workers))
         if self.sync.dedicated_servers:
             problem = "a neighbour has no servers of its own"

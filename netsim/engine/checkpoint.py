@@ -14,7 +14,7 @@ import numpy as np
 
 from netsim.errors import InputError
 from netsim.lazy import torch
-from netsim.record.folder import write_atomically
+from netsim.writing import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

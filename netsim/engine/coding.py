@@ -45,7 +45,7 @@ class Exchange:
         """Return the exchange of a piece by itself; coding remains that of the whole."""
         if piece.share == 1:
             return self
-        names = "up_bytes", "down_bytes", "decode_s", "encode_s"
+        names = "up_bytes", "down_bytes", "decode_s", "encode_s", "union_bytes"
         parts = {name: getattr(self.payload, name) * piece.share for name in names}
         return replace(self, payload=replace(self.payload, **parts))
 
@@ -96,7 +96,8 @@ class Coding:
         down_bytes = {
             "sum": float(up_bytes.max()),
             "merge": float(up_bytes.max()),
-            "owner": stage.down_bytes,
+            "union": 0.0,
+            "owner": float(self._handed_out(stage).sum()),
             "gather": float(self._aggregate_bytes(stage).sum()),
         }
         up_shares, down_shares = self._shares(bucket, stage, sync)
@@ -110,6 +111,7 @@ class Coding:
             encode_s=encode_s if owner else 0.0,
             up_shares=up_shares,
             down_shares=down_shares,
+            union_bytes=self._union_bytes(stage) if stage.op == "union" else np.zeros(0),
         )
 
     def _shares(self, bucket: int, stage: Stage, sync: Sync) -> tuple[NDArray[np.float64] | None, ...]:
@@ -121,13 +123,40 @@ class Coding:
         if stage.places is None or stage.unit_bytes is None or len(self.measurement.units[bucket]) != tensors:
             return None, None
         down_bytes = {
-            "owner": stage.unit_down_bytes,
+            "owner": self._handed_out(stage),
             "gather": self._aggregate_bytes(stage),
         }.get(stage.op, stage.unit_bytes[np.argmax(stage.up_bytes)])
         at, owners = holders[stage.places], sync.owners(self.num_workers)
         held = np.vstack([stage.unit_bytes, down_bytes])
         each = shares(np.stack([np.bincount(at, one, owners) for one in held]).astype(np.float64))
         return each[:-1], each[-1]
+
+    def _handed_out(self, stage: Stage) -> NDArray[np.float64]:
+        """Return [u] bytes of the aggregate as its owners hand it out, of all workers."""
+        down_bytes = np.array([stage.down_bytes]) if stage.unit_down_bytes is None else stage.unit_down_bytes
+        if stage.sum_bits is None:
+            return down_bytes
+        bits = self._sum_bits(stage)
+        return np.asarray(down_bytes * bits[:, -1] / bits[:, min(len(stage.up_bytes), self.num_workers) - 1])
+
+    def _union_bytes(self, stage: Stage) -> NDArray[np.float64]:
+        """Return [n] bytes of a sum of 1..n workers' messages, in the mean over the choices of workers."""
+        assert stage.unit_bytes is not None
+        bits = self._sum_bits(stage)
+        return np.asarray(stage.unit_bytes.mean(axis=0) @ (bits / bits[:, :1]))
+
+    def _sum_bits(self, stage: Stage) -> NDArray[np.float64]:
+        """Return [u, n] bits of what 1..n workers hold together: measured, and beyond by the fitted curve."""
+        assert stage.sum_bits is not None
+        measured = len(stage.up_bytes)
+        items = stage.held.sum(axis=1, keepdims=True)
+        held = items * np.stack([union_densities(one) for one in stage.held])
+        if self.num_workers > measured:
+            curve = fit_growth(union_densities(stage.held.sum(axis=0))).up_to(self.num_workers)
+            growth = curve[measured:] / curve[measured - 1] if curve[measured - 1] else np.ones(len(curve) - measured)
+            held = np.hstack([held, np.minimum(held[:, -1:] * growth, items)])
+        fixed, each, most = stage.sum_bits[:, :, None].transpose(1, 0, 2)
+        return np.asarray(np.minimum(fixed + each * held[:, : self.num_workers], most))
 
     def _aggregate_bytes(self, stage: Stage) -> NDArray[np.float64]:
         """Return [u] bytes of a sum that a server hands out: sparse (value and index) or dense, whichever is less."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from netsim.errors import InputError
 from netsim.workload.cost import Measured
+from netsim.writing import write_text
 
 _NUMBERS = re.compile(r"\[[-+0-9.eE,\s]+\]")
 """A list of numbers, which is written in one line."""
@@ -17,17 +18,8 @@ _NUMBERS = re.compile(r"\[[-+0-9.eE,\s]+\]")
 
 def write_table(table: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """Write a table as JSON; the file is replaced at once or not at all."""
-    target = Path(path)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    try:
-        text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), json.dumps(table, indent=1))
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(
-            f"cannot write {str(target)!r}: {error.strerror}", "choose a folder that exists", "out"
-        ) from error
+    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), json.dumps(table, indent=1))
+    write_text(Path(path), text + "\n")
 
 
 def of_device(path: str | os.PathLike[str], measured_on: dict[str, Any]) -> dict[str, Any]:

@@ -167,7 +167,7 @@ class CollectiveJob:
             self.topology.link_names,
             self.topology.capacity_bytes_per_s,
             self.topology.latency_s,
-            self.network.links.nbytes,
+            self.network.carried_bytes(),
             self.network.links.mean_share(self.env.now),
             self.network.held_s(),
             float(self.env.now),

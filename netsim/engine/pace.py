@@ -168,5 +168,5 @@ def _key(scenario: Scenario, measured: Measurement) -> Hashable:
 
 
 def _held(payload: Payload) -> list[bytes | None]:
-    arrays = payload.up_bytes, payload.up_shares, payload.down_shares
+    arrays = payload.up_bytes, payload.up_shares, payload.down_shares, payload.union_bytes
     return [None if one is None else one.tobytes() for one in arrays]

@@ -60,7 +60,7 @@ class PushPull(Ways):
         self._processors = [Processor(env) for _ in self.hosts]
         self._shards: dict[tuple[int, int, int, int], Shard] = {}
         self.sent_bytes: dict[tuple[int, int], float] = defaultdict(float)
-        self._round_trips_s: dict[tuple[int, int], float] = {}
+        self._round_trips_s: dict[tuple[int, int, int], float] = {}
         self._machine = _Machines(network, self.workers, of_machines(len(self.workers), machines), len(self.groups))
 
     def exchange(self, item: Item) -> None:
@@ -111,10 +111,11 @@ class PushPull(Ways):
         node, host = int(self.workers[worker]), int(self.hosts[server])
         if node == host:
             return 0.0
-        if (node, host) not in self._round_trips_s:
+        key = node, host, self.network.links.changes
+        if key not in self._round_trips_s:
             routed = self.network.links.routed(np.array([node, host]), np.array([host, node]))
-            self._round_trips_s[node, host] = float(routed.delay_s.sum())
-        return float(self._round_trips_s[node, host])
+            self._round_trips_s[key] = float(routed.delay_s.sum())
+        return self._round_trips_s[key]
 
     def told(self, worker: int, step: int) -> dict[str, float]:
         """Return the bytes that were sent for a worker's step."""

@@ -19,6 +19,7 @@ from netsim.lazy import torch
 from netsim.scenario.named import named_schemes
 from netsim.theory import rate_distortion, sources
 from netsim.workload.trace import open_trace
+from netsim.writing import write_atomically, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -206,13 +207,11 @@ def write(points: pd.DataFrame, described: pd.DataFrame, folder: Path) -> list[P
     """Write both tables as CSV and Parquet; return the files. Raise InputError where the folder cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = []
-        for name, table in (("points", points), ("sources", described)):
-            table.to_parquet(folder / f"{name}.parquet")
-            table.to_csv(folder / f"{name}.csv", index=False)
-            files += [folder / f"{name}.csv", folder / f"{name}.parquet"]
     except OSError as error:
-        raise InputError(
-            f"cannot write to {str(folder)!r}: {error.strerror}", "choose another folder", "--out"
-        ) from error
+        raise InputError(f"cannot be made: {error.strerror}", "choose another folder", file=str(folder)) from error
+    files = []
+    for name, table in (("points", points), ("sources", described)):
+        files += [folder / f"{name}.csv", folder / f"{name}.parquet"]
+        write_atomically(files[-1], table.to_parquet)
+        write_text(files[-2], table.to_csv(index=False))
     return files

@@ -118,7 +118,7 @@ class _Rows:
         self._processors = [Processor(self.env) for _ in self.hosts]
         self._at_server: dict[int, list[Workers]] = {}
         self._missing: dict[int, int] = {}
-        self._round_trips_s: dict[int, NDArray[np.float64]] = {}
+        self._round_trips_s: dict[tuple[int, int], NDArray[np.float64]] = {}
         self.device = DeviceRows(self.devices, buckets)
         self._timer = Timer(self.env, self._push_due)
         self._due_s = np.full(count, np.inf)
@@ -290,14 +290,15 @@ class _Rows:
 
     def _round_trip_s(self, server: int) -> NDArray[np.float64]:
         """Return [n] the seconds of delay, without any bytes, to a server and back."""
-        if server not in self._round_trips_s:
+        key = server, self.network.links.changes
+        if key not in self._round_trips_s:
             nodes, there = self.nodes[0], np.full(len(self.nodes[0]), self.hosts[server])
             apart = nodes != there
             ways = (nodes[apart], there[apart]), (there[apart], nodes[apart])
             delays_s = np.zeros(len(nodes))
             delays_s[apart] = sum(self.network.links.routed(*way).delay_s for way in ways)
-            self._round_trips_s[server] = delays_s
-        return self._round_trips_s[server]
+            self._round_trips_s[key] = delays_s
+        return self._round_trips_s[key]
 
     # ---- accounts
 

@@ -24,12 +24,13 @@ from netsim.engine.trained import (
     simulate_learned,
     simulate_training,
 )
-from netsim.errors import NetsimError
+from netsim.errors import InputError, NetsimError
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
 from netsim.record.result import PARTS, RUN_COLUMNS, Result
 from netsim.registry import label
 from netsim.scenario.rules import learns
+from netsim.scenario.schema import Scenario
 from netsim.sync.base import syncs
 from netsim.workload.cost import costs
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from netsim.scenario.schema import Scenario
     from netsim.workload.base import Gradients, Workload
 
 
@@ -60,7 +60,11 @@ def simulate(scenario: Scenario, *measured: Any, baselines: Sequence[float] = ()
 
     `measured` are the measurements of `needs(scenario)`, `baselines` the seconds of the steps of
     `baselines_of(scenario)`, where they are at hand.
+
+    Raises:
+        NetsimError: what is given is no scenario, or it cannot be simulated.
     """
+    _check(scenario)
     at_hand = measured or tuple(measure_point(one) for one in needs(scenario))
     if scenario.train is None:
         known = baselines or [dense_step_s(one) for one in baselines_of(scenario)]
@@ -68,6 +72,12 @@ def simulate(scenario: Scenario, *measured: Any, baselines: Sequence[float] = ()
     if at_hand:
         return simulate_learned(scenario, scenario.train, *at_hand)
     return simulate_training(scenario, scenario.train)
+
+
+def _check(scenario: object) -> None:
+    if not isinstance(scenario, Scenario):
+        remedy = "give one of those that netsim.load returns; netsim.sweep takes them all"
+        raise InputError(f"{str(scenario)[:80]!r} is no scenario", remedy)
 
 
 def needs(scenario: Scenario) -> tuple[Scenario, ...]:

@@ -84,10 +84,14 @@ class Growth:
 
     def __call__(self, workers: int) -> float:
         """Return the density of the union of so many workers."""
+        return float(self.up_to(workers)[-1])
+
+    def up_to(self, workers: int) -> NDArray[np.float64]:
+        """Return [workers] the densities of the unions of 1, 2, ... workers."""
         if not 0 < self.density < 1:
-            return self.density
-        found = _found(np.array([self.concentration]), np.array([self.discount]), workers)[0, -1]
-        return float(-np.expm1(np.log1p(-self.density) * found))
+            return np.full(workers, self.density)
+        found = _found(np.array([self.concentration]), np.array([self.discount]), workers)[0]
+        return np.asarray(-np.expm1(np.log1p(-self.density) * found))
 
 
 def _found(concentration: NDArray[np.float64], discount: NDArray[np.float64], workers: int) -> NDArray[np.float64]:

@@ -28,12 +28,14 @@ class Stage:
         up_bytes: [m] bytes of every measured worker's message.
         down_bytes: bytes of the re-encoded aggregate (`owner`), else 0.
         units: [u] elements of each coded unit whose messages are fused here.
-        held: [u, m + 1] for `gather`, elements of each unit to which exactly 0..m workers have contributed.
+        held: [u, m + 1] for `gather`, elements of each unit to which exactly 0..m workers have contributed; where sums
+            grow, its items.
         up_shares: [m, owners] which part of each message goes to each owner (`owner`); None: equal parts.
         down_shares: [owners] which part of the aggregate each owner hands out; None: equal parts.
         places: [u] the place of each of these units among all of the bucket.
         unit_bytes: [m, u] bytes of each worker's message of each unit; None: in proportion to their elements.
         unit_down_bytes: [u] bytes of the re-encoded aggregate of each unit (`owner`).
+        sum_bits: [u, 3] where sums grow, the bits of one that holds nothing, of every item, and the most there are.
     """
 
     op: Collective
@@ -46,6 +48,7 @@ class Stage:
     places: NDArray[np.int64] | None = None
     unit_bytes: NDArray[np.float64] | None = None
     unit_down_bytes: NDArray[np.float64] | None = None
+    sum_bits: NDArray[np.float64] | None = None
 
 
 def fuse(outcomes: Sequence[Outcome], owners: int) -> tuple[Stage, ...]:
@@ -67,6 +70,12 @@ def fuse(outcomes: Sequence[Outcome], owners: int) -> tuple[Stage, ...]:
         up_bytes = np.array([[_bytes(one) for one in messages] for messages in sent], np.float64).T
         coded = [outcomes[unit] for _, unit in units]
         held = [count_holders(outcome.own) for outcome in coded] if op == "gather" else []
+        sum_bits = []
+        for messages in sent:
+            supports = [one.support() for one in messages if one.support]
+            if supports:
+                held.append(count_holders([one.present for one in supports]))
+                sum_bits.append(supports[0][1:])
         stages.append(
             Stage(
                 cast("Collective", op),
@@ -79,6 +88,7 @@ def fuse(outcomes: Sequence[Outcome], owners: int) -> tuple[Stage, ...]:
                 np.array([unit for _, unit in units], dtype=np.int64),
                 up_bytes,
                 down_bytes,
+                np.array(sum_bits, dtype=np.float64) if sum_bits else None,
             )
         )
     return tuple(stages)

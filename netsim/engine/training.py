@@ -106,7 +106,7 @@ class Training:
             self.updates,
             progress.status,
             self.topology,
-            self.network.links.nbytes,
+            self.network.carried_bytes(),
             self.network.links.mean_share(float(self.env.now)),
             self.sent_bytes,
             float(self.env.now),

@@ -99,7 +99,7 @@ class WorkerJob(ABC, Generic[S]):
             self.topology.link_names,
             self.topology.capacity_bytes_per_s,
             self.topology.latency_s,
-            self.network.links.nbytes,
+            self.network.carried_bytes(),
             self.network.links.mean_share(float(self.env.now)),
             self.network.held_s(),
             float(self.env.now),

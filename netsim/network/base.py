@@ -94,7 +94,7 @@ class Network(ABC):
     """Executes plans in simulated time."""
 
     links: Links
-    """The links as the transport achieves them; `links.nbytes` [L] counts what each has been given to carry."""
+    """The links as the transport achieves them; `links.nbytes` [L] counts what each has been given to carry so far."""
     most_transfers: float = float("inf")
     """Transfers that a plan may have that are solved one by one; one with more is refused by an InputError."""
 
@@ -106,6 +106,10 @@ class Network(ABC):
 
         `collective` says that nobody can finish before everybody has joined, as in every all-reduce and all-gather.
         """
+
+    def carried_bytes(self) -> NDArray[np.float64]:
+        """Return [L] the bytes that each link has carried until now."""
+        return self.links.nbytes.copy()
 
     def held_s(self) -> NDArray[np.float64]:
         """Return [L] the seconds that transfers have held each link, added up over transfers; NaN if not known."""

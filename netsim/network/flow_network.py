@@ -9,6 +9,7 @@ import numpy as np
 from netsim.errors import InputError
 from netsim.network.base import Execution, Network, Round, repeats
 from netsim.network.fluid import Fluid
+from netsim.network.folds import FoldedFluid, fold_of
 from netsim.network.kernel import SAME_INSTANT
 from netsim.network.lanes import NOBODY, Lanes, levels, owners
 from netsim.network.links import Links
@@ -94,7 +95,7 @@ class FlowNetwork(Network):
             self._in_lanes.append(plan)
         else:
             self._leave_lanes()
-            self._open(plan)
+            self._open(plan, folds=collective)
         return plan
 
     def _lanes(self, plan: Plan) -> Lanes | None:
@@ -139,9 +140,21 @@ class FlowNetwork(Network):
         """Say whether no link of a plan has failed: a recurrence would never end."""
         return not self._changing or all((self.links.route(one).rate > 0).all() for one, _ in repeats(rounds))
 
+    def carried_bytes(self) -> NDArray[np.float64]:
+        """Return [L] the bytes that each link has carried until now, without what is still under way."""
+        left_bytes = sum(map(self._left_bytes, [*self._in_lanes, *self._in_fluid.values()]))
+        return np.maximum(self.links.nbytes - left_bytes, 0.0)
+
+    def _left_bytes(self, plan: Plan) -> NDArray[np.float64]:
+        """Return [L] the bytes of a plan that have not passed each link by now."""
+        if plan.lanes is not None:
+            return plan.lanes.left_bytes(self._env.now)
+        return self.fluid.left_bytes(plan.number, plan.rounds, plan.place, self._env.now)
+
     def held_s(self) -> NDArray[np.float64]:
-        """Return [L] the seconds that transfers have held each link, added up over transfers that are over."""
-        return self._held_s + self.fluid.held_s(self._env.now)
+        """Return [L] the seconds that transfers have held each link until now, added up over transfers."""
+        in_lanes = sum(plan.lanes.held_s(plan.lanes.standing(self._env.now)) for plan in self._in_lanes if plan.lanes)
+        return self._held_s + self.fluid.held_s(self._env.now) + in_lanes
 
     def watch(self, seen: Seen) -> None:
         """Tell at every instant what each link carries; nothing then runs as a recurrence, nor ahead of time."""
@@ -173,10 +186,43 @@ class FlowNetwork(Network):
     def _uses(plan: Plan, links: NDArray[np.int64]) -> bool:
         return plan.owner is not None and bool((plan.owner[links] != NOBODY).any())
 
-    def _open(self, plan: Plan) -> None:
-        self._refuse_many(plan.rounds, solved=True)
+    def _open(self, plan: Plan, *, folds: bool = False) -> None:
+        """Take a plan into the fluid: a part that stands for all of it, where all that is there turns alike."""
+        fold, here = None, self.fluid
+        if folds and self._may_fold():
+            fold = fold_of(plan.rounds, plan.nodes, plan.place, self.links)
+        if fold is None or not (isinstance(here, FoldedFluid) and here.fold.same(fold)):
+            self._unfold()
+            if fold is not None and not self._in_fluid:
+                self._change_fluid(FoldedFluid(fold, self.links))
+        if not isinstance(self.fluid, FoldedFluid):
+            self._refuse_many(plan.rounds, solved=True)
         plan.number = self.fluid.open(plan.rounds, plan.nodes, plan.place)
         self._in_fluid[plan.number] = plan
+
+    def _may_fold(self) -> bool:
+        """Say whether a part of a plan can stand for it: nobody looks at links nor changes them, and all turn alike."""
+        alone = not self._in_fluid or isinstance(self.fluid, FoldedFluid)
+        return alone and not self._changing and self._seen is None
+
+    def _change_fluid(self, fluid: Fluid) -> None:
+        """Put another fluid in the place of one that is left."""
+        self._held_s += self.fluid.held_s(self._env.now)
+        self.fluid = fluid
+
+    def _unfold(self) -> None:
+        """Go on with each transfer by itself, if it was not so."""
+        folded, now_s = self.fluid, self._env.now
+        if not isinstance(folded, FoldedFluid):
+            return
+        self._owed += [(self._in_fluid[number], places) for number, places in folded.finished()]
+        self._change_fluid(Fluid(self.links))
+        plans, self._in_fluid = self._in_fluid, {}
+        for number, plan in plans.items():
+            standing = folded.standing(number, plan.rounds, now_s)
+            self._open(plan)
+            self.fluid.resume(plan.number, standing, now_s)
+        self._timer.set(now_s)
 
     def join(self, plan: Plan, places: NDArray[np.int64]) -> None:
         """Let participants begin now, by their places in the plan."""
@@ -188,15 +234,22 @@ class FlowNetwork(Network):
                 plan.finish_s = plan.lanes.finish_s()
             self._timer.set(self._next_in_lanes_s())
         else:
+            if isinstance(self.fluid, FoldedFluid) and not self.fluid.whole(places):
+                self._unfold()
             self.fluid.join(plan.number, places, self._env.now)
             self._timer.set(self._env.now)
 
     def abandon(self, plan: Plan) -> None:
-        """End a plan here, unless it has ended."""
+        """End a plan here, unless it has ended; what it has left is taken back."""
+        self._unfold()
         if plan in self._in_lanes:
+            assert plan.lanes is not None
+            self.links.nbytes -= self._left_bytes(plan)
+            self._held_s += plan.lanes.held_s(plan.lanes.standing(self._env.now))
             self._in_lanes.remove(plan)
         elif self._in_fluid.get(plan.number) is plan:
             self._owed += [(self._in_fluid[number], places) for number, places in self.fluid.finished()]
+            self.links.nbytes -= self._left_bytes(plan)
             del self._in_fluid[plan.number]
             self.fluid.abandon(plan.number, self._env.now)
         plan.told[:] = True

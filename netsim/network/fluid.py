@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from netsim.network.base import Round
     from netsim.network.lanes import Flying
-    from netsim.network.links import Links, Routed
+    from netsim.network.links import LinkTable, Routed
     from netsim.network.table import Table
 
 _OF_SLOTS = ("left", "most", "what", "neck", "place", "hops", "begin_s")
@@ -38,7 +38,7 @@ class _Lent(NamedTuple):
 class Fluid:
     """The transfers under way, and how far the plans they belong to have come."""
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, links: LinkTable) -> None:
         self.links = links
         self._lent: dict[int, _Lent] = {}
         self._spare: list[int] = []
@@ -107,13 +107,43 @@ class Fluid:
         slots = np.flatnonzero(core.hops)
         waiting = core.slots[kernel.BEGINS, : core.counts[kernel.PENDING]]
         slots = slots[~np.isin(slots, waiting)]
-        hops = core.hops[slots].astype(np.int64)
-        offset = np.arange(int(hops.sum())) - np.repeat(np.cumsum(hops) - hops, hops)
-        link = core.link[np.repeat(slots << core.counts[kernel.SHIFT], hops) + offset]
+        link, hops = self._links_of(slots)
         rate = np.repeat(core.rate[core.neck[slots], kernel.LEVEL], hops)
         carried = np.zeros(links)
         np.add.at(carried, link[link < links], rate[link < links])
         return carried, core.links[:links, kernel.NUMBER].copy()
+
+    def left_bytes(
+        self, plan: int, rounds: Sequence[Round], place: NDArray[np.int64], now_s: float
+    ) -> NDArray[np.float64]:
+        """Return [L] the bytes of a plan that have not passed each link by now; all that was due must have happened."""
+        begin, links = int(self.core.plan[plan, kernel.NODES]), len(self.links.nbytes)
+        at = self.core.node[begin : begin + self._lent[plan].nodes, kernel.AT].astype(np.int64)
+        slots = self._slots_of(plan)
+        link, hops = self._links_of(slots)
+        real, nbytes = link < links, np.repeat(self._left(slots, now_s), hops)
+        under_way = np.bincount(link[real], nbytes[real], links)
+        return self.links.still_to_start(rounds, place, at) + under_way
+
+    def _slots_of(self, plan: int) -> NDArray[np.int64]:
+        """Return the slots of a plan's transfers that have been started and are not over."""
+        return np.flatnonzero((self.core.hops > 0) & (self.core.what[:, kernel.PLAN] == plan))
+
+    def _left(self, slots: NDArray[np.int64], now_s: float) -> NDArray[np.float64]:
+        """Return the bytes [K] that are left of what is in slots."""
+        core = self.core
+        left, neck = core.left[slots].copy(), core.neck[slots]
+        held = left < 0
+        rate, mark = core.rate[neck[held]], core.mark[core.links[neck[held], kernel.FROM] + core.place[slots[held]]]
+        served = rate[:, kernel.SERVED] + rate[:, kernel.LEVEL] * (now_s - rate[:, kernel.SINCE])
+        left[held] = np.maximum(mark - served, 0.0)
+        return left
+
+    def _links_of(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the links of slots [K], one slot after another, and how many each has [K]."""
+        hops = self.core.hops[slots].astype(np.int64)
+        offset = np.arange(int(hops.sum())) - np.repeat(np.cumsum(hops) - hops, hops)
+        return self.core.link[np.repeat(slots << self.core.counts[kernel.SHIFT], hops) + offset], hops
 
     def retime(self, plan: int, rounds: Sequence[Round], place: NDArray[np.int64]) -> None:
         """Let transfers of a plan that are still to start wait as long as its links make them wait now."""

@@ -174,11 +174,19 @@ class Lanes:
                 one = self.rounds[number]
                 some.append((one, _at(transfers, one.nbytes) - _at(transfers, one.nbytes, left_bytes)))
         for one, nbytes in some:
-            routed = self.links.route(one)
-            real = routed.links < len(held_s)
-            lasts_s = np.repeat(nbytes / self._rate(one), np.diff(routed.start))
-            held_s += np.bincount(routed.links[real], lasts_s[real], len(held_s))
+            held_s += self.links.over(one, nbytes / self._rate(one))
         return held_s
+
+    def left_bytes(self, now_s: float) -> NDArray[np.float64]:
+        """Return [L] the bytes of the plan that have not passed each link by `now_s`."""
+        standing = self.standing(now_s)
+        left_bytes = self.links.still_to_start(self.rounds, self.place, standing.at)
+        for number, transfers, *_ in standing.waiting:
+            left_bytes += self.links.over(self.rounds[number], _at(transfers, self.rounds[number].nbytes))
+        for number, transfers, left in standing.moving:
+            one = self.rounds[number]
+            left_bytes += self.links.over(one, _at(transfers, one.nbytes, left))
+        return left_bytes
 
     @staticmethod
     def _note(

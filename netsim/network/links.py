@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -35,13 +36,53 @@ class Routed(NamedTuple):
     rate: NDArray[np.float64]
 
 
-class Links:
+class LinkTable(ABC):
+    """Links with capacities [L + ...] in bytes/s, a count of the bytes [L] given to each, and the routes of rounds."""
+
+    capacity: NDArray[np.float64]
+    nbytes: NDArray[np.float64]
+
+    @abstractmethod
+    def route(self, one: Round) -> Routed:
+        """Return the round's routes."""
+
+    def account(self, rounds: Sequence[Round]) -> None:
+        """Add the bytes of a plan to the links they cross."""
+        for one, times in repeats(rounds):
+            self.nbytes += self.over(one, one.nbytes * times)
+
+    def over(self, one: Round, amount: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return [L] the sum over a round's transfers, with an `amount` [F] each, of those that cross each link."""
+        routed = self.route(one)
+        of_links = routed.links < len(self.nbytes)
+        each = np.repeat(amount, np.diff(routed.start))
+        return np.asarray(np.bincount(routed.links[of_links], each[of_links], len(self.nbytes)), dtype=np.float64)
+
+    def still_to_start(
+        self, rounds: Sequence[Round], place: NDArray[np.int64], at: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return [L] the bytes of a plan's transfers that are not started: those in rounds behind their sources'.
+
+        `place` [nodes] are those of its participants, `at` [P] the round each of them is in, -1 before it has joined.
+        """
+        numbers: dict[int, list[int]] = {}
+        for number, one in enumerate(rounds):
+            numbers.setdefault(id(one), []).append(number)
+        left_bytes = np.zeros(len(self.nbytes))
+        for one, _ in repeats(rounds):
+            come = np.searchsorted(numbers[id(one)], at[place[one.src]], side="right")
+            left_bytes += self.over(one, one.nbytes * (len(numbers[id(one)]) - come))
+        return left_bytes
+
+
+class Links(LinkTable):
     """Capacities [L + caps] bytes/s as a transport achieves them, and a count of the bytes [L] that every link carries.
 
     Where the transport's cap on a pair of hosts is less than their route's capacity, the route ends with a private
     link of the pair, which all its transfers share. Private links have their places behind the topology's L, in the
     order in which their pairs are first routed; `capacity` grows with them and has room for some more.
     `window_bytes` [nodes] are what a socket takes in a round trip: the receiver's own window, or the transport's.
+    `changes` says how often links have changed: what was found out of them holds until then.
     """
 
     def __init__(self, topology: Topology, transport: Transport) -> None:
@@ -57,7 +98,7 @@ class Links:
         self._shared_s, self._since_s = np.zeros(len(self.capacity)), 0.0
         self._full, self._slowest = self.capacity, np.inf
         self.loss = np.zeros(len(self.capacity))
-        self._changing = False
+        self._changing, self.changes = False, 0
         self._pairs, self._place = (np.zeros(0, dtype=np.int64) for _ in range(2))
         self._routed: dict[tuple[int, int, int], tuple[Round, Routed]] = {}
         self.window_bytes = self._windows()
@@ -80,6 +121,7 @@ class Links:
         self._shared_s += self.share * (now_s - self._since_s)
         self._since_s, self._slowest = now_s, self.slowest_bytes_per_s()
         self._routed.clear()
+        self.changes += 1
         self.share[links], self.propagation_s[links], self.loss[links] = state
         self.capacity[links] = self._full[links] * state.share
         if len(self._pairs):
@@ -143,14 +185,6 @@ class Links:
         links = np.insert(links, start[1:][capped], private)
         start = start + np.concatenate([[0], np.cumsum(binds)])
         return Routed(start, links, delay_s, np.minimum(rate, cap))
-
-    def account(self, rounds: Sequence[Round]) -> None:
-        """Add the bytes of a plan to the links they cross."""
-        for one, times in repeats(rounds):
-            routed = self.route(one)
-            carried = np.repeat(one.nbytes, np.diff(routed.start)) * times
-            of_links = routed.links < len(self.nbytes)
-            self.nbytes += np.bincount(routed.links[of_links], carried[of_links], len(self.nbytes))
 
     def latency_s(self, rounds: Sequence[Round]) -> float:
         """Return the seconds that a plan's longest delays add up to, round by round: its time if nothing had bytes."""

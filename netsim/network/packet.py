@@ -185,6 +185,10 @@ class PacketNetwork(Network):
         self.links.account(rounds)
         return _Plan(self, rounds, nodes, done)
 
+    def carried_bytes(self) -> NDArray[np.float64]:
+        """Return [L] the bytes that each link has carried until now, what was sent again included."""
+        return np.array([port.sent_bytes for port in self.ports])
+
     def expect_changes(self) -> None:
         """Get ready for links that change."""
         self.links.expect_changes()

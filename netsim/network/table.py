@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsim.network.base import Round
-    from netsim.network.links import Links
+    from netsim.network.links import LinkTable
 
 
 class Table(NamedTuple):
@@ -60,7 +60,7 @@ class _Writer:
         return self.length - part.size
 
 
-def make_table(rounds: Sequence[Round], place: NDArray[np.int64], count: int, links: Links) -> Table:
+def make_table(rounds: Sequence[Round], place: NDArray[np.int64], count: int, links: LinkTable) -> Table:
     """Return the table of a plan between `count` nodes, whose places [nodes of the topology] are given."""
     ints, floats = _Writer(5 * len(rounds)), _Writer(0)
     shapes: dict[tuple[int, int], _Shape] = {}

@@ -1,14 +1,12 @@
 """The result folder: every finished point is a file at once, and the tables are put together from these files.
 
-Each file is written under a temporary name beside its place, flushed to the disk and renamed, so that whatever is
-there under its own name is whole, whenever the process was killed.
+Files are written at one stroke, so that whatever is there under its own name is whole, whenever the process was killed.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsim.errors import InputError
+from netsim.writing import TEMPORARY, write_atomically, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pandas as pd
     import pyarrow as pa
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 TABLES = ("runs", "steps", "links", "spans", "curves")
 _POINTS = "points"
-_TEMPORARY = ".writing"
 _LOCK = ".lock"
 
 
@@ -54,10 +52,10 @@ class ResultFolder:
             if filled and not resume:
                 raise self._error(
                     "the result folder is not empty",
-                    "use --resume to keep the points that are finished, or another --out",
+                    "use --resume (resume=True) to keep the points that are finished, or another --out",
                 )
             points.mkdir(exist_ok=True)
-            for half in [*self.path.glob(f"*{_TEMPORARY}"), *points.glob(f"*{_TEMPORARY}")]:
+            for half in [*self.path.glob(f"*{TEMPORARY}"), *points.glob(f"*{TEMPORARY}")]:
                 half.unlink(missing_ok=True)
             yield
 
@@ -122,22 +120,7 @@ class ResultFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the folder."""
-        write_atomically(self.path / name, lambda stream: stream.write(text.encode()))
-
-
-def write_atomically(path: Path, write: Callable[[Any], object]) -> None:
-    """Let `write` fill a file that appears under its name only once it is on the disk."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{_TEMPORARY}")
-    with temporary.open("wb") as stream:
-        write(stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        write_text(self.path / name, text)
 
 
 def _pack(stream: Any, result: Result) -> None:

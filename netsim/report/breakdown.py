@@ -8,7 +8,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from netsim.report import layout, scales, style
-from netsim.report.points import label, point_columns, split, spread
+from netsim.report.points import extrapolated, label, point_columns, split, spread
 from netsim.report.text import seconds, shorten
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def breakdown(runs: pd.DataFrame) -> Figure:
     handles = [Patch(facecolor=colour, label=name) for name, colour in style.parts(runs).values()]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8, frameon=False)
     notes = ["A bar is one step; its parts do not overlap and add up to it. Numbers: step time, and its bottleneck."]
-    if style.extrapolated(runs).any():
+    if extrapolated(runs).any():
         notes.append("Hatched: statistics extrapolated beyond the captured workers.")
     notes.append(layout.some(len(chosen), len(split(runs, by)), "points"))
     notes.append(layout.some(len(syncs), runs["sync"].nunique(), "architectures"))

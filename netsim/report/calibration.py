@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from netsim.report import layout
+from netsim.report import layout, scales
 from netsim.report.style import COLOURS
 from netsim.report.text import Column, nbytes, seconds, table
-from netsim.units import format_bandwidth
+from netsim.units import format_bandwidth, format_duration, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +78,12 @@ def figure(fit: Fit) -> Figure:
         size, measured, predicted = zip(*found, strict=True)
         axes.plot(size, measured, "o", color=colour, label=f"{operation}, {workers} workers, measured")
         axes.plot(size, predicted, "-", color=colour, label="predicted")
-    axes.set(xscale="log", yscale="log", xlabel="size (bytes)", ylabel="time (s)")
+    axes.set(xscale="log", yscale="log", xlabel="size", ylabel="time")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_size(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_duration(value)))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_formatter(NullFormatter())
+    scales.tidy(axes)
     axes.set_title("; ".join(intervals(fit)), fontsize=8, loc="left")
     axes.legend(fontsize=8, frameon=False)
     return drawn

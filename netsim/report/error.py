@@ -1,4 +1,4 @@
-"""The trade-off: speedup against the error of the gradient, a point for each scheme."""
+"""The trade-off: speedup against the error of the update, a point for each scheme."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from netsim.report import layout, scales, style
-from netsim.report.points import label, point_columns, split, spread
+from netsim.report.points import extrapolated, label, point_columns, split, spread
 from netsim.report.text import EXACT, fraction
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def error(runs: pd.DataFrame) -> Figure:
     for handle in handles:
         handle.set_linestyle("")
     figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)
-    notes = ["Error: of the mean gradient, relative, before any feedback corrects it. Up and to the left is better."]
-    if style.extrapolated(runs).any():
+    notes = ["Error: of the update, added up over the simulated steps, relative. Up and to the left is better."]
+    if extrapolated(runs).any():
         notes.append("Hollow: statistics extrapolated beyond the captured workers.")
     notes.append(layout.some(len(chosen), len(split(runs, by)), "points"))
     notes.append(layout.some(len(syncs), runs["sync"].nunique(), "architectures"))
@@ -64,6 +64,6 @@ def _scatter(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, looks: dict[str
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda value, _: "exact" if value <= exact * 1.001 else fraction(value))
     )
-    axes.set_xlabel("relative error of the gradient", fontsize=9)
+    axes.set_xlabel("relative error of the update", fontsize=9)
     axes.set_ylabel("speedup", fontsize=9)
     scales.tidy(axes)

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.patches import Patch, Rectangle
 
 from netsim.report import layout, scales, style
-from netsim.report.points import UNCOMPRESSED
+from netsim.report.points import UNCOMPRESSED, extrapolated
 from netsim.report.text import ratio
 from netsim.report.verdict import PAYS_X
 
@@ -30,10 +30,8 @@ def heatmap(runs: pd.DataFrame) -> Figure:
     y = varying[1] if len(varying) > 1 else "sync"
     number = "speedup_x" if y == "sync" or "vs_best_dense_x" not in runs else "vs_best_dense_x"
     panels, left_out = layout.panels(runs, [], x, y, "sync")
-    columns, rows = (
-        list(pd.unique(runs[x].sort_values())),
-        list(pd.unique(runs[y] if y == "sync" else runs[y].sort_values())),
-    )
+    columns = sorted(runs[x].unique())
+    rows = list(pd.unique(runs[y]))[::-1] if y == "sync" else sorted(runs[y].unique())  # the first one is on top
     figure, grid = layout.panel_figure(panels, 1.0 + 1.05 * max(2, len(columns)), 1.0 + 0.75 * len(rows))
     looks = style.looks(runs["scheme"])
     winners: dict[str, None] = {}
@@ -50,7 +48,7 @@ def heatmap(runs: pd.DataFrame) -> Figure:
         handles=handles, loc="outside right upper", fontsize=8, frameon=False, title="fastest", title_fontsize=8
     )
     against = "none over the same architecture" if number == "speedup_x" else "the best uncompressed architecture"
-    hatched = "Hatched: extrapolated beyond the captured workers." if style.extrapolated(runs).any() else ""
+    hatched = "Hatched: extrapolated beyond the captured workers." if extrapolated(runs).any() else ""
     layout.footer(
         figure, runs, f"Number in a cell: speedup of the fastest scheme against {against}.", hatched, left_out
     )

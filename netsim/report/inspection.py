@@ -14,13 +14,15 @@ _LARGEST = 12
 
 def inspected(held: Mapping[str, Any]) -> str:
     """Return the facts of a trace, its captured steps, and its largest tensors in backward order."""
+    seed = "" if held["seed"] is None else f"seed {held['seed']}, "
+    threads = f"{held['threads']} CPU thread{'s' if held['threads'] != 1 else ''}"
     times = f"forward {seconds(held['forward_s'])}, backward {seconds(held['backward_s'])}"
     facts = {
         "task": held["task"],
         "trace": held["trace_id"],
         "device": ", ".join(text for text in (held["device"], held["driver"]) if text and text != "none"),
         "software": f"torch {held['torch']}, netsim {held['netsim']}, Python {held['python']}",
-        "captured": f"{held['date']}, seed {held['seed']}, {held['dtype']}, {held['threads']} CPU threads",
+        "captured": f"{held['date']}, {seed}{held['dtype']}, {threads}",
         "workers": f"{held['workers']}, each with {held['batch']} samples a step",
         "model": f"{held['parameters']:,} parameters in {len(held['tensors'])} tensors",
         "gradient": f"{nbytes(held['gradient_bytes'])} a worker and step",

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from netsim.errors import InputError, closest
+from netsim.record import PARTS
 from netsim.report.breakdown import breakdown
 from netsim.report.error import error
 from netsim.report.heatmap import heatmap
-from netsim.report.points import expanded
+from netsim.report.points import ROW, expanded
 from netsim.report.speedup import speedup
 from netsim.report.staleness import staleness
 from netsim.report.timeline import timeline
 from netsim.report.training import trains
 from netsim.report.training_figures import curves, time_to_target
+from netsim.writing import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +34,18 @@ TRAINING = ("curves", "time_to_target")
 """What every run that trains draws, and what is drawn of such runs alone."""
 ASYNCHRONOUS = ("staleness",)
 """What every run with an asynchronous server draws besides."""
+
+
+_COLUMNS = {
+    "runs": (
+        *ROW, "topology", "network", "transport", "workload", "workers", "bandwidth_bytes_per_s", "latency_s",
+        "step_time_s", "speedup_x", "headroom_x", "rel_error", *(one for one in PARTS if one != "lost_s"),
+    ),
+    "steps": ("point", "staleness"),
+    "spans": ("point", "scheme", "sync", "step", "worker", "what", "bucket", "start_s", "end_s"),
+    "curves": ("scenario", "point", "scheme", "sync", "optimizer", "workers", "time_s", "epoch"),
+}  # fmt: skip
+"""What each table of a result must have to be drawn: those of other versions may have less."""
 
 
 def draw(folder: Path, kind: str, x: str = "", rows: Sequence[int] = (), step: int = 0) -> Figure:
@@ -69,14 +83,18 @@ def draw(folder: Path, kind: str, x: str = "", rows: Sequence[int] = (), step: i
 
 
 def read(folder: Path, name: str) -> pd.DataFrame:
-    """Return a table of a result folder; raise InputError where it is missing or not a table."""
+    """Return a table of a result folder; raise InputError where it is missing, or not one that can be drawn."""
     file = Path(folder) / f"{name}.parquet"
     if not file.is_file():
         raise InputError(f"no {name}.parquet here", "give the folder that `netsim run` wrote", file=str(folder))
     try:
-        return pd.read_parquet(file)
+        table = pd.read_parquet(file)
     except (OSError, ValueError) as caught:
         raise InputError(f"not a readable table ({caught})", "run the scenario again", file=str(file)) from caught
+    if missing := [column for column in _COLUMNS[name] if column not in table]:
+        problem = f"has no column {missing[0]!r}: it is not of this version of netsim"
+        raise InputError(problem, "run the scenario again", file=str(file))
+    return table
 
 
 def save(figure: Figure, file: Path) -> None:
@@ -85,5 +103,8 @@ def save(figure: Figure, file: Path) -> None:
     suffix = file.suffix.removeprefix(".")
     if suffix not in known:
         raise InputError(f"cannot write a {suffix or 'nameless'} picture", closest(suffix, known), path="--out")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=150)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot be made: {error.strerror}", "choose another place", file=str(file.parent)) from error
+    write_atomically(file, lambda stream: figure.savefig(stream, format=suffix, dpi=150))

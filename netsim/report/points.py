@@ -67,6 +67,13 @@ def varying_columns(runs: pd.DataFrame) -> list[str]:
     return found
 
 
+def extrapolated(runs: pd.DataFrame) -> pd.Series[bool]:
+    """Return which rows stand on statistics beyond the captured workers."""
+    if "extrapolated" not in runs:
+        return pd.Series(False, index=runs.index)
+    return runs["extrapolated"].fillna(False).astype(bool)
+
+
 def split(runs: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
     """Return the groups of `runs` by the columns `by`, keys as tuples, numbers rising, text in order of appearance."""
     if not by:

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from netsim.errors import InputError, closest
 from netsim.report import layout, scales, style
+from netsim.report.points import extrapolated
 from netsim.report.text import ratio
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def speedup(runs: pd.DataFrame, x: str = "") -> Figure:
     x = x or _default_x(runs)
     if x not in runs:
         raise InputError(f"no column {x!r} in the table of runs", closest(x, map(str, runs.columns)), path="--x")
-    runs = runs.assign(dashed=style.extrapolated(runs))
+    runs = runs.assign(dashed=extrapolated(runs))
     single = runs[x].nunique() < 2
     panels, left_out = layout.panels(runs, ["sync"], x)
     height = 0.5 + (0.6 + 0.24 * runs["scheme"].nunique() if single else 3.5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-import pandas as pd
 from matplotlib.lines import Line2D
 
 from netsim.report.points import UNCOMPRESSED
@@ -12,6 +11,7 @@ from netsim.report.points import UNCOMPRESSED
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import pandas as pd
     from matplotlib.axes import Axes
 
 # Okabe and Ito (2008) without yellow and black, then Tol's muted ones and a brown: told apart with any colour vision.
@@ -100,13 +100,6 @@ def markers(axes: Axes, xs: Any, ys: Any, look: Look, *, hollow: bool) -> None:
         xs, ys, linestyle="", marker=look.marker, markersize=4 + 4 * look.thickness, color=look.colour,
         markerfacecolor=face, zorder=3 - look.thickness,
     )  # fmt: skip
-
-
-def extrapolated(runs: pd.DataFrame) -> pd.Series[bool]:
-    """Return which rows stand on statistics beyond the captured workers."""
-    if "extrapolated" not in runs:
-        return pd.Series(False, index=runs.index)
-    return runs["extrapolated"].fillna(False).astype(bool)
 
 
 def text_on(colour: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netsim.report import uncompressed
-from netsim.report.points import expanded, heading_of, label, point_columns, split, value_label
+from netsim.report.points import expanded, extrapolated, heading_of, label, point_columns, split, value_label
 from netsim.report.text import UNKNOWN, Column, fraction, nbytes, ratio, seconds, table
 from netsim.report.verdict import verdicts
 
@@ -31,7 +31,7 @@ _EXTRAPOLATED = "~"
 _EXTRAPOLATED_NOTE = f"{_EXTRAPOLATED} extrapolated beyond the captured workers"
 _NOTES = (
     "speedup: against `none` over the same architecture; vs best dense: against the fastest uncompressed architecture",
-    "headroom: the speedup of an infinitely fast network and free coding; error: of the mean gradient, relative",
+    "headroom: the speedup of an infinitely fast network and free coding; error: of the summed update, relative",
 )
 
 
@@ -63,7 +63,7 @@ def details(runs: pd.DataFrame, width: int = 120) -> str:
     runs = expanded(runs)
     by = point_columns(runs)
     blocks = ["\n".join(_block(part, by, key, width)) for key, part in split(runs, [*by, "sync"])]
-    notes = [*_NOTES, *([_EXTRAPOLATED_NOTE] if _extrapolated(runs).any() else [])]
+    notes = [*_NOTES, *([_EXTRAPOLATED_NOTE] if extrapolated(runs).any() else [])]
     return "\n\n".join([*blocks, "\n".join(notes)])
 
 
@@ -97,10 +97,10 @@ def _rows(part: pd.DataFrame, width: int, skip: str) -> list[str]:
     return table(columns, rows, width)
 
 
-def pivots(runs: pd.DataFrame, width: int = 120, column: str = "bandwidth_bytes_per_s") -> str:
-    """Return tables over `column`, one for each other point: of speedups, or of steps where nothing is compressed."""
+def pivots(runs: pd.DataFrame, width: int = 120) -> str:
+    """Return tables over bandwidth, or else what varies last: of speedups, or of steps where nothing is compressed."""
     by = point_columns(runs)
-    column = column if column in by else by[-1]
+    column = "bandwidth_bytes_per_s" if "bandwidth_bytes_per_s" in by else by[-1]
     others = [one for one in by if one != column]
     tables = _speedups if uncompressed.compresses(runs) else uncompressed.step_times
     return "\n\n".join(tables(runs, others, column, width))
@@ -113,7 +113,7 @@ def _speedups(runs: pd.DataFrame, others: list[str], column: str, width: int) ->
         where = f" at {label(others, key[:-1])}" if others else ""
         heading = f"Speedup over {key[-1]}{where} ({_FASTEST} fastest over this architecture)"
         blocks.append("\n".join([heading, *_pivot(part, column, width)]))
-    return [*blocks, *([_EXTRAPOLATED_NOTE] if _extrapolated(runs).any() else [])]
+    return [*blocks, *([_EXTRAPOLATED_NOTE] if extrapolated(runs).any() else [])]
 
 
 def _pivot(part: pd.DataFrame, column: str, width: int) -> list[str]:
@@ -144,18 +144,12 @@ def _cell(point: pd.DataFrame, scheme: str) -> str:
     if rows.empty or rows["speedup_x"].isna().all():
         return UNKNOWN + "  "
     fastest = float(rows["speedup_x"].max()) >= float(point["speedup_x"].max())
-    marks = (_FASTEST if fastest else "") + (_EXTRAPOLATED if _extrapolated(rows).any() else "")
+    marks = (_FASTEST if fastest else "") + (_EXTRAPOLATED if extrapolated(rows).any() else "")
     return _padded(float(rows["speedup_x"].median()), marks)
 
 
-def assumed_costs(runs: pd.DataFrame, width: int = 120) -> str:
+def assumed_costs(runs: pd.DataFrame) -> str:
     """Return a note that names the variants of schemes that take the coding times of others; empty where none does."""
     texts = runs["cost_assumed"].dropna().unique() if "cost_assumed" in runs else ()
     said = dict.fromkeys(one for text in texts for one in str(text).split("; ") if one)
-    return textwrap.fill(f"coding times assumed: {'; '.join(said)}", width, subsequent_indent="  ") if said else ""
-
-
-def _extrapolated(runs: pd.DataFrame) -> pd.Series[bool]:
-    if "extrapolated" not in runs:
-        return runs["step_time_s"].isna() & False
-    return runs["extrapolated"].fillna(value=False).astype(bool)
+    return textwrap.fill(f"coding times assumed: {'; '.join(said)}", 120, subsequent_indent="  ") if said else ""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 UNKNOWN = "-"
+_SHORT = 16
 EXACT = 1e-6
 """Relative errors below this are the rounding of float32 sums."""
 _TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
@@ -72,12 +73,16 @@ class Column:
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int = 120, indent: int = 2) -> list[str]:
-    """Return the lines of a table; columns of words, the widest first, are shortened until it fits `width`."""
+    """Return the lines of a table; columns of words are shortened until it fits `width`.
+
+    The widest is first, but the first column, which tells rows apart, only when the others are short.
+    """
     cells = [*_headings(columns), *(list(row) for row in rows)]
     widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
     words = [index for index, column in enumerate(columns) if column.words]
     while words and indent + sum(widths) + 2 * (len(widths) - 1) > width:
-        widest = max(words, key=lambda index: widths[index])
+        others = [index for index in words[1:] if widths[index] > _SHORT]
+        widest = max(others or words, key=lambda index: widths[index])
         if widths[widest] <= 8:
             break
         widths[widest] -= 1

@@ -43,9 +43,10 @@ def timeline(spans: pd.DataFrame, runs: pd.DataFrame, rows: Sequence[int] = (), 
     if spans.empty:
         raise InputError("no spans were recorded", "run the scenario again")
     for row in rows:
-        if not 0 <= row < len(runs):
-            raise InputError(f"there is no point {row + 1}", f"the result has {len(runs)}", path="--point")
-    chosen = runs.iloc[list(rows)] if rows else _telling(spans, runs)
+        if row not in runs.index:  # which counts trainings, too
+            remedy = f"name one of the {len(runs)} rows of runs.csv that do not train"
+            raise InputError(f"there is no step of point {row + 1}", remedy, path="--point")
+    chosen = runs.loc[list(rows)] if rows else _telling(spans, runs)
     parts = [_step(spans, row, step) for _, row in chosen.iterrows()]
     lanes = [min(part["worker"].nunique(), _MOST_WORKERS) * len(_used(part)) for part in parts]
     figure = layout.figure(11, 1.0 + sum(0.55 + 0.2 * count for count in lanes))

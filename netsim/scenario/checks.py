@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 def _look_at(topology: TopologyKind) -> None:
     """Count workers, and see that those of a user's own graph reach each other: every architecture asks for that."""
-    if topology.num_workers and reads_file(topology):
+    topology.refuse_too_large()
+    if reads_file(topology):
         whole = topology.build()
         whole.refuse_apart(whole.workers)
 
@@ -67,6 +68,7 @@ class Checks:
         def look(pair: tuple[Any, Any]) -> None:
             sync, topology = pair
             sync.check(topology.num_workers)
+            topology.refuse_too_large(sync.dedicated_servers)
             if sync.uses_machines:
                 built = topology.build()
                 sync.check_machines(built.machines[built.workers])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from netsim.errors import InputError, ScenarioErrors
 from netsim.scenario.tree import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 MAX_BYTES = 1_000_000
@@ -37,15 +38,16 @@ def is_text(plain: str) -> bool:
 def read(path: Path) -> Node:
     """Return the tree of a file; raise ScenarioErrors where it is missing, too long or no YAML map."""
     name = str(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ScenarioErrors([InputError("is a directory", "name a scenario file in it", file=name)])
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        there = sorted(one.name for one in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+    except (OSError, ValueError) as error:  # a path that can be none is a ValueError
+        there = sorted(one.name for one in path.parent.glob("*.y*ml")) if os.path.isdir(path.parent) else []
         remedy = f"scenarios in that folder: {', '.join(there)}" if there else "check the path"
-        raise ScenarioErrors([InputError(f"cannot be read: {error.strerror}", remedy, file=name)]) from error
+        problem = f"cannot be read: {getattr(error, 'strerror', error)}"
+        raise ScenarioErrors([InputError(problem, remedy, file=name)]) from error
     if len(data) > MAX_BYTES:
         problem = f"is longer than {MAX_BYTES:,} bytes"
         raise ScenarioErrors([InputError(problem, "a scenario is a short text; name traces by their path", file=name)])
@@ -94,6 +96,17 @@ def _tab_at(text: str, line: int) -> bool:
     return 0 < line <= len(lines) and "\t" in lines[line - 1]
 
 
+def _misread(key: str, before: Mapping[str, Node]) -> tuple[str, str] | None:
+    """Return the problem and the remedy of a key that may not be what its writer took it for."""
+    if key in before:
+        return f"key {key!r} is written twice, first on line {before[key].line}", "remove one of them"
+    if key == "<<":
+        return "merge keys (`<<`) are not read", "write the keys out; `&name` and `*name` repeat a whole value"
+    if odd := next((one for one in key if one.isspace() and one != " "), ""):
+        return f"U+{ord(odd):04X} before or in {key.strip()!r} is no plain space", "type the spaces of this line anew"
+    return None
+
+
 class _Reader:
     """Builds nodes from parser events; nothing here looks at a tag except to refuse it."""
 
@@ -104,7 +117,7 @@ class _Reader:
         self.problems: list[InputError] = []
 
     def document(self, events: Iterator[yaml.Event]) -> Node:
-        root = Node("null", None, self.file)
+        root = Node("null", None, self.file, raw="null")
         documents = 0
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
@@ -171,9 +184,7 @@ class _Reader:
             if not isinstance(event, yaml.ScalarEvent):
                 raise self.stop(event, "a key is not a plain name", "write `key: value`")
             self.refuse_tag(event)
-            if event.value in entries:
-                first = entries[event.value].line
-                problem = f"key {event.value!r} is written twice, first on line {first}"
-                self.problems.append(InputError(problem, "remove one of them", "", self.file, self.line(event)))
+            if found := _misread(event.value, entries):
+                self.problems.append(InputError(*found, "", self.file, self.line(event)))
             entries[event.value] = self.node(next(events), events, depth + 1, self.line(event))
         return Node("map", tuple(entries.items()), self.file, line, 1 + sum(one.size for one in entries.values()))

@@ -24,10 +24,12 @@ def resolve(text: str, field: FileField, folder: Path) -> str:
     project = Path(netsim.__file__).parents[1] / "scenarios"
     homes = list(dict.fromkeys([folder, *(base / one for one in field.folders for base in (folder, project))]))
     ends = [""] if text.endswith(field.suffix) else ["", field.suffix]
-    tried = [home / (text + end) for home in homes for end in ends]
+    tried = list(dict.fromkeys(home / (os.path.expanduser(text) + end) for home in homes for end in ends))
     for one in tried:
         if text and os.path.isfile(one):
             return os.path.abspath(one)
+    if text and (folders := [str(one) for one in tried if os.path.isdir(one)]):
+        raise InputError(f"{folders[0]!r} is a directory", "name a file in it")
     there = _names(homes[1:] or homes, field.suffix)
     remedy = closest(text, there) if there else "there is no such file in any of these folders"
     raise InputError(f"file {text!r} is not found", f"tried {', '.join(str(one) for one in tried)}; {remedy}")

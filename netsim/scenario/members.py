@@ -168,7 +168,7 @@ class Builder:
     def _missing(self, fields: Fields, name: str, node: Node, path: str) -> None:
         remedy = f"add `{name}: {example(fields.hints[name])}`"
         if name == "inner":
-            remedy = "put it in a list before the scheme that it wraps: [wrapper, scheme]"
+            remedy = "put it in a list before the scheme that it wraps: [wrapper, scheme]; in Python, give `inner`"
         self.missing(node, path, name, remedy)
 
     def missing(self, node: Node, path: str, name: str, remedy: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -25,9 +25,9 @@ Nodes: TypeAlias = "NDArray[np.int64]"
 
 ELEMENT_BYTES = 4
 
-Collective = Literal["sum", "merge", "gather", "owner"]
-"""What has to be carried: `sum` is reduced in flight, `merge` as whole messages by nodes of a tree, `gather` reaches
-everyone, `owner` is reduced by shard owners."""
+Collective = Literal["sum", "merge", "union", "gather", "owner"]
+"""What has to be carried: `sum` is reduced in flight, `merge` as whole messages by nodes of a tree, `union` by partners
+whose sums grow, `gather` reaches everyone, `owner` is reduced by shard owners."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Payload:
         up_shares: [m, owners] which part of its message worker i, as m workers stand for all, sends to each owner of an
             exchange, or each server: row i mod m. None: the shares of elements.
         down_shares: [owners] which part of the aggregate each of them hands out. None: the shares of elements.
+        union_bytes: [n] bytes of a sum of 1..n workers' messages (`union`).
     """
 
     op: Collective
@@ -58,6 +59,7 @@ class Payload:
     machines: NDArray[np.int64] | None = None
     up_shares: NDArray[np.float64] | None = None
     down_shares: NDArray[np.float64] | None = None
+    union_bytes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def pushed(self, piece: Piece, workers: Nodes) -> NDArray[np.float64]:
         """Return [k] the bytes that workers, by their places [k], send of a piece."""

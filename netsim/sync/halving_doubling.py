@@ -22,19 +22,21 @@ if TYPE_CHECKING:
 @syncs.register("halving_doubling", paper="Thakur, Rabenseifner, Gropp 2005, doi 10.1177/1094342005051521")
 @dataclass(frozen=True, kw_only=True)
 class HalvingDoubling(Sync):
-    """Recursive halving, then doubling: 2 log2 n rounds, a ring's bytes. Gathers by recursive doubling.
+    """Recursive halving, then doubling: 2 log2 n rounds, a ring's bytes. Gathers and adds up by recursive doubling.
 
     Partners of distance p/2, p/4, ..., 1 exchange halves of what is left, then give back what they have reduced. Of n
     workers, the n - p beyond the largest power of two p first hand everything to a partner, and get the result from it.
     """
 
-    carries = frozenset[Collective]({"sum", "gather"})
+    carries = frozenset[Collective]({"sum", "union", "gather"})
     alone = frozenset({"reduce_scatter"})
 
     def rounds(self, payload: Payload, workers: Nodes, servers: Nodes) -> Sequence[Round]:
         """Return the rounds; workers p, p + 1, ... are those beyond the power of two."""
         if payload.op == "gather":
             return _gather(payload.up_bytes, workers)
+        if payload.op == "union":
+            return _union(payload, workers)
         core, beyond, partner = _split(workers)
         nbytes = float(payload.up_bytes.max())
         halving = _exchange(core, _halves(nbytes, len(core)))
@@ -54,10 +56,12 @@ class HalvingDoubling(Sync):
 
     def decodes(self, op: Collective, num_workers: int) -> int:
         """Return 1 for a sum, n for a gather."""
-        return 1 if op == "sum" else num_workers
+        return num_workers if op == "gather" else 1
 
     def describe(self, op: Collective) -> str:
         """Name the collective."""
+        if op == "union":
+            return "recursive-doubling sparse all-reduce"
         return "halving-doubling all-reduce" if op == "sum" else "recursive-doubling all-gather"
 
 
@@ -92,3 +96,25 @@ def _gather(up_bytes: NDArray[np.float64], workers: Nodes) -> list[Round]:
         held = held + held[here ^ distance]
         distance *= 2
     return [*rounds, *_hand(partner, beyond, up_bytes.sum() - up_bytes[len(core) :])]
+
+
+def _union(payload: Payload, workers: Nodes) -> list[Round]:
+    """Return recursive doubling of growing sums: partners exchange what they hold, and add what they get before more.
+
+    Of n workers that are no power of two p, a partner at distance h holds the sum of h n / p workers in the mean.
+    """
+    core, beyond, partner = _split(workers)
+    here = np.arange(len(core))
+    rounds = _hand(beyond, partner, payload.up_bytes[len(core) :])
+    nbytes, hold_s = payload.up_bytes[: len(core)], np.where(here < len(beyond), payload.decode_s, 0.0)
+    if len(beyond):
+        nbytes = np.where(here < len(beyond), payload.union_bytes[1], nbytes)
+    distance = 1
+    while distance < len(core):
+        rounds.append(Round(core, core[here ^ distance], nbytes, hold_s))
+        distance *= 2
+        held = round(distance * len(workers) / len(core))
+        nbytes, hold_s = np.full(len(core), payload.union_bytes[held - 1]), np.full(len(core), float(payload.decode_s))
+    if not len(beyond):
+        return rounds
+    return [*rounds, Round(partner, beyond, nbytes[: len(beyond)], hold_s[: len(beyond)])]

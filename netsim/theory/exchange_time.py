@@ -6,32 +6,16 @@ Gropp 2005, sections 3 and 4; Patarasuk, Yuan 2009, section 3).
 
 from __future__ import annotations
 
-from math import ceil, floor, log2
+from math import floor, log2
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def ring_all_reduce_s(workers: int, nbytes: float, bytes_per_s: float, latency_s: float) -> float:
     """Return 2(n-1)(a + S/(nB))."""
     return 2 * (workers - 1) * (latency_s + nbytes / (workers * bytes_per_s))
-
-
-def ring_all_gather_s(workers: int, message_bytes: float, bytes_per_s: float, latency_s: float) -> float:
-    """Return (n-1)(a + M/B) for messages of M bytes."""
-    return (workers - 1) * (latency_s + message_bytes / bytes_per_s)
-
-
-def binomial_tree_s(workers: int, nbytes: float, bytes_per_s: float, latency_s: float) -> float:
-    """Return 2 ceil(log2 n)(a + S/B)."""
-    return 2 * ceil(log2(workers)) * (latency_s + nbytes / bytes_per_s)
-
-
-def owner_exchange_s(workers: int, nbytes: float, bytes_per_s: float, latency_s: float) -> float:
-    """Return 2(a + (n-1)S/(nB)): direct all-to-all of shards, direct all-gather of the reduced ones."""
-    return 2 * (latency_s + (workers - 1) * nbytes / (workers * bytes_per_s))
-
-
-def parameter_server_s(workers: int, servers: int, nbytes: float, bytes_per_s: float, latency_s: float) -> float:
-    """Return 2(a + max(n/s, 1) S/B) for s dedicated servers with even shards: the busier of server and worker links."""
-    return 2 * (latency_s + max(workers / servers, 1.0) * nbytes / bytes_per_s)
 
 
 def pipelined_server_s(
@@ -66,6 +50,15 @@ def halving_doubling_s(workers: int, nbytes: float, bytes_per_s: float, latency_
 def recursive_doubling_all_gather_s(workers: int, message_bytes: float, bytes_per_s: float, latency_s: float) -> float:
     """Return log2 n a + (n-1)M/B for n = 2^k messages of M bytes."""
     return log2(workers) * latency_s + (workers - 1) * message_bytes / bytes_per_s
+
+
+def recursive_doubling_sum_s(sum_bytes: Sequence[float], bytes_per_s: float, latency_s: float) -> float:
+    """Return the sum of a + M_k/B over k = 1, 2, 4, ..., n/2: M_k bytes hold what k workers have, for n = 2^j of them.
+
+    SparCML's recursive doubling (Zen, OSDI 2025, section 2: hierarchical centralisation), latency added.
+    """
+    rounds = int(log2(len(sum_bytes)))
+    return rounds * latency_s + sum(sum_bytes[(1 << one) - 1] for one in range(rounds)) / bytes_per_s
 
 
 def torus_2d_s(rows: int, columns: int, nbytes: float, bytes_per_s: float, latency_s: float) -> float:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 import networkx as nx
 import numpy as np
 
 from netsim.errors import InputError
+from netsim.writing import write_atomically
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netsim.topology.graph import Topology
 
 _HOST_SPEED = "1Gf"
@@ -30,10 +33,7 @@ def export(topology: Topology, path: Path) -> None:
     """
     if path.suffix not in _WRITERS:
         raise InputError(f"the ending {path.suffix!r} is not known", f"use {', '.join(_WRITERS)}", file=str(path))
-    try:
-        _WRITERS[path.suffix](topology, path)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", "check the path", file=str(path)) from error
+    write_atomically(path, partial(_WRITERS[path.suffix], topology))
 
 
 def to_networkx(topology: Topology) -> nx.DiGraph[str]:
@@ -56,16 +56,16 @@ def to_networkx(topology: Topology) -> nx.DiGraph[str]:
     return graph
 
 
-def _graphml(topology: Topology, path: Path) -> None:
-    nx.write_graphml(to_networkx(topology), path)
+def _graphml(topology: Topology, stream: IO[bytes]) -> None:
+    nx.write_graphml(to_networkx(topology), stream)
 
 
-def _node_link(topology: Topology, path: Path) -> None:
+def _node_link(topology: Topology, stream: IO[bytes]) -> None:
     data: dict[str, Any] = nx.node_link_data(to_networkx(topology), edges="edges")
-    path.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    stream.write(json.dumps(data, indent=1).encode())
 
 
-def _simgrid(topology: Topology, path: Path) -> None:
+def _simgrid(topology: Topology, stream: IO[bytes]) -> None:
     platform = Element("platform", version="4.1")
     zone = SubElement(platform, "zone", id="netsim", routing="Full")
     hosts = np.concatenate([topology.workers, topology.servers])
@@ -84,9 +84,8 @@ def _simgrid(topology: Topology, path: Path) -> None:
         for link in _walk(topology, links[start[flow] : start[flow + 1]].tolist(), one):
             SubElement(route, "link_ctn", id=names[link])
     indent(platform)
-    with path.open("w", encoding="utf-8") as file:
-        file.write(_DOCTYPE)
-        ElementTree(platform).write(file, encoding="unicode")
+    stream.write(_DOCTYPE.encode())
+    ElementTree(platform).write(stream, encoding="utf-8", xml_declaration=False)
 
 
 def _walk(topology: Topology, links: list[int], here: int) -> list[int]:

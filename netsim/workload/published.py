@@ -51,6 +51,7 @@ class PublishedModel:
 
     title: str
     device: str
+    source: str
     tensors: tuple[Tensor, ...]
     timing: Timing
 
@@ -69,7 +70,7 @@ def load_model(name: str) -> PublishedModel:
         optimizer_s=4 * words / MEMORY_BYTES_PER_S[table["device"]],
         ready_s=ready_s,
     )
-    return PublishedModel(table["title"], table["device"], tensors, timing)
+    return PublishedModel(table["title"], table["device"], table["source"], tensors, timing)
 
 
 class FilledGradients(Gradients):

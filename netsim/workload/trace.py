@@ -76,8 +76,9 @@ def open_trace(path: str | Path) -> TraceGradients:
 
 def check_writable(path: str | Path) -> None:
     """Raise TraceError where no trace can be written at `path`, before hours are spent on its content."""
-    folder = Path(path).absolute().parent
-    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+    target, folder = Path(path), Path(path).absolute().parent
+    # A trace replaces what is there, which must not be a folder or a device.
+    if (target.exists() and not target.is_file()) or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise TraceError(f"a trace cannot be written at {str(path)!r}", "name a file in a writable folder that exists")
 
 
@@ -93,6 +94,7 @@ def write_trace(path: str | Path, facts: TraceFacts, gradients: Iterable[torch.T
     Raises:
         TraceError: the file cannot be written there.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     check_writable(path)
@@ -110,7 +112,7 @@ def write_trace(path: str | Path, facts: TraceFacts, gradients: Iterable[torch.T
         save_file(named, temporary, encode(facts, digests))
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise TraceError(f"a trace cannot be written at {str(path)!r}: {error}", "free or name another place") from None
     finally:
         with suppress(FileNotFoundError):

@@ -69,7 +69,9 @@ def test_check_counts_points(at_home, capsys):
     assert json.loads(capsys.readouterr().out) == {"errors": [], "points": {"small": 12}}
 
 
-@pytest.mark.parametrize("what", ["schemes", "sync", "topologies", "networks", "transports", "tasks", "traces"])
+@pytest.mark.parametrize(
+    "what", ["schemes", "sync", "topologies", "networks", "transports", "tasks", "traces", "models"]
+)
 def test_list_names_members(what, at_home, capsys):
     assert run("list", what, "--json") == 0
     (members,) = json.loads(capsys.readouterr().out).values()

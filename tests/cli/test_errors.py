@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,11 +18,17 @@ from netsim.cli import main
 from netsim.engine.calibrate import measured_on
 from netsim.workload.cost import TABLE_FORMAT
 
+HUNDREDS = "{kind: star, workers: 300, bandwidth: 1 Gbit/s}"
+
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["check", "x" * 5000], "cannot be read: File name too long; "),
+        (["inspect", "x" * 5000], "File name too long; "),
+        (["check", "a\0b"], "cannot be read: embedded null byte; "),
+        (["calibrate", "/dev/zero"], "/dev/zero: larger than any log of this kind"),
         (["run", "small.yaml", "elsewhere/small.yaml"], "two scenarios are called 'small'"),
         (["run", "broken.yaml"], "broken.yaml:2: topology.bandwidth: "),
         (["check", "small.yaml", "--set", "topology.wrkers=2"], "'workers'"),
@@ -40,6 +47,12 @@ from netsim.workload.cost import TABLE_FORMAT
         (["collective", "all_reduce", "--topology", "nowhere.yaml"], "--topology: there is no file"),
         (["collective", "all_reduce", "--topology", "{kind: star, workers: 4}"], "bandwidth"),
         (["collective", "all_reduce", "--topology", "{kind: sta}"], "'star'"),
+        (["collective", "all_reduce", "--topology", HUNDREDS, "--workers", "worker300"], "worker187 and 201 more"),
+        (
+            ["export", "{kind: star, workers: 9000000, bandwidth: 1 Gbit/s}", "--out", "x.json"],
+            "TOPOLOGY: has 9,000,000",
+        ),
+        (["trace", "small.yaml", "--out", "nowhere/x.json"], "--out: 'nowhere/x.json' cannot be written"),
         (["calibrate", "nowhere.csv"], "nowhere.csv: cannot be read"),
         (["calibrate", "broken.yaml"], "broken.yaml: no column of sizes"),
         (["calibrate", "times.csv", "--bandwidth", "10"], "--bandwidth: bandwidth '10' needs a unit"),
@@ -98,6 +111,19 @@ def test_a_defect_is_one_line_and_exits_with_70(monkeypatch, capsys):
     assert capsys.readouterr().err == "netsim: defect: RuntimeError: two lines; run again with --debug for details\n"
     assert main(["list", "--debug"]) == 70
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_too_little_memory_is_said_and_exits_with_1(monkeypatch, capsys):
+    monkeypatch.setitem(netsim.cli.commands._COMMANDS, "list", fail(MemoryError("Unable to allocate 8.00 TiB")))
+    assert main(["list"]) == 1
+    assert capsys.readouterr().err.startswith("not enough memory: Unable to allocate 8.00 TiB; ")
+
+
+def test_what_the_machine_refuses_is_said_and_exits_with_1(monkeypatch, capsys):
+    refused = OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+    monkeypatch.setitem(netsim.cli.commands._COMMANDS, "list", fail(refused))
+    assert main(["list"]) == 1
+    assert capsys.readouterr().err.startswith("/tmp/x: No space left on device; ")
 
 
 def test_an_interrupt_is_one_line_and_exits_with_130(monkeypatch, capsys):

@@ -62,9 +62,9 @@ def test_the_options_are_those_promised():
 def test_registries_and_plots_that_can_be_named_exist():
     assert REGISTRIES == (
         "schemes", "sync", "topologies", "networks", "transports", "tasks", "traces", "optimizers",
-        "policies", "conditions", "workloads", "costs",
+        "policies", "conditions", "workloads", "costs", "models",
     )  # fmt: skip
-    assert PLOTS == KINDS
+    assert tuple(PLOTS) == KINDS
     assert list(_COMMANDS) == [command.name for command in COMMANDS]
 
 

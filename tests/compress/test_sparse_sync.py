@@ -9,11 +9,15 @@ import pytest
 import torch
 
 from netsim.compress import AsShipped, ErrorFeedback, GTopK, OkTopK, OmniReduce, PacTrain, Peer, Scheme, SparCML, Zen
+from netsim.compress.base import Message
 from netsim.compress.drive import Outcome, exchange
 from netsim.compress.lossless import Lossless
 
 WORKERS, NUMEL = 4, 6000
-LOSSLESS = [OmniReduce(block=16), Zen(), Zen(pull="coo"), SparCML(), SparCML(form="dsar")]
+LOSSLESS = [
+    *[OmniReduce(block=16), Zen(), Zen(pull="coo")],
+    *[SparCML(), SparCML(form="dsar"), SparCML(form="recursive")],
+]
 
 
 def _sparse(density: float, seed: int = 0, numel: int = NUMEL) -> list[torch.Tensor]:
@@ -36,6 +40,16 @@ def _run(scheme: Scheme, steps: list[list[torch.Tensor]], owners: int = WORKERS)
 def test_lossless_schemes_give_the_mean(scheme: Scheme, density: float, owners: int) -> None:
     grads = _sparse(density)
     assert torch.allclose(_run(scheme, [grads], owners)[0].mean, torch.stack(grads).mean(0), atol=1e-7)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.01, 0.4, 1.0])
+@pytest.mark.parametrize("scheme", LOSSLESS, ids=lambda one: one.label)
+def test_the_size_of_a_sum_follows_from_what_messages_hold(scheme: Lossless, density: float) -> None:
+    grads = _sparse(density)
+    supports = [message.support() for message in _run(scheme, [grads], owners=1)[0].messages[0]]
+    held, (_, fixed, item, most) = torch.stack([one.present for one in supports]).any(dim=0), supports[0]
+    coded = scheme.code(torch.stack(grads).sum(0), pull=True)
+    assert min(fixed + item * int(held.sum()), most) == Message.of("shard", *coded).nbits
 
 
 def test_sizes_of_zen() -> None:

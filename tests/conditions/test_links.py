@@ -14,9 +14,11 @@ from netsim.engine.simulate import simulate
 from netsim.errors import InputError
 from netsim.network import Flow, Round, transports
 from netsim.network.run import plan_times
+from netsim.sync import Payload, Ring
 from netsim.topology import Star
 from tests.conditions.test_traffic import poisson
 from tests.engine.test_job import DENSE_BYTES, LATENCY_S
+from tests.network.platforms import random_rounds, random_topology
 
 IDEAL = transports.get("ideal")()
 
@@ -83,6 +85,46 @@ def test_what_is_seen_adds_up_to_the_bytes():
     np.testing.assert_allclose(np.diff(times_s) @ rates, network.links.nbytes, rtol=1e-9)
     np.testing.assert_allclose(np.diff(times_s) @ np.array([one[2] for one in seen])[:-1], network.held_s(), rtol=1e-9)
     assert times_s[-1] == pytest.approx(plan_times(Flow(), topology, IDEAL, rounds, np.arange(4)).max(), rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("fate", ["goes on", "abandoned"])
+def test_a_link_has_carried_what_has_passed_it_by_now(seed, fate):
+    """The integral of the rates that are seen, up to any instant, by recurrence or not; what is abandoned is no more.
+
+    Two plans that may meet, one of them a ring, and nodes that join one after another.
+    """
+    rng = np.random.default_rng(seed)
+    topology = random_topology(rng) if seed % 2 else Star(workers=4, bandwidth=1e9, latency=1e-4).build()
+    nodes = topology.workers
+    if len(nodes) < 2:
+        return
+    ring = Ring().rounds(Payload("sum", np.full(len(nodes), 1e7), 1e7, np.ones(1, dtype=np.int64)), nodes, nodes)
+    plans = [ring] if seed % 3 else [ring, random_rounds(rng, nodes)]
+    until_s, joined_s = rng.uniform(0, 0.05), rng.choice([0.0, 1e-3], len(nodes))
+
+    def run(watched):
+        env = simpy.Environment()
+        network, seen = Flow().build(env, topology, IDEAL), []
+        if watched:
+            network.watch(lambda *one: seen.append(one))
+        for rounds in plans:
+            execution = network.begin(rounds, nodes, lambda _: None)
+            for node, at_s in zip(nodes, joined_s, strict=True):
+                joins = env.timeout(at_s, value=(execution, np.array([node])))
+                joins.callbacks.append(lambda fired: fired.value[0].join(fired.value[1]))
+        env.run(until=until_s)
+        if fate == "abandoned":
+            execution.abandon()
+        return network, seen
+
+    (network, _), (watched, seen) = run(watched=False), run(watched=True)
+    lasts_s = np.diff([*(one[0] for one in seen), until_s])
+    passed = lasts_s @ np.array([one[1] for one in seen])
+    held_s = lasts_s @ np.array([one[2] for one in seen])
+    for one in (network, watched):
+        np.testing.assert_allclose(one.carried_bytes(), passed, rtol=1e-9, atol=1e-3)
+        np.testing.assert_allclose(one.held_s(), held_s, rtol=1e-9, atol=1e-12)
 
 
 def valid(trace):

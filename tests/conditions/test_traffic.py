@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 import networkx as nx
@@ -109,6 +110,18 @@ def test_a_neighbour_on_other_hosts_of_a_switch_is_not_felt(scenario):
         assert result.links.set_index("link").loc[f"worker{others[-1]}->switch", "bytes_per_step"] > 0
 
 
+@pytest.mark.parametrize("network", ["flow", "packet"])
+def test_traffic_above_a_links_rate_uses_it_in_full_and_no_more(scenario, network):
+    """Three times the rate goes into worker 3's link, beside the job: what piles up has not been carried."""
+    background = "[{kind: background, src: [worker2], dst: [worker3], rate: 30 Mbit/s, size: 10 kB}]"
+    star = "{kind: star, workers: 4, bandwidth: 10 Mbit/s}"
+    given = {"network": f"{{kind: {network}, transport: ideal}}", "job": "{steps: 1}"}
+    given["topology"] = f"{{kind: part, workers: 2, cluster: {star}}}"
+    links = simulate(scenario(conditions=background, **given)).links.set_index("link")["utilisation"]
+    assert links.max() <= 1 + 1e-9
+    assert links["switch->worker3"] > 0.9
+
+
 def test_a_part_is_the_whole_with_fewer_workers():
     star = Star(workers=8, bandwidth=1e9)
     whole = star.build(servers=1)
@@ -140,3 +153,27 @@ def test_a_part_has_workers_that_the_cluster_has():
 def test_traffic_that_cannot_be_is_an_error(scenario, condition, said):
     with pytest.raises(ScenarioErrors, match=said):
         scenario(conditions=f"[{{{condition}}}]")
+
+
+@pytest.mark.parametrize(
+    ("condition", "apart"),
+    [
+        ("kind: background, src: [w0], dst: [far], rate: 1 Mbit/s", "'w0' and 'far'"),
+        ("kind: background, src: ['w*'], dst: [oneway], rate: 1 Mbit/s", "'w0' and 'oneway'"),
+        ("kind: neighbour, workers: [far, w1], size: 1 MB", "'w1' and 'far'"),
+        ("kind: background, src: [far], dst: [near], rate: 1 Mbit/s", None),
+    ],
+)
+def test_traffic_between_nodes_that_do_not_reach_each_other_is_told_with_its_line(scenario, tmp_path, condition, apart):
+    graph = nx.DiGraph()
+    graph.add_nodes_from(("w0", "w1", "hub", "oneway", "far", "near"), kind="switch")
+    graph.add_nodes_from(("w0", "w1"), kind="worker")
+    both = [("w0", "hub"), ("w1", "hub"), ("far", "near")]
+    graph.add_edges_from([*both, *((v, u) for u, v in both), ("hub", "oneway")], bandwidth="10 Mbit/s")
+    (tmp_path / "graph.json").write_text(json.dumps(nx.node_link_data(graph, edges="links")))
+    given = {"topology": f"{{kind: file, path: {tmp_path}/graph.json}}", "conditions": f"[{{{condition}}}]"}
+    if apart is None:
+        assert simulate(scenario(**given, job="{steps: 1}")).runs["step_time_s"][0] > 0
+        return
+    with pytest.raises(ScenarioErrors, match=rf":4: conditions\.0: no routes between {apart}.*; join them by links"):
+        scenario(**given)

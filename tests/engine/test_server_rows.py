@@ -42,6 +42,16 @@ CASES = {
 }
 
 
+def test_the_latency_of_an_exchange_is_that_of_its_time(scenario: Callable[..., Scenario]) -> None:
+    """Each way's first half is 0.5 ms until worker 1's becomes 20 ms, which counts from the next step on."""
+    profile = "[{kind: link_profile, links: [worker1->switch], at: [0.2 s], latency: [20 ms]}]"
+    point = scenario(sync="{kind: parameter_server}", conditions=profile, job=f"{{overlap: per_tensor, {UNEQUAL}}}")
+    assert_as_processes(ServerRows, point)
+    job = ServerRows(point, point.sync, measure(point), open_workload(point.workload).timing)
+    last = job.run().steps[-1]
+    assert last["comm_latency_s"] >= (3 * 2e-3 + 21.5e-3) / 4 - 1e-12
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_rows_are_what_processes_are(scenario: Callable[..., Scenario], case: str) -> None:
     given = dict(CASES[case])

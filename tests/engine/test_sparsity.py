@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from netsim.engine.coding import Coding
 from netsim.engine.job import run_job
 from netsim.engine.measure import Measurement, measure
 from netsim.engine.sparsity import Growth, count_holders, fit_growth, measure_sparsity, supports, union_densities
+from netsim.sync import Payload
 from netsim.workload.base import Timing
 from netsim.workload.trace import open_trace, write_trace
 from tests.traces import small_facts
@@ -135,6 +137,43 @@ def test_owners_of_ranges_get_what_lies_in_them(scenario, clustered: Path, worke
     both = (run_job(one, each, gradients.timing).steps[0]["exposed_comm_s"] for each in (measured, _even(measured)))
     skewed_s, even_s = both
     assert skewed_s > 1.5 * even_s
+
+
+@pytest.fixture
+def scattered(tmp_path: Path) -> Path:
+    """Return a trace of 4 workers, each of which has a hundredth of the elements, by chance."""
+    facts = small_facts((("body", (1000, 200)),), Timing(0.0, 0.1, 0.0, (0.1,)), steps=(0,), losses=((1.0,) * 4,))
+    draw = torch.Generator().manual_seed(2)
+    path = tmp_path / "scattered.trace"
+    write_trace(
+        path,
+        facts,
+        [torch.ones(one.shape) * (torch.rand(one.shape, generator=draw) < 0.01) for _, one in facts.entries()],
+    )
+    return path
+
+
+def _payload(scenario, trace: Path, workers: int, **more: str) -> Payload:
+    one = scenario(
+        topology=f"{{kind: star, workers: {workers}, bandwidth: 1 Mbit/s}}",
+        workload=f"{{kind: recorded, trace: {trace}}}",
+        **more,
+    )
+    ((found,),) = [Coding(one, measure(one)).exchanges(0, 0)]
+    return found.payload
+
+
+@pytest.mark.parametrize("workers", [2, 4, 16])
+def test_sums_grow_as_workers_join(scenario, scattered: Path, workers: int) -> None:
+    """What n workers hold together, each a hundredth by chance: 1 - 0.99^n; of sixteen, four have been captured."""
+    held = 200_000 * (1 - 0.99 ** np.arange(1, workers + 1))
+    met = _payload(scenario, scattered, workers, schemes="[{kind: sparcml, form: recursive}]", sync="halving_doubling")
+    np.testing.assert_allclose(met.union_bytes, 8 * held + 8, rtol=0.02)
+    zen = _payload(scenario, scattered, workers, schemes="[zen]", sync="all_to_all")
+    assert zen.down_bytes == pytest.approx(200_000 / 8 + 4 * held[-1] + 4 * workers, rel=0.02)
+    blocks = 12_500 * (1 - 0.99 ** (16 * workers))
+    omnireduce = _payload(scenario, scattered, workers, schemes="[{kind: omnireduce, block: 16}]", sync="all_to_all")
+    assert omnireduce.down_bytes == pytest.approx(blocks * 17 * 4 + 8 * workers, rel=0.02)
 
 
 def _range_bytes(flat: torch.Tensor, owners: int) -> np.ndarray:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netsim.api import transfer_times
+from netsim.api import collective_time, transfer_times
+from netsim.engine.simulate import simulate
 from netsim.errors import InputError
 from netsim.topology import Star, Topology
 from tests.network import reference
@@ -180,3 +181,17 @@ def test_what_cannot_be_is_refused_by_name(arguments, said):
     with pytest.raises(InputError, match=said) as caught:
         transfer_times(topology, **{"src": [0], "dst": [1], "nbytes": 1.0} | arguments)
     assert caught.value.remedy
+
+
+def test_one_transfer_needs_no_list():
+    topology = Star(workers=3, bandwidth=1e9).build()
+    assert transfer_times(topology, "worker0", 2, 1e9).tolist() == transfer_times(topology, [0], [2], 1e9).tolist()
+
+
+def test_what_is_no_topology_and_no_scenario_is_refused():
+    with pytest.raises(InputError, match=r"'star' is no topology; build one, as in netsim.topology"):
+        transfer_times("star", [0], [1], 1.0)
+    with pytest.raises(InputError, match=r"'star' is no topology"):
+        collective_time("star", "all_reduce", 1e6)
+    with pytest.raises(InputError, match=r"is no scenario; give one of those that netsim.load returns"):
+        simulate("quickstart.yaml")

@@ -165,7 +165,7 @@ def test_the_heatmap_shows_the_winner_of_every_cell():
     table = runs()
     (axes,) = heatmap(table).axes
     shown = {tuple(map(round, text.get_position())): text.get_text() for text in axes.texts}
-    syncs, bandwidths = list(table["sync"].unique()), sorted(table["bandwidth_bytes_per_s"].unique())
+    syncs, bandwidths = list(table["sync"].unique())[::-1], sorted(table["bandwidth_bytes_per_s"].unique())
     for (bandwidth, sync), cell in table.groupby(["bandwidth_bytes_per_s", "sync"]):
         best = cell["speedup_x"].max()
         text = shown[bandwidths.index(bandwidth), syncs.index(sync)]
@@ -220,8 +220,11 @@ def test_the_timeline_of_asked_rows_and_steps():
     assert "first 4 of 9 workers" in figure.texts[-1].get_text()
     # A later step begins at zero too.
     assert min(bar.get_x() for bar in figure.axes[0].patches) == pytest.approx(0.0)
-    with pytest.raises(InputError, match="no point 4"):
+    with pytest.raises(InputError, match="no step of point 4"):
         timeline(recorded, table, rows=(3,))
+    # Rows that train are left out of the table and counted all the same.
+    title = timeline(recorded, table.drop(index=0), rows=(1,)).axes[0].get_title("left")
+    assert title.startswith(table.loc[1, "scheme"])
     with pytest.raises(InputError, match="no spans of step 7; recorded steps: 0, 1"):
         timeline(recorded, table, step=7)
     with pytest.raises(InputError, match="no spans were recorded"):
@@ -266,6 +269,9 @@ def test_wrong_folders_kinds_and_formats_are_user_errors(tmp_path):
         draw(tmp_path, "pie")
     (tmp_path / "runs.parquet").write_text("not a table")
     with pytest.raises(InputError, match="not a readable table"):
+        draw(tmp_path, "speedup")
+    runs().drop(columns="headroom_x").to_parquet(tmp_path / "runs.parquet")
+    with pytest.raises(InputError, match=r"runs.parquet: has no column 'headroom_x'.*; run the scenario again"):
         draw(tmp_path, "speedup")
     with pytest.raises(InputError, match=r"cannot write a pgn picture.*'png'"):
         save(speedup(runs(gbits=(1,))), tmp_path / "x.pgn")

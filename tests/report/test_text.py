@@ -55,6 +55,14 @@ def test_errors_below_float32_rounding_are_zero(value, text):
     assert fraction(value) == text
 
 
+def test_names_in_the_first_column_are_shortened_last():
+    columns = [Column("scheme", words=True), Column("time"), Column("bottleneck", words=True)]
+    name, link = "powersgd(rank=4)+error_feedback", "machine0.hub0->machine0.hub1"
+    lines = table(columns, [[name, "1.157 s", link]], width=60)
+    assert lines[1].split() == [name, "1.157", "s", "machine...0.hub1"]
+    assert not any(name in line for line in table(columns, [[name, "1.157 s", link]], width=50))
+
+
 def test_shorten_keeps_both_ends():
     assert shorten("topk(ratio=0.01)+error_feedback", 15) == "topk(r...edback"
     assert shorten("short", 5) == "short"

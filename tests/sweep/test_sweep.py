@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import random
@@ -19,6 +20,7 @@ import pytest
 from netsim.errors import InputError, NetsimError
 from netsim.record.folder import ResultFolder
 from netsim.sweep import sweep
+from netsim.writing import write_atomically, write_text
 from tests.sweep.fake import Log, points
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +85,7 @@ def test_a_folder_that_holds_something_is_left_alone(trace, log, tmp_path):
     out.mkdir()
     sweep(points(trace, 2), out=out, engine=log.engine)
     before = (out / "runs.csv").read_bytes()
-    with pytest.raises(InputError, match=r"not empty; use --resume to keep .* or another --out"):
+    with pytest.raises(InputError, match=r"not empty; use --resume .* to keep .* or another --out"):
         sweep(points(trace, 4), out=out, engine=log.engine)
     assert (out / "runs.csv").read_bytes() == before
     (tmp_path / "foreign").mkdir()
@@ -196,3 +198,33 @@ def test_interrupted_it_ends_soon_and_keeps_what_is_finished(trace, tmp_path, jo
     assert process.returncode == 130, said
     assert list((tmp_path / "out" / "points").glob("*.zip"))
     assert "Traceback" not in said
+
+
+def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path):
+    write_text(tmp_path / "x.csv", "before")
+
+    def full(stream):
+        stream.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(InputError, match=r"x.csv: cannot be written: No space left on device; .*free some space"):
+        write_atomically(tmp_path / "x.csv", full)
+    with pytest.raises(InputError, match=r"nowhere.*No such file or directory"):
+        write_text(tmp_path / "nowhere" / "x.csv", "after")
+    with pytest.raises(InputError, match="Is a directory"):
+        write_text(tmp_path, "after")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.csv"]
+    assert (tmp_path / "x.csv").read_text() == "before"
+
+
+def test_a_pipe_is_written_to_and_a_link_is_followed(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_text(tmp_path / "pipe", "through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    write_text(tmp_path / "link", "followed")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "followed"

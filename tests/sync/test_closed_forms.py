@@ -50,6 +50,26 @@ def test_halving_doubling(network, n):
     assert time_s(HalvingDoubling(), star(n), 1e8, network) == pytest.approx(expected_s, **EXACT)
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("n", [2, 4, 8, 64])
+def test_recursive_doubling_of_sums_that_grow(network, n):
+    sums = 1e6 * (1 - 0.9 ** np.arange(1, n + 1))
+    expected_s = theory.recursive_doubling_sum_s(sums, B, LATENCY)
+    found_s = time_s(HalvingDoubling(), star(n), sums[0], network, "union", union_bytes=sums)
+    assert found_s == pytest.approx(expected_s, **EXACT)
+
+
+def test_recursive_doubling_of_sums_beyond_a_power_of_two():
+    """Of 6 workers, 2 hand in first; 4 partners then hold the sums of 1.5 and 3, and hand back all. Each adds first."""
+    payload = Payload(
+        "union", np.full(6, 1.0), 0.0, np.ones(1, dtype=np.int64), decode_s=9, union_bytes=np.arange(1.0, 7)
+    )
+    rounds = HalvingDoubling().rounds(payload, np.arange(6), np.arange(0))
+    assert [one.nbytes.tolist() for one in rounds] == [[1, 1], [2, 2, 1, 1], [3, 3, 3, 3], [6, 6]]
+    holds = [np.broadcast_to(one.hold_s, one.src.shape).tolist() for one in rounds]
+    assert holds == [[0, 0], [9, 9, 0, 0], [9, 9, 9, 9], [9, 9]]
+
+
 @pytest.mark.parametrize("n", [3, 7, 17])
 def test_halving_doubling_of_workers_beyond_a_power_of_two(n):
     """Who has no partner beyond begins at once and shares a link with what is handed in."""

@@ -12,7 +12,7 @@ from netsim.topology import GpuCluster, Star
 
 NUMBERS = [1, 2, 3, 4, 7, 8, 17, 64]
 S = 1.0 * 2**20
-OPS = ["sum", "gather", "owner"]
+OPS = ["sum", "merge", "union", "gather", "owner"]
 ALONE = sorted({(name, what) for name in syncs for what in syncs.get(name).alone})
 
 
@@ -21,7 +21,8 @@ def rounds_of(sync, n, op="sum", machines=None, workers=None, up_bytes=None):
     nodes = topology.workers if workers is None else workers
     up_bytes = np.full(n, S) if up_bytes is None else up_bytes
     down_bytes = float(up_bytes.max()) if op != "gather" else float(up_bytes.sum())
-    payload = Payload(op, up_bytes, down_bytes, np.ones(1, dtype=np.int64), machines=machines)
+    one, sums = np.ones(1, dtype=np.int64), up_bytes.cumsum()
+    payload = Payload(op, up_bytes, down_bytes, one, machines=machines, union_bytes=sums)
     return list(sync.rounds(payload, nodes, topology.servers)), topology
 
 

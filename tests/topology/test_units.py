@@ -45,6 +45,7 @@ def test_binary_prefixes_are_larger_than_decimal_ones_by_the_known_factor(number
         (BANDWIDTH, "8 Gibit/s", 2.0**30),
         (DURATION, "25 us", 25e-6),
         (DURATION, "25 µs", 25e-6),
+        (DURATION, "25 \u03bcs", 25e-6),  # the Greek letter
         (DURATION, ".5ms", 5e-4),
         (DURATION, "2 min", 120.0),
         (DURATION, "1 h", 3600.0),
