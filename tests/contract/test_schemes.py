@@ -277,7 +277,9 @@ def test_the_test_of_bias_can_fail() -> None:
 @pytest.mark.parametrize("levels", [1, 7, 128])
 @pytest.mark.parametrize("norm", ["max", "l2"])
 def test_qsgd_is_unbiased_at_any_setting(norm: str, levels: int) -> None:
-    assert _z_scores(replace(schemes.get("qsgd").example(), norm=norm, levels=levels, bucket=32)).max() < 4.5
+    # Values near a level are rounded away so seldom that 600 trials are not normal: 4.8; 1,200: 3.9; 6,000: 2.5.
+    scheme = replace(schemes.get("qsgd").example(), norm=norm, levels=levels, bucket=32)
+    assert _z_scores(scheme, trials=1200).max() < 4.5
 
 
 @pytest.mark.parametrize("scale", ["own", "shared"])
