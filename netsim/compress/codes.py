@@ -109,6 +109,24 @@ def gamma_decode(bits: torch.Tensor, numel: int) -> torch.Tensor:
     return (1 << length).index_add_(0, element, digits.long() << place)
 
 
+def delta_encode(sizes: torch.Tensor, minus: torch.Tensor) -> torch.Tensor:
+    """Return 32-bit words, as int32, of whole numbers [d], of which most are 0, and their signs, as BytePS codes them.
+
+    Every size that is not 0 is the distance from the one before it in Elias's delta code, the sign, and the size in
+    delta code; a value v takes floor(log2 v) + 2 floor(log2(floor(log2 v) + 1)) + 1 bits. Zeros fill the last word.
+    """
+    words = compiled.delta_encode(array(sizes.cpu()).view(np.uint64), array(minus.cpu()))
+    return torch.from_numpy(words.view(np.int32)).to(sizes.device)
+
+
+def delta_decode(words: torch.Tensor, numel: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the `numel` whole numbers, as the 64 bits of int64, and the signs, as bool, that words stand for."""
+    sizes, minus = np.zeros(numel, np.uint64), np.zeros(numel, np.bool_)
+    if not compiled.delta_decode(array(words.cpu()).view(np.uint32), sizes, minus):
+        raise WireError(f"a delta-coded part does not hold {numel} numbers")
+    return torch.from_numpy(sizes.view(np.int64)).to(words.device), torch.from_numpy(minus).to(words.device)
+
+
 def _places(length: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return, for each digit of numbers with `length` digits, whose digit it is and its place."""
     element = torch.repeat_interleave(length)

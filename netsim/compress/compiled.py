@@ -378,3 +378,98 @@ def brains(bits: Bits, out: NDArray[np.uint16]) -> None:
         size = min(bits[place] & np.uint32(0x7FFFFFFF), np.uint32(0x7F7F0000))  # the largest number
         rounded = (size + np.uint32(0x7FFF) + ((size >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
         out[place] = rounded | (bits[place] >> np.uint32(16)) & np.uint32(0x8000)
+
+
+@njit(cache=True)
+def _digits(value: np.uint64) -> int:
+    """Return the binary digits of a whole number."""
+    count = 0
+    while value:
+        value >>= np.uint64(1)
+        count += 1
+    return count
+
+
+@njit(cache=True)
+def _put(words: Bits, at: int, value: np.uint64, width: int) -> int:
+    """Write the lowest `width` bits of a value, the highest first, from bit `at` of zeroed words; return the end."""
+    for place in range(width - 1, -1, -1):
+        if (value >> np.uint64(place)) & np.uint64(1):
+            words[at >> 5] |= np.uint32(1) << np.uint32(31 - (at & 31))
+        at += 1
+    return at
+
+
+@njit(cache=True)
+def _put_delta(words: Bits, at: int, value: np.uint64) -> int:
+    """Write Elias's delta code of a value of 1 or more: zeros, the digits' number, the digits below the first."""
+    digits = _digits(value)
+    at = _put(words, at, np.uint64(digits), 2 * _digits(np.uint64(digits)) - 1)
+    return _put(words, at, value, digits - 1)
+
+
+@njit(cache=True)
+def _delta_bits(value: np.uint64) -> int:
+    digits = _digits(value)
+    return 2 * _digits(np.uint64(digits)) - 1 + digits - 1
+
+
+@njit(cache=True)
+def delta_encode(sizes: NDArray[np.uint64], minus: NDArray[np.bool_]) -> Bits:
+    """Return the words of distance, sign and size of all sizes that are not 0."""
+    total, last = 0, -1
+    for place in range(len(sizes)):
+        if sizes[place]:
+            total += _delta_bits(np.uint64(place - last)) + 1 + _delta_bits(sizes[place])
+            last = place
+    words, at, last = np.zeros((total + 31) // 32, np.uint32), 0, -1
+    for place in range(len(sizes)):
+        if sizes[place]:
+            at = _put_delta(words, at, np.uint64(place - last))
+            at = _put(words, at, np.uint64(minus[place]), 1)
+            at = _put_delta(words, at, sizes[place])
+            last = place
+    return words
+
+
+@njit(cache=True)
+def _take(words: Bits, at: int, width: int, value: np.uint64) -> np.uint64:
+    """Return a value with the `width` bits from `at` on behind it."""
+    for place in range(at, at + width):
+        bit = (words[place >> 5] >> np.uint32(31 - (place & 31))) & np.uint32(1)
+        value = (value << np.uint64(1)) | np.uint64(bit)
+    return value
+
+
+@njit(cache=True)
+def _take_delta(words: Bits, at: int) -> tuple[np.uint64, int]:
+    """Return the value whose delta code begins at a bit, and the end; 0 where none does, and where it begins."""
+    total, start, zeros = 32 * len(words), at, 0
+    while at < total and not _take(words, at, 1, np.uint64(0)):
+        at, zeros = at + 1, zeros + 1
+    if zeros > 6 or at + zeros + 1 > total:
+        return np.uint64(0), start
+    digits = int(_take(words, at, zeros + 1, np.uint64(0)))
+    at += zeros + 1
+    if digits > 64 or at + digits - 1 > total:
+        return np.uint64(0), start
+    return _take(words, at, digits - 1, np.uint64(1)), at + digits - 1
+
+
+@njit(cache=True)
+def delta_decode(words: Bits, sizes: NDArray[np.uint64], minus: NDArray[np.bool_]) -> bool:
+    """Set the sizes, which are 0, and signs that words stand for; return whether they are the code of as many."""
+    at, last, total = 0, -1, 32 * len(words)
+    while True:
+        gap, end = _take_delta(words, at)
+        if not gap:
+            break
+        if gap > np.uint64(len(sizes)) or last + int(gap) >= len(sizes) or end >= total:
+            return False
+        last += int(gap)
+        minus[last] = _take(words, end, 1, np.uint64(0)) == np.uint64(1)
+        sizes[last], at = _take_delta(words, end + 1)
+        if not sizes[last]:
+            return False
+    rest = total - at
+    return rest < 32 and not _take(words, at, rest, np.uint64(0))

@@ -37,8 +37,8 @@ class Natural(OneShot):
         return self.exponent_bits == WHOLE_BITS
 
     def shipped(self, framework: str) -> Natural:
-        """Return the scheme with a byte an element."""
-        return replace(self, exponent_bits=7)
+        """Return the scheme with a byte an element, for GRACE."""
+        return replace(self, exponent_bits=7) if framework.startswith("grace") else self
 
     @property
     def _range(self) -> tuple[int, int]:

@@ -12,6 +12,9 @@ from netsim.compress.base import Exchange, Key, Message, Op, Peer, Scheme, schem
 from netsim.compress.cpu import empty, on_cpu
 from netsim.lazy import torch
 
+HOOK_RATE = 2.0
+"""What PyTorch's hook takes for `min_compression_rate` where it is not told."""
+
 
 @schemes.register("powersgd", paper="Vogels et al., NeurIPS 2019 (arXiv:1905.13727)")
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,9 @@ class PowerSGD(Scheme):
     agrees: ClassVar[bool] = True
 
     def shipped(self, framework: str) -> PowerSGD:
-        """Return the scheme with GRACE's matrices, for TensorFlow."""
+        """Return the scheme with GRACE's matrices, for TensorFlow, or with the rate that PyTorch's hook asks for."""
+        if framework == "pytorch":
+            return replace(self, min_compression_rate=max(self.min_compression_rate, HOOK_RATE))
         return replace(self, rows="height") if framework == "grace_tensorflow" else self
 
     def init(self, shape: torch.Size, peer: Peer) -> torch.Tensor | None:

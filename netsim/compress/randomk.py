@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from annotated_types import Gt, Le
 
 from netsim.compress.base import Key, Message, OneShot, Op, Parts, schemes
 from netsim.compress.sparse import kept
+from netsim.compress.wire import Field
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ class RandomK(OneShot):
     """Keep a random `ratio` of the elements, drawn anew each step. Wire: 32 k bits. Summable.
 
     Workers draw indices from a shared seed, so only values travel. `rescale` multiplies them by d/k, which makes the
-    estimate unbiased and its error d/k - 1 of the energy; under error_feedback leave it off.
+    estimate unbiased and its error d/k - 1 of the energy; under error_feedback leave it off. With `index: raw32` places
+    travel too, as BytePS sends them: 64 k bits.
     """
 
     ratio: Annotated[float, Gt(0), Le(1)] = 0.01
     rescale: bool = False
+    index: Literal["shared", "raw32"] = "shared"
     op: ClassVar[Op] = "sum"
 
     @property
@@ -34,10 +37,16 @@ class RandomK(OneShot):
         """Return whether values are rescaled."""
         return self.rescale
 
+    def shipped(self, framework: str) -> RandomK:
+        """Return the scheme with pairs of place and value, for BytePS."""
+        return replace(self, index="raw32") if framework == "byteps" else self
+
     def encode(self, grad: torch.Tensor, key: Key) -> Message:
         """Return the values at this step's indices."""
         flat = grad.flatten()
-        return Message.of(self.op, (flat[self._index(flat.numel(), key, flat.device)], 32))
+        index = self._index(flat.numel(), key, flat.device)
+        places = [(index, Field(tuple(index.shape), index.dtype, 32, flat.numel()))] if self.index == "raw32" else []
+        return Message.of(self.op, (flat[index], 32), *places)
 
     def decode(self, parts: Parts, shape: torch.Size, key: Key) -> torch.Tensor:
         """Return the values at this step's indices among zeros."""

@@ -36,8 +36,8 @@ class TernGrad(Scheme):
     code: Literal["trits", "fixed"] = "trits"
 
     def shipped(self, framework: str) -> TernGrad:
-        """Return the scheme with a digit an element."""
-        return replace(self, code="fixed")
+        """Return the scheme with a digit an element, for GRACE."""
+        return replace(self, code="fixed") if framework.startswith("grace") else self
 
     @property
     def unbiased(self) -> bool:

@@ -46,12 +46,14 @@ class Field:
         dtype: of the part.
         width: bits of an element.
         count: the elements are less than this; 0 where all of their bits may be used.
+        tail: zero bits that follow the part.
     """
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     width: int
     count: int = 0
+    tail: int = 0
 
     @property
     def open(self) -> bool:
@@ -60,7 +62,7 @@ class Field:
 
     def nbits(self, part: torch.Tensor) -> int:
         """Return the bits that a part of this layout takes."""
-        return part.numel() * self.width + (LENGTH_BITS if self.open else 0)
+        return part.numel() * self.width + (LENGTH_BITS if self.open else 0) + self.tail
 
 
 def symbols(part: torch.Tensor, count: int) -> tuple[torch.Tensor, Field]:
@@ -83,7 +85,11 @@ def pack(parts: Iterable[torch.Tensor], layout: Sequence[Field]) -> bytes:
     whole = [
         one
         for part, field in zip(parts, layout, strict=True)
-        for one in ([(_length(part), LENGTH_BITS)] if field.open else []) + [(_elements(part), field.width)]
+        for one in (
+            *([(_length(part), LENGTH_BITS)] if field.open else []),
+            (_elements(part), field.width),
+            (np.zeros(field.tail, np.uint8), 1),
+        )
     ]
     data, at = np.zeros(-(-sum(len(elements) * width for elements, width in whole) // 8), np.uint8), 0
     for elements, width in whole:
@@ -119,6 +125,8 @@ class _Reader:
             raise WireError("a message holds NaN or infinity; no scheme sends these")
         if field.count and part.numel() and int(part.max()) >= field.count:
             raise WireError(f"a message holds symbol {int(part.max())} where there are {field.count}")
+        if field.tail and bool(self._take((field.tail,), torch.uint8, 1).any()):
+            raise WireError(f"the {field.tail} bits after a part are not zero")
         return part
 
     def _take(self, shape: tuple[int, ...], dtype: torch.dtype, width: int) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from netsim.compress.codes import (
     TRITS,
+    delta_decode,
+    delta_encode,
     entropy_decode,
     entropy_encode,
     gamma_decode,
@@ -59,6 +62,36 @@ def test_gamma_codes_come_back_in_their_length(values: list[int]) -> None:
 def test_gamma_code_by_hand() -> None:
     # 1, 2, 5: lengths 1, 01, 001 in front, then the digits below the leading one, 0 and 01, lowest first.
     assert gamma_encode(torch.tensor([1, 2, 5])).int().tolist() == [1, 0, 1, 0, 0, 1, 0, 1, 0]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**63 - 1) | st.just(0), st.booleans()), max_size=50))
+def test_delta_codes_come_back_in_their_length(values: list[tuple[int, bool]]) -> None:
+    sizes = torch.tensor([size for size, _ in values], dtype=torch.int64)
+    minus = torch.tensor([sign and size > 0 for size, sign in values], dtype=torch.bool)
+    places = [-1, *sizes.nonzero().flatten().tolist()]
+    gaps = [later - one for one, later in pairwise(places)]
+    total = len(gaps) + sum(_delta_bits(one) for one in [*gaps, *sizes[sizes > 0].tolist()])
+    words = delta_encode(sizes, minus)
+    assert len(words) == math.ceil(total / 32)
+    found = delta_decode(words, len(values))
+    assert torch.equal(found[0], sizes)
+    assert torch.equal(found[1], minus)
+
+
+def _delta_bits(value: int) -> int:
+    """Elias, IEEE Trans. Inf. Theory 1975: floor(log2 v) + 2 floor(log2(floor(log2 v) + 1)) + 1."""
+    below = value.bit_length() - 1
+    return below + 2 * ((below + 1).bit_length() - 1) + 1
+
+
+def test_delta_code_by_hand() -> None:
+    # Nothing, then -4: the distance 2 is 0100, the sign 1, the size 4 is 01100.
+    words = delta_encode(torch.tensor([0, 4]), torch.tensor([False, True]))
+    assert words.tolist() == [0b0100101100 << 22]
+    with pytest.raises(WireError, match="hold 1 numbers"):
+        delta_decode(words, 1)
+    with pytest.raises(WireError, match="hold 2 numbers"):
+        delta_decode(torch.cat([words, words * 0]), 2)
 
 
 def test_what_is_no_code_is_refused() -> None:

@@ -16,7 +16,16 @@ import torch
 
 from netsim.compress import Message, OneShot, Peer, Scheme, Wrapper, schemes, wire
 from netsim.compress.base import Key, Reply
-from netsim.compress.codes import entropy_decode, entropy_encode, gamma_decode, gamma_encode, pack_trits, unpack_trits
+from netsim.compress.codes import (
+    delta_decode,
+    delta_encode,
+    entropy_decode,
+    entropy_encode,
+    gamma_decode,
+    gamma_encode,
+    pack_trits,
+    unpack_trits,
+)
 from netsim.compress.indices import Index, decode_index, encode_index
 from netsim.compress.wire import Field, WireError, stream
 from netsim.scenario.fields import core_type, fields_of
@@ -236,6 +245,16 @@ def _gamma(draw: np.random.Generator) -> tuple[Message, Callable[..., None]]:
     return Message.of("gather", stream(gamma_encode(values), 1)), decode
 
 
+def _delta(draw: np.random.Generator) -> tuple[Message, Callable[..., None]]:
+    sizes = torch.from_numpy(2 ** draw.integers(0, draw.integers(2, 60), size=int(draw.integers(60))) // 2)
+
+    def decode(words: torch.Tensor) -> None:
+        found = delta_decode(words, len(sizes))
+        assert [len(one) for one in found] == [len(sizes)] * 2
+
+    return Message.of("gather", stream(delta_encode(sizes, sizes % 3 == 1), 32)), decode
+
+
 def _trits(draw: np.random.Generator) -> tuple[Message, Callable[..., None]]:
     digits = torch.from_numpy(draw.integers(0, 3, size=int(draw.integers(120))))
 
@@ -265,6 +284,7 @@ CODECS: dict[str, Callable[[np.random.Generator], tuple[Message, Callable[..., N
     "wire": _layout,
     "entropy": _entropy,
     "gamma": _gamma,
+    "delta": _delta,
     "trits": _trits,
 } | {f"index {code}": partial(_index, code) for code in get_args(Index)}
 

@@ -19,6 +19,7 @@ from netsim.compress import (
     TopK,
     TopKQuantized,
     VectorQuantizer,
+    schemes,
 )  # fmt: skip
 from netsim.registry import Variant
 from netsim.scenario.load import load
@@ -58,6 +59,11 @@ def test_costs_grow_with_what_is_kept_a_rank_or_a_number_of_levels(family: str, 
     times = [seconds(one, elements, family.split()[1]) for one in FAMILIES[family]]
     assert times[-1] > 1.3 * times[0]
     assert all(later > one / SCATTER for place, one in enumerate(times) for later in times[place:])
+
+
+@pytest.mark.parametrize("kind", TABLE["schemes"])
+def test_every_scheme_of_default_parameters_was_measured(kind: str) -> None:
+    assert Measured().coding(schemes.get(kind).example().variant).note == ""
 
 
 def test_entropy_codes_cost_more_than_fixed_ones() -> None:

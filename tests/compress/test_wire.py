@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim.compress import wire
-from netsim.compress.wire import Field, bits_for
+from netsim.compress.wire import Field, WireError, bits_for
 
 
 def test_bits_for_counts() -> None:
@@ -28,6 +29,15 @@ def test_bytes_by_hand() -> None:
 def test_floats_are_little_endian_ieee() -> None:
     halves = torch.tensor([1.0, -2.0], dtype=torch.float16)
     assert wire.pack((halves,), (Field((2,), torch.float16, 16),)) == bytes([0x00, 0x3C, 0x00, 0xC0])
+
+
+def test_zeros_follow_a_part_with_a_tail() -> None:
+    part, field = torch.tensor([True, False, True]), Field((3,), torch.bool, 1, tail=29)
+    assert field.nbits(part) == 32
+    assert wire.pack((part, part), (field, field)) == bytes([5, 0, 0, 0] * 2)
+    assert wire.unpack(bytes([5, 0, 0, 0]), (field,))[0].tolist() == [True, False, True]
+    with pytest.raises(WireError, match="29 bits after a part"):
+        wire.unpack(bytes([5, 0, 1, 0]), (field,))
 
 
 KINDS = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.bool, torch.int32, torch.int64])

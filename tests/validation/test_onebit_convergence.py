@@ -5,7 +5,8 @@ Published, BERT-Large: LAMB 1.362 and 1-bit Adam 1.504 at batch 16K; LAMB 1.451,
 compress gradients instead of momentum was slower by far, without a figure (appendix A.4). Here: a transformer of one
 layer, batches of 2,048 bytes, 1,500 steps, a sixth of them warm-up, bounds of the factors as published, and for each
 the best of three learning rates half a decade apart. As in the paper, the variance remembers as long as the warm-up
-lasts: 1 / (1 - beta2) steps.
+lasts: 1 / (1 - beta2) steps. There all factors are at their upper bound when warm-up ends. Where they can grow, at a
+larger batch and with the published learning rate over a training, is what frozen ones cost.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,29 +22,31 @@ import pytest
 import netsim
 from netsim.engine.learn import learn
 
-STEPS, WARM_UP, POINTS = 1500, 250, 30
-SCENARIO = Path(__file__).parents[2] / "scenarios" / "onebit-lamb.yaml"
+STEPS, WARM_UP, POINTS = {"onebit-lamb": 1500, "onebit-lamb-large-batch": 750}, 1 / 6, 30
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 
 @cache
-def losses(kind: str, corrected: bool = True, scheme: str = "none") -> np.ndarray:
+def losses(
+    kind: str, corrected: bool = True, scheme: str = "none", name: str = "onebit-lamb", seed: int = 0
+) -> np.ndarray:
     """Return the loss on held-out samples at the points of a training, from the end of warm-up on."""
     one = next(
         one
-        for one in netsim.load(SCENARIO)
+        for one in netsim.load(SCENARIOS / f"{name}.yaml")
         if one.train.optimizer.kind == kind
         and getattr(one.train.optimizer, "corrected", True) == corrected
         and one.scheme.chain()[-1].kind == scheme
     )
-    learned = learn(one, replace(one.train, target=0.01))
-    assert len(learned.turns) == STEPS
+    learned = learn(replace(one, seed=seed), replace(one.train, target=0.01))
+    assert len(learned.turns) == STEPS[name]
     assert len(learned.curve) == POINTS + 1
-    return np.array([row["loss"] for row in learned.curve[POINTS * WARM_UP // STEPS :]])
+    return np.array([row["loss"] for row in learned.curve[round(POINTS * WARM_UP) :]])
 
 
-def apart(kind: str, corrected: bool = True, scheme: str = "none") -> np.ndarray:
+def apart(kind: str, corrected: bool = True, scheme: str = "none", **of: Any) -> np.ndarray:
     """Return how far a loss is above LAMB's after the same samples, as shares of it."""
-    return losses(kind, corrected, scheme) / losses("lamb") - 1
+    return losses(kind, corrected, scheme, **of) / losses("lamb", **of) - 1
 
 
 @pytest.mark.slow
@@ -69,13 +73,18 @@ def test_lamb_on_compressed_gradients_is_worse() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="it is not: with corrected factors the loss ends 0.1 to 1.4 % above, 3 seeds")
-def test_without_the_correction_it_is_worse() -> None:
-    """The variant of the paper's tables."""
-    assert apart("onebit_lamb", corrected=False).mean() > apart("onebit_lamb").mean()
+def test_with_factors_at_their_bound_the_naive_variant_follows_as_well() -> None:
+    """What is frozen is what LAMB's factors stay at."""
+    assert np.abs(apart("onebit_lamb", corrected=False)).max() <= 0.02
 
 
 @pytest.mark.slow
-def test_without_the_correction_it_follows_as_well() -> None:
-    """What is measured where the paper's claim is missed."""
-    assert np.abs(apart("onebit_lamb", corrected=False)).max() <= 0.02
+@pytest.mark.parametrize("seed", [0, 1])
+def test_where_factors_grow_the_naive_variant_is_worse(seed: int) -> None:
+    """Published at the end: 1.443 and 1.494 for LAMB's 1.451, so 1-bit LAMB within 2 %, and "basic 1-bit" 3 % above."""
+    of = {"name": "onebit-lamb-large-batch", "seed": seed}
+    follows, naive = (apart("onebit_lamb", corrected, **of) for corrected in (True, False))
+    late = slice(-8, None)  # 200 steps
+    assert np.abs(follows[late]).max() <= 0.02
+    assert (naive > follows)[late].all()
+    assert naive[-1] > 0.02
