@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -18,14 +19,14 @@ from netsim.errors import InputError, NetsimError
 from netsim.pool import Call, results
 from netsim.record.folder import ResultFolder
 from netsim.scenario.dump import dump_yaml, scenario_hash
+from netsim.scenario.schema import Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator
 
     import pandas as pd
 
     from netsim.record.result import Result
-    from netsim.scenario.schema import Scenario
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,7 @@ def sweep(
         InputError: no points, no jobs, or a folder that holds something and is not to be resumed.
         NetsimError: the first point that failed, named; finished ones are kept.
     """
-    if not scenarios:
-        raise InputError("there is no point to simulate", "give at least one scenario")
-    if jobs < 1 and jobs != -1:
-        raise InputError(f"jobs is {jobs}", "give 1 or more, or -1 for one a core")
+    _check(scenarios, jobs)
     engine = engine or simulation()
     show = sys.stderr.isatty() if progress is None else progress
     if out is None:
@@ -101,6 +99,15 @@ def sweep(
             "scenario_hash": [scenario_hash(one) for one in scenarios],
         }
         return folder.assemble(keys, text, provenance)
+
+
+def _check(scenarios: object, jobs: object) -> None:
+    if not isinstance(scenarios, Sequence) or not all(isinstance(one, Scenario) for one in scenarios):
+        raise InputError(f"{str(scenarios)[:80]!r} is no list of scenarios", "give what netsim.load returns")
+    if not scenarios:
+        raise InputError("there is no point to simulate", "give at least one scenario")
+    if not isinstance(jobs, int) or (jobs < 1 and jobs != -1):
+        raise InputError(f"jobs is {jobs!r}", "give 1 or more, or -1 for one a core")
 
 
 def point_key(scenario: Scenario) -> str:

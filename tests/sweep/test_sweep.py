@@ -138,8 +138,12 @@ def test_a_point_that_fails_is_named_and_the_others_are_kept(trace, tmp_path, jo
 def test_nothing_to_run_and_no_process_to_run_it_are_errors(trace):
     with pytest.raises(InputError, match="no point"):
         sweep([])
-    with pytest.raises(InputError, match="jobs is 0"):
-        sweep(points(trace), jobs=0)
+    for jobs in (0, "2", 1.5):
+        with pytest.raises(InputError, match=f"jobs is {jobs!r}"):
+            sweep(points(trace), jobs=jobs)
+    for what in (points(trace)[0], "scenarios/quickstart.yaml", [1]):
+        with pytest.raises(InputError, match=r"is no list of scenarios; give what netsim\.load returns"):
+            sweep(what)
 
 
 def test_equal_points_are_run_once_and_listed_twice(trace, log, tmp_path):
