@@ -40,7 +40,7 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> type[T]:
         """Return the member called `name`; raise InputError naming the nearest ones."""
-        if name not in self._members:
+        if not isinstance(name, str) or name not in self._members:
             raise InputError(f"unknown {self.kind} {name!r}", closest(name, self._members))
         return self._members[name]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -16,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 import netsim
 from netsim.calls import make_callable
 from netsim.errors import InputError, NetsimError
+from netsim.given import file_path, plain, shown
 from netsim.pool import Call, results
 from netsim.record.folder import ResultFolder
 from netsim.scenario.dump import dump_yaml, scenario_hash
 from netsim.scenario.schema import Scenario
+from netsim.ticker import ticking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable
 
     import pandas as pd
 
@@ -63,7 +64,7 @@ def sweep(
     out: str | Path | None = None,
     *,
     resume: bool = False,
-    progress: bool | None = None,
+    progress: bool = True,
     engine: Engine | None = None,
 ) -> pd.DataFrame:
     """Simulate points and return their table of runs, in their order; the same table whatever the number of jobs.
@@ -73,27 +74,29 @@ def sweep(
         jobs: processes; -1 for one a core.
         out: the result folder, kept nowhere unless given. Every finished point is in it at once.
         resume: keep the finished points of an earlier run in `out`; points that changed since are run again.
-        progress: show it on stderr; by default where that is a terminal.
+        progress: show it on stderr, as a bar on a terminal and elsewhere as a line now and then after 10 s.
         engine: what runs the points, netsim's own unless given.
 
     Raises:
-        InputError: no points, no jobs, or a folder that holds something and is not to be resumed.
+        InputError: no points, no jobs, nothing to resume, or a folder that holds something and is not to be resumed.
         NetsimError: the first point that failed, named; finished ones are kept.
     """
-    _check(scenarios, jobs)
+    scenarios = list(scenarios) if isinstance(scenarios, Iterator) else scenarios
+    jobs = _check(scenarios, jobs)
+    if resume and out is None:
+        raise InputError("there is nothing to resume without a folder", "give `out`, the folder of the earlier run")
     engine = engine or simulation()
-    show = sys.stderr.isatty() if progress is None else progress
     if out is None:
-        done = _run(engine, scenarios, range(len(scenarios)), jobs, show, [""] * len(scenarios), None)
+        done = _run(engine, scenarios, range(len(scenarios)), jobs, progress, [""] * len(scenarios), None)
         return _table([done[index] for index in range(len(scenarios))])
-    folder = ResultFolder(Path(out))
+    folder = ResultFolder(file_path(out, "out"))
     with folder.opened(resume):
         keys = [point_key(scenario) for scenario in scenarios]
         first = {key: index for index, key in reversed(list(enumerate(keys)))}
         waiting = [index for index, key in enumerate(keys) if first[key] == index and not folder.has(key)]
         text = dump_yaml(scenarios)
         folder.write_text("scenario.yaml", text)
-        _run(engine, scenarios, waiting, jobs, show, keys, folder)
+        _run(engine, scenarios, waiting, jobs, progress, keys, folder)
         provenance = _versions() | {
             "points": len(scenarios),
             "scenario_hash": [scenario_hash(one) for one in scenarios],
@@ -101,13 +104,16 @@ def sweep(
         return folder.assemble(keys, text, provenance)
 
 
-def _check(scenarios: object, jobs: object) -> None:
+def _check(scenarios: object, jobs: object) -> int:
+    """Return the number of processes; raise InputError where there are none, or no scenarios."""
     if not isinstance(scenarios, Sequence) or not all(isinstance(one, Scenario) for one in scenarios):
-        raise InputError(f"{str(scenarios)[:80]!r} is no list of scenarios", "give what netsim.load returns")
+        raise InputError(f"{shown(scenarios)} is no list of scenarios", "give what netsim.load returns")
     if not scenarios:
         raise InputError("there is no point to simulate", "give at least one scenario")
-    if not isinstance(jobs, int) or (jobs < 1 and jobs != -1):
+    number = plain(jobs)
+    if not isinstance(number, int) or isinstance(number, bool) or (number < 1 and number != -1):
         raise InputError(f"jobs is {jobs!r}", "give 1 or more, or -1 for one a core")
+    return number
 
 
 def point_key(scenario: Scenario) -> str:
@@ -137,7 +143,7 @@ def _run(
             if key not in calls:
                 files += [] if folder is None else [folder.half_done(point_key(one))]
                 calls[key] = Call(_in_name_of, (one, engine.measure, one, files[-1] if files else None))
-    measurements = {index: len(after[index]) for index in waiting}
+    shared, measurements = len(calls), {index: len(after[index]) for index in waiting}
     for index in waiting:
         for baseline in engine.baselines(scenarios[index]):
             after[index].append(("compare", baseline))
@@ -146,7 +152,9 @@ def _run(
         args = engine, scenarios[index], measurements[index], keys[index], folder
         calls["simulate", index] = Call(_simulate, args, tuple(after[index]))
     done = {
-        index: value for (what, index), value in _shown(results(calls, jobs), len(calls), show) if what == "simulate"
+        index: value
+        for (what, index), value in _shown(results(calls, jobs), len(calls), shared, show)
+        if what == "simulate"
     }
     for file in files:
         file.unlink(missing_ok=True)
@@ -175,11 +183,15 @@ def _in_name_of(scenario: Scenario, run: Callable[..., Any], *args: Any, **optio
         raise NetsimError(f"{point}, {scenario.scheme.kind} over {scenario.sync.kind}: {error}") from error
 
 
-def _shown(found: Iterator[Any], total: int, show: bool) -> Iterator[Any]:
-    """Show on stderr how many of the calls are done."""
-    from tqdm import tqdm
-
-    yield from tqdm(found, "measuring and simulating", total, disable=not show, file=sys.stderr)
+def _shown(found: Iterator[Any], total: int, measurements: int, show: bool) -> Iterator[Any]:
+    """Show on stderr how many of the calls are done, and of the measurements, which take longest."""
+    measured = 0
+    with ticking("measuring and simulating", show) as tell:
+        tell(0, total)
+        for done, one in enumerate(found, start=1):
+            measured += one[0][0] == "measure"
+            tell(done, total, f"({measured} of {measurements} measured)" if measurements else "")
+            yield one
 
 
 def _table(found: Sequence[Result]) -> pd.DataFrame:

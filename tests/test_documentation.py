@@ -47,7 +47,7 @@ def test_the_scenario_shown_loads() -> None:
 def test_the_calls_shown_work(monkeypatch: pytest.MonkeyPatch) -> None:
     code = next(block for block in blocks("python") if "netsim.load" in block)
     one = load(ROOT / "scenarios/quickstart.yaml")[:1]
-    monkeypatch.setattr("netsim.scenario.load.load", lambda path: one)
+    # The package keeps what it looked up: were the module's own `load` patched, too, the package's would stay patched.
     monkeypatch.setattr(netsim, "load", lambda path: one)
     names: dict[str, object] = {"gradients": torch.randn(4, 1000)}
     exec(compile(code.replace("jobs=2", "jobs=1"), "README.md", "exec"), names)

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from netsim.calibration.sample import POINT_TO_POINT, Sample
 from netsim.errors import InputError
 from netsim.lazy import torch
+from netsim.units import format_size
 from netsim.workload.device import clock_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from netsim.ticker import Tell
 
 BACKENDS = ("auto", "gloo", "nccl")
 STATISTICS = {"median": 0.5, "least": 0.0}
@@ -47,7 +50,11 @@ def rank_and_size(environment: Mapping[str, str]) -> tuple[int, int]:
 
 
 def probe(
-    sizes_bytes: Sequence[int], repeats: int, backend: str = "auto", statistic: str = "median"
+    sizes_bytes: Sequence[int],
+    repeats: int,
+    backend: str = "auto",
+    statistic: str = "median",
+    progress: Tell | None = None,
 ) -> tuple[list[Sample], str]:
     """Return a sample for each size of a message between ranks 0 and 1 and of an all-reduce, and the backend used.
 
@@ -59,6 +66,7 @@ def probe(
         repeats: calls that count in each of PASSES.
         statistic: which of them is taken, `median` or `least`.
         backend: `gloo` (on the CPU), `nccl` (on the GPU LOCAL_RANK), or `auto`: nccl where there is a GPU.
+        progress: told before each size is measured how many are done of those of all passes.
 
     Raises:
         InputError: not started by torchrun, no such backend here, or the ranks do not reach each other.
@@ -77,8 +85,10 @@ def probe(
         ) from error
     try:
         taken: dict[tuple[str, int, int], list[torch.Tensor]] = {}
-        for _ in range(PASSES):
-            for size_bytes in sizes_bytes:
+        for one in range(PASSES):
+            for place, size_bytes in enumerate(sizes_bytes):
+                if progress:
+                    progress(one * len(sizes_bytes) + place, PASSES * len(sizes_bytes), format_size(size_bytes))
                 tensor = torch.zeros(size_bytes // 4, device=device)
                 there_and_back_s = _taken_s(partial(_there_and_back, tensor, rank), device, repeats)
                 taken.setdefault((POINT_TO_POINT, 2, size_bytes), []).append(there_and_back_s / 2)

@@ -19,11 +19,13 @@ COLUMNS = ("operation", "workers", "size_bytes", "time_s")
 """The columns that `written` writes."""
 _SIZE = ("size_bytes", "size", "bytes", "nbytes")
 _TIME = {"time_s": 1.0, "seconds": 1.0, "time_ms": 1e-3, "time_us": 1e-6, "time_ns": 1e-9}
+_NAMES = {*_SIZE, *_TIME, "operation", "workers", "flows"}
 _RATE = re.compile(r"(?:.*_)?(algbw|busbw)(?:_GBps)?", re.IGNORECASE)
 _SHORT = re.compile(r"(\d+(?:\.\d+)?)([KMG])(?:i?B)?")
 _POWERS = {"K": 2**10, "M": 2**20, "G": 2**30}
 _REMEDY = (
-    f"name columns {_SIZE[0]} and {', '.join(_TIME)}, algbw_GBps or busbw_GBps, and operation and workers if known"
+    f"name columns {_SIZE[0]} (bytes, or with a unit, as 64 kB) and {', '.join(_TIME)}, algbw_GBps or busbw_GBps, "
+    "and operation and workers if known"
 )
 
 
@@ -36,7 +38,8 @@ def written(samples: Iterable[Sample], about: Iterable[str]) -> str:
 def parse(text: str, hints: Hints) -> list[Sample]:
     """Return a sample for each row; empty lines and lines that begin with # are passed over.
 
-    Sizes are bytes, or have a unit (`64 kB`), or the suffix of nccl-tests (`64K` is 65,536). Bandwidths are GB/s.
+    Values stand between commas, semicolons or tabs. Sizes are bytes, or have a unit (`64 kB`), or the suffix of
+    nccl-tests (`64K` is 65,536). Bandwidths are GB/s.
 
     Raises:
         InputError: a column is missing or there are several to choose from, or a row's value is none.
@@ -44,8 +47,9 @@ def parse(text: str, hints: Hints) -> list[Sample]:
     lines = [
         (number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip() and line[0] != "#"
     ]
-    rows = csv.reader(line for _, line in lines)
-    header = [name.strip() for name in next(rows, [])]
+    between = next((one for one in ",;\t" if lines and one in lines[0][1]), ",")
+    rows = csv.reader((line for _, line in lines), delimiter=between)
+    header = [name.lower() if name.lower() in _NAMES else name for name in map(str.strip, next(rows, []))]
     size, value = _column(header, [name for name in header if name in _SIZE], "of sizes", None), _value(header, hints)
     samples = []
     for (number, _), row in zip(lines[1:], rows, strict=True):

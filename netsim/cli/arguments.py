@@ -146,6 +146,7 @@ def _run(one: argparse.ArgumentParser) -> None:
 
 def _list(one: argparse.ArgumentParser) -> None:
     one.add_argument("what", nargs="?", choices=REGISTRIES, help="one of these (default: all)")
+    one.add_argument("name", nargs="?", metavar="NAME", help="one of its members: all of it, and its keys")
 
 
 def _plot(one: argparse.ArgumentParser) -> None:
@@ -182,7 +183,7 @@ def _collective(one: argparse.ArgumentParser) -> None:
     one.add_argument("--algorithm", metavar="A", default="ring", help="see netsim list sync (default: %(default)s)")
     one.add_argument(
         "--topology", metavar="YAML", default=DEFAULT_TOPOLOGY,
-        help="a file, or a map as in a scenario (default: %(default)s)",
+        help="a scenario, a graph (.graphml, .json), or a map as in a scenario (default: %(default)s)",
     )  # fmt: skip
     one.add_argument("--sizes", metavar="LIST", default=DEFAULT_SIZES, help="bytes (default: %(default)s)")
     one.add_argument(
@@ -193,8 +194,10 @@ def _collective(one: argparse.ArgumentParser) -> None:
         "--network", metavar="KIND", default="flow", help="see netsim list networks (default: %(default)s)"
     )
     one.add_argument(
-        "--transport", metavar="KIND", default="ideal", help="see netsim list transports (default: %(default)s)"
-    )
+        "--transport", metavar="KIND", default="ideal",
+        help="a name (see netsim list transports), a map as in a scenario, or a file that calibrate or probe wrote "
+        "(default: %(default)s)",
+    )  # fmt: skip
 
 
 def _explain(one: argparse.ArgumentParser) -> None:
@@ -217,7 +220,9 @@ def _trace(one: argparse.ArgumentParser) -> None:
 
 
 def _export(one: argparse.ArgumentParser) -> None:
-    one.add_argument("topology", metavar="TOPOLOGY", help="a scenario file, or a map as in a scenario")
+    one.add_argument(
+        "topology", metavar="TOPOLOGY", help="a scenario, a graph (.graphml, .json), or a map as in a scenario"
+    )
     one.add_argument(
         "--out", metavar="FILE", type=Path, required=True,
         help=".graphml, .json (node-link) or .xml (SimGrid platform)",
@@ -252,7 +257,7 @@ def _calibrate(one: argparse.ArgumentParser) -> None:
 def _fitting(one: argparse.ArgumentParser, transport: str | None, meaning: str) -> None:
     one.add_argument(
         "--transport", metavar="KIND", default=transport,
-        help=f"the transport that is fitted, a name or a map as in a scenario (default: {meaning})",
+        help=f"the transport that is fitted, a name, a map as in a scenario, or a file of one (default: {meaning})",
     )  # fmt: skip
     one.add_argument(
         "--bandwidth", metavar="B", help="line rate of a host's link, such as '10 Gbit/s' (default: unknown)"
@@ -261,7 +266,7 @@ def _fitting(one: argparse.ArgumentParser, transport: str | None, meaning: str) 
         "--latency", metavar="T", default="0", help="of the network, host to host (default: in the overhead)"
     )
     one.add_argument("--algorithm", metavar="A", default="ring", help="of the collectives (default: %(default)s)")
-    one.add_argument("--out", metavar="FILE", type=Path, help="write the network section of a scenario (YAML)")
+    one.add_argument("--out", metavar="FILE", type=Path, help="write the network section for a scenario (YAML)")
     one.add_argument("--plot", metavar="FILE", type=Path, help="draw measured and predicted times")
 
 
@@ -313,7 +318,12 @@ COMMANDS = (
         "netsim check scenarios/quickstart.yaml",
         _scenarios,
     ),
-    Command("list", "list schemes, architectures, topologies and all else by name", "netsim list schemes", _list),
+    Command(
+        "list",
+        "list schemes, architectures, topologies and all else by name, or say one's keys",
+        "netsim list topologies gpu_cluster",
+        _list,
+    ),
     Command(
         "plot",
         "draw a figure from a result's tables",

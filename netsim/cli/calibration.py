@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsim.calibration import Cluster, Fit
-from netsim.errors import InputError, ScenarioErrors
-from netsim.network.transport import transports
+from netsim.errors import InputError
 from netsim.report.calibration import intervals, summary
-from netsim.scenario.document import parse
 from netsim.scenario.dump import transport_yaml
-from netsim.scenario.members import Builder
 from netsim.sync import syncs
-from netsim.units import BANDWIDTH, DURATION
+from netsim.units import BANDWIDTH, DURATION, format_bandwidth, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,23 +34,22 @@ def _quantity(quantity: Quantity, text: str, option: str) -> float:
         raise InputError(error.problem, error.remedy, option) from error
 
 
-def transport_as_asked(text: str) -> Transport:
-    """Return the transport of a name or a YAML map; raise ScenarioErrors for what is wrong with it."""
-    builder = Builder(Path.cwd())
-    member = builder.member(transports, parse(text, "--transport", lined=False), "")
-    if member is None or builder.problems:
-        raise ScenarioErrors(builder.problems)
-    return member
-
-
 def network_section(found: Fit, sources: Sequence[str]) -> str:
     """Return the fit as the `network` section of a scenario, what it rests on in comments above it."""
     said = [
         f"{datetime.now(UTC).date().isoformat()}, fitted to {len(found.samples)} samples of {', '.join(sources)}",
-        *intervals(found), summary(found), *found.notes,
+        *intervals(found), summary(found), *found.notes, _place(found.cluster),
     ]  # fmt: skip
     rounded = _rounded(found)
     return "".join(f"# {line}\n" for line in said) + transport_yaml(rounded, list(found.estimates))
+
+
+def _place(cluster: Cluster) -> str:
+    """Return where the section goes, and what the scenario's topology must be for it to hold."""
+    given = [] if cluster.bandwidth is None else [f"bandwidth {format_bandwidth(cluster.bandwidth)}"]
+    given += [f"latency {format_duration(cluster.latency)}"] if cluster.latency else []
+    holds = f", whose topology has {' and '.join(given)}" if given else ""
+    return f"put this in the place of the network section of a scenario{holds}"
 
 
 def _rounded(found: Fit) -> Transport:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import netsim
 from netsim.compress import schemes
 from netsim.conditions import conditions
-from netsim.errors import TraceError
+from netsim.errors import InputError, TraceError
 from netsim.network import fidelities, transports
 from netsim.optim import optimizers
 from netsim.policy import policies
@@ -23,8 +24,9 @@ from netsim.workload.trace_header import read_header
 
 if TYPE_CHECKING:
     from netsim.registry import Registry
+    from netsim.scenario.keys import Key
 
-_REGISTRIES: dict[str, Registry[Any]] = {
+REGISTRIES: dict[str, Registry[Any]] = {
     "schemes": schemes,
     "sync": syncs,
     "topologies": topologies,
@@ -50,8 +52,29 @@ class Entry(NamedTuple):
 def catalogue(what: str | None = None) -> dict[str, list[Entry]]:
     """Return the members of one registry, or of all."""
     files = {"traces": traces, "models": models}
-    chosen = [what] if what else [*_REGISTRIES, *files]
-    return {one: files[one]() if one in files else _members(_REGISTRIES[one]) for one in chosen}
+    chosen = [what] if what else [*REGISTRIES, *files]
+    return {one: files[one]() if one in files else _members(REGISTRIES[one]) for one in chosen}
+
+
+class Member(NamedTuple):
+    """One member in full: its name, all that is said of it, its keys, and where it comes from."""
+
+    name: str
+    text: str
+    keys: list[Key]
+    source: str
+
+
+def member(what: str, name: str) -> Member:
+    """Return a member of a registry with its keys; raise InputError where there is none of this name, or no keys."""
+    if what not in REGISTRIES:
+        other = "write workload: {kind: published, model: NAME}"
+        remedy = "netsim inspect shows what one holds" if what == "traces" else other
+        raise InputError(f"{what} have no keys", remedy, "NAME")
+    from netsim.scenario.keys import keys_of
+
+    found = REGISTRIES[what].get(name)
+    return Member(name, inspect.getdoc(found) or "", keys_of(found), found.paper)
 
 
 def _members(registry: Registry[Any]) -> list[Entry]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from netsim.api import collective_time
 from netsim.errors import InputError, ScenarioErrors
+from netsim.network import transports
 from netsim.scenario.document import parse, read
 from netsim.scenario.members import Builder
+from netsim.scenario.points import DEFAULT_TRANSPORT
+from netsim.scenario.tree import from_python
 from netsim.sync.named import SHARED, busbw_factor
 from netsim.topology import topologies
-from netsim.units import SIZE
+from netsim.units import SIZE, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +25,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from netsim.network import Transport
+    from netsim.registry import Registry
+    from netsim.scenario.tree import Node
+    from netsim.ticker import Tell
     from netsim.topology import Topology
 
+T = TypeVar("T")
 _FLOAT32_BYTES = 4
+GRAPHS = ".graphml", ".json"
 
 
 class Timed(NamedTuple):
@@ -42,10 +52,11 @@ def time_collective(
     sizes_bytes: Sequence[float],
     algorithm: str,
     network: str,
-    transport: str,
+    transport: Transport,
     group: NDArray[np.int64],
+    progress: Tell,
 ) -> list[Timed]:
-    """Return a row for each size, between the workers `group` [W].
+    """Return a row for each size, between the workers `group` [W]; `progress` is told of each before it begins.
 
     Raises:
         InputError: an unknown name, or an algorithm that cannot carry the collective.
@@ -53,7 +64,8 @@ def time_collective(
     workers = len(group)
     factor = busbw_factor(collective, workers)
     rows = []
-    for size_bytes in sizes_bytes:
+    for done, size_bytes in enumerate(sizes_bytes):
+        progress(done, len(sizes_bytes), format_size(size_bytes))
         time_s = collective_time(topology, collective, size_bytes, algorithm, network, transport, group)
         rate = size_bytes / time_s if time_s else 0.0
         elements = size_bytes / _FLOAT32_BYTES / (workers if collective in SHARED else 1)
@@ -99,21 +111,47 @@ def parse_workers(text: str, topology: Topology) -> NDArray[np.int64]:
 
 
 def parse_topology(text: str, servers: int, option: str = "--topology") -> Topology:
-    """Return the topology of a file (a scenario's `topology` where it is one) or of a YAML map, with so many servers.
+    """Return the topology of a graph's file, of a scenario's file, or of a YAML map, with so many servers.
 
     Raises:
         InputError, ScenarioErrors: what is wrong with it, said of `option`.
     """
-    is_file = os.path.isfile(text)
-    if not is_file and text.endswith((".yaml", ".yml")):
-        raise InputError(f"there is no file {text!r}", "give a file, or a map such as {kind: star, ...}", option)
-    node = read(Path(text)) if is_file else parse(text, option, lined=False)
-    builder = Builder(Path(text).parent if is_file else Path.cwd())
-    kind = builder.member(topologies, node.get("topology") or node, "")
-    if kind is None or builder.problems:
-        raise ScenarioErrors(builder.problems)
+    text = f"{{kind: file, path: {json.dumps(text)}}}" if text.endswith(GRAPHS) else text
+    node, folder = _written(text, option, "a map such as {kind: star, ...}")
+    kind = _built(topologies, node.get("topology") or node, folder)
     try:
         kind.refuse_too_large(servers)
     except InputError as error:
         raise InputError(error.problem, error.remedy, option) from error
     return kind.build(servers)
+
+
+def parse_transport(text: str, option: str = "--transport") -> Transport:
+    """Return the transport of a name, of a YAML map, or of a file: of a scenario's `network` section, where it has one.
+
+    Raises:
+        InputError, ScenarioErrors: what is wrong with it, said of `option`.
+    """
+    if text in transports:
+        return transports.get(text)()
+    node, folder = _written(text, option, "a name or a map such as {kind: tcp, efficiency: 0.9}")
+    if network := node.get("network"):
+        node = network.get("transport") or from_python(DEFAULT_TRANSPORT)
+    return _built(transports, node, folder)
+
+
+def _written(text: str, option: str, instead: str) -> tuple[Node, Path]:
+    """Return what a file or a YAML text says, and the folder in which files that it names are looked for."""
+    if os.path.isfile(text):
+        return read(Path(text)), Path(text).parent
+    if text.endswith((".yaml", ".yml")):
+        raise InputError(f"there is no file {text!r}", f"give a file, or {instead}", option)
+    return parse(text, option, lined=False), Path.cwd()
+
+
+def _built(registry: Registry[T], node: Node, folder: Path) -> T:
+    builder = Builder(folder)
+    member = builder.member(registry, node, "")
+    if member is None or builder.problems:
+        raise ScenarioErrors(builder.problems)
+    return member

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsim.cli.output import check_folder, check_writable, note, print_json, records, say
+from netsim.cli.output import check_folder, check_writable, print_json, records, say
 from netsim.cli.prediction import load
+from netsim.ticker import ticking
 
 if TYPE_CHECKING:
     import argparse
@@ -22,18 +22,14 @@ def capture(arguments: argparse.Namespace) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from netsim.workload.capture import capture
 
-    progress = _progress if sys.stderr.isatty() else None
-    capture(
-        arguments.task, arguments.out, workers=arguments.workers, steps=arguments.steps, device=arguments.device,
-        batch=arguments.batch, seed=arguments.seed, progress=progress,
-    )  # fmt: skip
+    with ticking("training steps", alike=True) as tell:
+        capture(
+            arguments.task, arguments.out, workers=arguments.workers, steps=arguments.steps, device=arguments.device,
+            batch=arguments.batch, seed=arguments.seed, progress=tell,
+        )  # fmt: skip
     say(arguments, f"{arguments.out} ({arguments.out.stat().st_size:,} bytes); netsim inspect shows what it holds")
     if arguments.json:
         print_json({"trace": str(arguments.out)})
-
-
-def _progress(done: int, total: int) -> None:
-    note(f"\rstep {done} of {total}", end="\n" if done == total else "")
 
 
 def inspect(arguments: argparse.Namespace) -> None:
@@ -63,7 +59,8 @@ def rd(arguments: argparse.Namespace) -> None:
     out = arguments.out or Path("results") / f"rd-{arguments.traces[0].stem}"
     check_folder(out)
     traces = [trace_file(one) for one in arguments.traces]
-    points, sources = measure(traces, schemes, lambda place: note(f"measuring {place}"))
+    with ticking("measuring") as tell:
+        points, sources = measure(traces, schemes, tell)
     files = write(points, sources, out)
     files.append(out / "rate-distortion.png")
     save(rate_distortion(points, sources), files[-1])
@@ -84,12 +81,8 @@ def calibrate_schemes(arguments: argparse.Namespace) -> None:
     if arguments.add and arguments.out.exists():
         older = of_device(arguments.out, measured_on(arguments.device))
     chosen = [*_coding_of(arguments), *named_schemes(arguments.schemes)]
-    costs = calibrate(
-        arguments.device,
-        progress=lambda label: note(f"measuring {label}"),
-        chosen=chosen,
-        statistic=arguments.statistic,
-    )
+    with ticking("measuring") as tell:
+        costs = calibrate(arguments.device, progress=tell, chosen=chosen, statistic=arguments.statistic)
     measured = sum(map(len, costs["schemes"].values()))
     if older is not None:
         costs = joined(costs, older)

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from netsim.cli.output import check_writable, print_json, say
+from netsim.ticker import ticking
 
 if TYPE_CHECKING:
     import argparse
@@ -17,23 +18,27 @@ if TYPE_CHECKING:
 
 def collective(arguments: argparse.Namespace) -> None:
     """Time one collective alone."""
-    from netsim.cli.collective import parse_sizes, parse_topology, parse_workers, time_collective
+    from netsim.cli.collective import parse_sizes, parse_topology, parse_transport, parse_workers, time_collective
+    from netsim.registry import label
     from netsim.report.text import Column, table
     from netsim.sync import syncs
     from netsim.sync.named import busbw_factor
 
     topology = parse_topology(arguments.topology, syncs.get(arguments.algorithm)().dedicated_servers)
+    transport = parse_transport(arguments.transport)
     group = parse_workers(arguments.workers, topology)
-    rows = time_collective(
-        topology, arguments.name, parse_sizes(arguments.sizes), arguments.algorithm, arguments.network,
-        arguments.transport, group,
-    )  # fmt: skip
+    sizes = parse_sizes(arguments.sizes)
+    with ticking("simulating") as tell:
+        rows = time_collective(
+            topology, arguments.name, sizes, arguments.algorithm, arguments.network, transport, group, tell
+        )  # fmt: skip
     if arguments.json:
         print_json([row._asdict() for row in rows])
         return
     workers = len(group)
     heading = [
-        f"# {arguments.name} between {workers} workers over {arguments.algorithm}, {arguments.network} network",
+        f"# {arguments.name} between {workers} workers over {arguments.algorithm}, {arguments.network} network, "
+        f"{label(transport)}",
         f"# busbw = algbw x {busbw_factor(arguments.name, workers):.4g}",
     ]
     headings = ("size|(B)", "count|(elements)", "type|", "time|(us)", "algbw|(GB/s)", "busbw|(GB/s)")
@@ -64,11 +69,12 @@ def export(arguments: argparse.Namespace) -> None:
 def calibrate(arguments: argparse.Namespace) -> None:
     """Fit a transport to logs of measured times."""
     from netsim.calibration import Hints, read_log
-    from netsim.cli.calibration import cluster_as_asked, transport_as_asked
+    from netsim.cli.calibration import cluster_as_asked
+    from netsim.cli.collective import parse_transport
 
     check_writable(out=arguments.out, plot=arguments.plot)
     cluster = cluster_as_asked(arguments.bandwidth, arguments.latency, arguments.algorithm)
-    transport = transport_as_asked(arguments.transport)
+    transport = parse_transport(arguments.transport)
     hints = Hints(arguments.operation, arguments.workers, arguments.column)
     samples = [sample for log in arguments.logs for sample in read_log(log, hints)]
     _fit(arguments, samples, transport, cluster, [log.name for log in arguments.logs])
@@ -77,22 +83,23 @@ def calibrate(arguments: argparse.Namespace) -> None:
 def probe(arguments: argparse.Namespace) -> None:
     """Measure on these machines, and fit a transport."""
     from netsim.calibration import probe, table
-    from netsim.cli.calibration import cluster_as_asked, transport_as_asked
-    from netsim.cli.collective import parse_sizes
+    from netsim.cli.calibration import cluster_as_asked
+    from netsim.cli.collective import parse_sizes, parse_transport
     from netsim.writing import write_text
 
     check_writable(out=arguments.out, log=arguments.log, plot=arguments.plot)
     rank, _ = probe.rank_and_size(os.environ)
     cluster = cluster_as_asked(arguments.bandwidth, arguments.latency, arguments.algorithm)
-    transport = transport_as_asked(arguments.transport or "gloo")
+    transport = parse_transport(arguments.transport or "gloo")
     sizes = [max(4, int(size) // 4 * 4) for size in parse_sizes(arguments.sizes)]
-    samples, backend = probe.probe(sizes, arguments.repeats, arguments.backend, arguments.statistic)
+    with ticking("measuring", show=rank == 0) as tell:
+        samples, backend = probe.probe(sizes, arguments.repeats, arguments.backend, arguments.statistic, tell)
     if rank:
         return
     if arguments.log:
         write_text(arguments.log, table.written(samples, probe.about(backend, arguments.statistic)))
     if not arguments.transport:
-        transport = transport_as_asked(backend)
+        transport = parse_transport(backend)
     _fit(arguments, samples, transport, cluster, ["netsim probe"])
 
 

@@ -58,8 +58,3 @@ def records(table: Any) -> list[dict[str, Any]]:
 def say(arguments: argparse.Namespace, text: str) -> None:
     """Print what is for people: on standard output, or beside it where that is for machines."""
     print(text, file=sys.stderr if arguments.json else sys.stdout, flush=True)
-
-
-def note(text: str, end: str = "\n") -> None:
-    """Print how long work gets on, beside what is printed of its result."""
-    print(text, end=end, file=sys.stderr, flush=True)

@@ -11,10 +11,19 @@ if TYPE_CHECKING:
 
 
 def list_members(arguments: argparse.Namespace) -> None:
-    """List members of the registries."""
-    from netsim.cli.catalogue import catalogue
+    """List members of the registries, or say all of one."""
+    from netsim.cli.catalogue import catalogue, member
     from netsim.report.text import entries
 
+    if arguments.name:
+        one = member(arguments.what, arguments.name)
+        if arguments.json:
+            print_json(one._asdict() | {"keys": [key._asdict() for key in one.keys]})
+            return
+        source = [f"[{one.source}]"] if one.source else []
+        keys = entries([(key.name, key.said) for key in one.keys]) or ["  none"]
+        say(arguments, "\n".join([one.name, *source, "", one.text, "", "keys, with their defaults", *keys]))
+        return
     found = catalogue(arguments.what)
     if arguments.json:
         print_json({what: [one._asdict() for one in members] for what, members in found.items()})

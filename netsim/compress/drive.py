@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from netsim.compress.base import Message, Peer, Reply, Scheme, State, check_finite
+from netsim.compress.stacked import stacked
 from netsim.errors import InputError
+from netsim.given import shown, whole
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from netsim.compress.base import Exchange
+    from netsim.compress.stacked import Gradients
 
 
 @dataclass(frozen=True)
@@ -89,31 +89,31 @@ class Compressed:
     rel_error: float
 
 
-def compress(scheme: Scheme, grads: torch.Tensor | NDArray[np.floating], seed: int = 0) -> Compressed:
+def compress(scheme: Scheme, grads: Gradients, seed: int = 0) -> Compressed:
     """Exchange the gradients of some workers once, from fresh states, every worker owning a shard.
 
     Args:
         scheme: any scheme.
-        grads: [workers, ...] one gradient a worker, a tensor or a NumPy array; converted to float32.
-        seed: seed of the scheme's randomness.
+        grads: [workers, ...] one gradient a worker: a tensor, a NumPy array, or a list of either of equal shapes;
+            converted to float32.
+        seed: seed of the scheme's randomness, 0 or more.
 
     Raises:
-        InputError: where `scheme` is none, or `grads` holds no worker or no floating-point numbers.
+        InputError: where `scheme` is none, or `grads` holds no worker, no floating-point numbers, or gradients of
+            several shapes.
         NonFiniteGradient: where a gradient holds NaN or infinity.
     """
     if not isinstance(scheme, Scheme):
-        raise InputError(f"{scheme!r} is no scheme", "build one, as in netsim.scheme('topk', ratio=0.01)")
-    grads = torch.as_tensor(grads)
-    if grads.dim() < 1 or not len(grads) or not grads.is_floating_point():
         raise InputError(
-            f"cannot compress a {grads.dtype} tensor of shape {list(grads.shape)}",
-            "give floating-point gradients stacked along a first dimension of workers",
+            f"{shown(scheme)} is no scheme", "build one, as in netsim.scheme('topk', ratio=0.01)", "scheme"
         )
-    each = list(grads.detach().float())
+    seed = whole(seed, "seed")
+    exact = stacked(grads)
+    each = list(exact.float())
     peers = [Peer(rank, workers=len(each), owners=len(each), seed=seed) for rank in range(len(each))]
     outcome = exchange(scheme, each, [scheme.init(each[0].shape, peer) for peer in peers])
     sent = [sum(message.nbits for message in of_worker) for of_worker in zip(*outcome.messages, strict=True)]
-    error = float("nan") if scheme.scale_free else relative_error(outcome.mean, grads.detach().double().mean(0))
+    error = float("nan") if scheme.scale_free else relative_error(outcome.mean, exact.double().mean(0))
     return Compressed(outcome.mean, max(sent), error)
 
 

@@ -42,6 +42,7 @@ class Background(Condition):
     off: Annotated[Seconds, Gt(0)] | None = None
 
     changes_links = False
+    delays = "other traffic"
 
     def __post_init__(self) -> None:
         """Raise InputError where only one of `on` and `off` is given."""

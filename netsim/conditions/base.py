@@ -33,6 +33,8 @@ class Condition(ABC):
     """Whether it changes links, which not every network knows."""
     touches_workers: ClassVar[bool] = False
     """Whether a job feels it even where the network takes no time."""
+    delays: ClassVar[str] = ""
+    """What exchanges lose time to, beyond what links are like when they are up, by a name for users."""
 
     @abstractmethod
     def check(self, topology: Topology) -> None:

@@ -26,6 +26,8 @@ class LinkFailure(Outage):
     meanwhile takes longer, which `network: packet` with a congestion control shows.
     """
 
+    delays = "failures"
+
     links: tuple[str, ...]
 
     def check(self, topology: Topology) -> None:

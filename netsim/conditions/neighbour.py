@@ -40,6 +40,7 @@ class Neighbour(Condition):
     at: Seconds = 0.0
 
     changes_links = False
+    delays = "other traffic"
 
     def check(self, topology: Topology) -> None:
         """Raise InputError for unknown nodes, or where the architecture cannot run between them."""

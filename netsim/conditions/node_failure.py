@@ -32,6 +32,7 @@ class NodeFailure(Outage):
     nodes: tuple[str, ...]
 
     touches_workers = True
+    delays = "failures"
 
     def check(self, topology: Topology) -> None:
         """Raise InputError for unknown nodes."""

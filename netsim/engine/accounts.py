@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsim.engine.step import SPAN_WORKERS, Span, spans_of
+from netsim.engine.spans import SPAN_WORKERS, Span, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -30,7 +30,8 @@ class Guide:
     def after(self, exchanges: Iterable[tuple[int, Part, int]]) -> None:
         """Take note of a turn, given as the number, the part and the step in it of each exchange; set the next one."""
         row = self._clock.turn(exchanges)
-        told = (row[key] for key in ("step_time_s", "compute_s", "exposed_comm_s", "comm_s", "wire_bytes_per_worker"))
+        comm_s = row["comm_s"] - row["comm_wait_s"]
+        told = row["step_time_s"], row["compute_s"], row["exposed_comm_s"], comm_s, row["wire_bytes_per_worker"]
         self.settings.append(self.setting)
         self._past.append(Measured(self.setting, *told))
         self.setting = self.policy.next(tuple(self._past))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from netsim.compress import Scheme
     from netsim.registry import Variant
+    from netsim.ticker import Tell
     from netsim.workload.device import Clock
 
 SIZES = tuple(2**power for power in range(10, 27, 2))
@@ -53,7 +54,7 @@ def calibrate(
     device: str = "auto",
     sizes: Sequence[int] = SIZES,
     repeats: int = 10,
-    progress: Callable[[str], None] | None = None,
+    progress: Tell | None = None,
     chosen: Sequence[Scheme] = (),
     statistic: Statistic = "median",
 ) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def calibrate(
         sizes: elements of the tensors, at least two different ones.
         repeats: calls for each median, fewer where a tensor takes more than 5 s in all, but at least three; or passes
             of three calls each for the least.
-        progress: called with the label of each scheme before it is measured.
+        progress: told before each scheme is measured how many are done of all, and its label.
         chosen: the schemes, wrappers and all, whose variants are measured; none: every one with default parameters.
         statistic: what is taken of the calls: their `median`, or the `least`, where the machine is shared.
 
@@ -151,16 +152,16 @@ def _measure(
     device: torch.device,
     repeats: int,
     statistic: Statistic,
-    progress: Callable[[str], None] | None,
+    progress: Tell | None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the entries of schemes: curves of encoding and of decoding."""
     known: dict[Variant, list[list[_Times]]] = {one.variant: [[] for _ in sizes] for one in measured}
     # The least has to find moments in which nobody else wants the machine: its calls lie apart in time.
     passes, calls_each = (repeats, LEAST_CALLS) if statistic == "least" else (1, repeats)
-    for _ in range(passes):
-        for scheme in measured:
+    for one in range(passes):
+        for place, scheme in enumerate(measured):
             if progress:
-                progress(scheme.variant.label)
+                progress(one * len(measured) + place, passes * len(measured), scheme.variant.label)
             for size, calls in zip(sizes, known[scheme.variant], strict=True):
                 calls.append(_call(scheme, _matrix(size, device), calls_each))
     found: dict[str, list[dict[str, Any]]] = {}

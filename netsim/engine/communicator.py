@@ -110,7 +110,8 @@ class Communicator(Ways):
 
     def _begin(self, number: int) -> Execution:
         item = self._items[number].item
-        rounds = rounds_of(item.exchange.part(item.piece), self.network, self.workers, self.servers)
+        exchange, topology = item.exchange.part(item.piece), self.network.links.topology
+        rounds = rounds_of(exchange, topology, self.workers, self.servers)
         count_sent(rounds, self._row, self._sent_bytes[item.step])
         self._latency_s[item.step] += self.network.links.latency_s(rounds)
         execution = self._executions[number] = self.network.begin(rounds, self.workers, partial(self._over, number))

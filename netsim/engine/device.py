@@ -94,14 +94,11 @@ class DeviceRows:
         self.free_s[workers] = now_s
         self.encode_s[workers], self.decode_s[workers] = sum(encodes), 0.0
 
-    def code(
-        self, workers: NDArray[np.int64], now_s: float, what: str, seconds: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Code now, before the rest of the backward pass; return from when [K] until when [K]."""
+    def code(self, workers: NDArray[np.int64], now_s: float, what: str, seconds: float) -> NDArray[np.float64]:
+        """Code now, before the rest of the backward pass; return when [K] that is done."""
         busy = now_s < self.backward_end_s[workers]
         free_s = np.maximum(self.free_s[workers], np.where(busy, now_s, self.backward_end_s[workers]))
-        start_s = np.maximum(free_s, now_s)
-        end_s = self.after(workers, start_s, seconds)
+        end_s = self.after(workers, np.maximum(free_s, now_s), seconds)
         self.free_s[workers] = end_s
         if seconds:
             ready_s, backward_end_s = self.ready_s[:, workers], self.backward_end_s[workers]
@@ -109,7 +106,7 @@ class DeviceRows:
             late_s = self.after(workers, backward_end_s, seconds)
             self.backward_end_s[workers] = np.where(busy, late_s, backward_end_s)
             (self.encode_s if what == "encode" else self.decode_s)[workers] += seconds
-        return start_s, end_s
+        return end_s
 
     def update(
         self, workers: NDArray[np.int64], last_s: NDArray[np.float64] | float, optimizer_s: float

@@ -12,7 +12,8 @@ from netsim.conditions import Cluster
 from netsim.engine.coding import Coding
 from netsim.engine.device import Compute
 from netsim.engine.restart import Steps
-from netsim.engine.step import Span, Step
+from netsim.engine.spans import Span, as_done
+from netsim.engine.step import Step
 from netsim.engine.watch import Watch, alone_s, run_until
 from netsim.sync.parameter_server import ParameterServer
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from netsim.conditions import Devices
     from netsim.engine.measure import Measurement
-    from netsim.network.base import Seen
+    from netsim.network.base import LinkState, Seen
     from netsim.scenario.schema import Scenario, Straggler, Train
     from netsim.workload.base import Timing
 
@@ -39,6 +40,7 @@ class JobRecord:
         capacity_bytes_per_s, latency_s: [L] of the links, before any transport.
         link_bytes: [L] bytes each link has carried.
         link_share: [L] the part of its capacity that each link has had, in the mean.
+        link_state: what links have been like, in the mean over the time in which they had not failed.
         link_held_s: [L] seconds that transfers have held each link, added up over transfers; NaN where not known.
         total_s: seconds of all steps.
         collectives: the names of the collectives that carried the messages.
@@ -54,6 +56,7 @@ class JobRecord:
     latency_s: NDArray[np.float64]
     link_bytes: NDArray[np.float64]
     link_share: NDArray[np.float64]
+    link_state: LinkState
     link_held_s: NDArray[np.float64]
     total_s: float
     collectives: tuple[str, ...]
@@ -145,7 +148,7 @@ class CollectiveJob:
             if not (yield from self.steps.run(step)):
                 continue
             if not number:
-                self.spans = step.spans
+                self.spans = as_done(step.spans)
             yield from self.steps.add(_account(step, compute, env.now, devices))
 
     def _waiting(self) -> list[str]:
@@ -169,6 +172,7 @@ class CollectiveJob:
             self.topology.latency_s,
             self.network.carried_bytes(),
             self.network.links.mean_share(self.env.now),
+            self.network.links.while_up(self.env.now),
             self.network.held_s(),
             float(self.env.now),
             tuple(sorted(self.names)),
@@ -233,6 +237,7 @@ def _account(step: Step, compute: Compute, end_s: float, devices: Devices) -> di
         **parts,
         "exposed_comm_s": exposed_s,
         "comm_s": float(step.comm_s.mean()),
+        "comm_wait_s": float(step.wait_s.mean()),
         "comm_latency_s": step.latency_s,
         "wire_bytes_per_worker": float(step.sent_bytes.mean()),
     }

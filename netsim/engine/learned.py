@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from netsim.compress.base import schemes
+from netsim.engine.bottleneck import bottleneck
 from netsim.engine.buckets import FLOAT32_BYTES
-from netsim.engine.pace import pace
+from netsim.engine.pace import TOLD, pace
 from netsim.engine.progress import GOALS
 from netsim.errors import NetsimError
 from netsim.network.base import fidelities
@@ -75,10 +76,11 @@ def least(seconds: Mapping[str, float]) -> tuple[float, str]:
     return known.get(best, float("nan")), best
 
 
-def learned_row(train: Train, learned: Learned, against: Compared, timed: Pace) -> dict[str, Any]:
+def learned_row(scenario: Scenario, train: Train, learned: Learned, against: Compared, timed: Pace) -> dict[str, Any]:
     """Return the columns of `runs` that tell of steps, of the target, and of both against the baseline."""
     own = summary(train, learned, timed)
-    mean = {key: timed.mean(key) for key in (*PARTS, "comm_s", "wire_bytes_per_worker")}
+    mean = {key: timed.mean(key) for key in TOLD[1:]}
+    held_up = bottleneck(scenario, timed.sent, timed.link_state, mean, mean["comm_wait_s"]) if timed.turns else ""
     evaluation_s = own["evaluation_s"]
     payload = _payload_bytes(learned)
     dense_bytes = FLOAT32_BYTES * sum(one.numel for one in learned.tensors)
@@ -92,7 +94,7 @@ def learned_row(train: Train, learned: Learned, against: Compared, timed: Pace) 
         "compression_x": dense_bytes / payload if payload else np.inf,
         "rel_error": learned.update_error,
         "cosine": learned.update_cosine,
-        "bottleneck": max(PARTS, key=lambda part: mean[part]).removesuffix("_s") if timed.turns else "",
+        "bottleneck": held_up,
         "collective": " + ".join(timed.collectives),
         "baseline_time_to_target_s": against.to_target_s,
         "speedup_to_target_x": against.to_target_s / (own["time_to_target_s"] or np.nan),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsim.engine.bottleneck import Sent
 from netsim.engine.coding import Coding
 from netsim.engine.job import CollectiveJob, run_job
 from netsim.errors import InputError
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     from netsim.engine.job import JobRecord
     from netsim.engine.learn import Learned
     from netsim.engine.measure import Measurement
+    from netsim.network.base import LinkState
     from netsim.scenario.schema import Scenario, Train
     from netsim.sync.base import Payload
     from netsim.topology.graph import Topology
     from netsim.workload.base import Tensor, Timing
 
 
-_TOLD = ("step_time_s", *PARTS, "comm_s", "wire_bytes_per_worker")
+TOLD = ("step_time_s", *PARTS, "comm_s", "comm_wait_s", "wire_bytes_per_worker")
+"""What is told of a turn, its seconds first."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Pace:
         link_bytes: [L] bytes each link has carried in all.
         link_share: [L] the part of its capacity that each link has had, in the mean.
         collectives: the names of the collectives that carried the messages.
+        sent: what the mean turn sends.
+        link_state: what links have been like, where they change.
     """
 
     turns: list[dict[str, float]]
@@ -52,6 +57,8 @@ class Pace:
     link_bytes: NDArray[np.float64]
     link_share: NDArray[np.float64]
     collectives: tuple[str, ...]
+    sent: list[Sent]
+    link_state: LinkState | None
 
     def mean(self, column: str) -> float:
         """Return the mean over all turns; NaN of none."""
@@ -68,12 +75,14 @@ def pace(scenario: Scenario, train: Train, learned: Learned) -> Pace:
     end_s = np.cumsum([one["step_time_s"] for one in turns])
     topology = scenario.topology.build(scenario.sync.dedicated_servers)
     used, share = np.zeros(len(topology.link_names)), np.ones(len(topology.link_names))
+    state = None
     for count, record in clock.records():
         if len(record.link_bytes) == len(used):  # else nothing was sent, over an architecture without servers
             used += count * record.link_bytes / (record.link_steps or len(record.steps))
-            share = record.link_share  # only the one record of a job that goes on has other links than the topology's
+            # Only the one record of a job that goes on has other links than the topology's.
+            share, state = record.link_share, record.link_state
     names = {name for _, record in clock.records() for name in record.collectives}
-    return Pace(turns, end_s, topology, used, share, tuple(sorted(names)))
+    return Pace(turns, end_s, topology, used, share, tuple(sorted(names)), clock.sent(len(turns)), state)
 
 
 class Clock:
@@ -94,12 +103,17 @@ class Clock:
             self._job = CollectiveJob(scenario)
         self._parts: dict[int, tuple[Scenario, Timing]] = {}
         self._known: dict[Hashable, tuple[int, JobRecord]] = {}
+        self._sent: dict[Hashable, Sent] = {}
         self._number = 0
 
     def turn(self, exchanges: Iterable[tuple[int, Part, int]]) -> dict[str, float]:
         """Return the seconds and bytes of a turn, given the number, the part and the step in it of each exchange."""
         rows = [self._row(*one) for one in exchanges]
-        return {key: float(sum(row[key] for row in rows)) for key in _TOLD}
+        return {key: float(sum(row[key] for row in rows)) for key in TOLD}
+
+    def sent(self, turns: int) -> list[Sent]:
+        """Return what the mean of so many turns has sent."""
+        return [one._replace(times=one.times / turns) for one in self._sent.values()]
 
     def records(self) -> list[tuple[int, JobRecord]]:
         """Return what was run, and how many exchanges each record stands for, one a step of it or all of them."""
@@ -114,11 +128,14 @@ class Clock:
         own, timing = self._parts[place]
         measured = _one_step(part.measurement, step)
         self._number += 1
+        kind = place, _key(own, measured)
+        known = self._sent.get(kind, Sent(own, measured, 0, 0.0))
+        self._sent[kind] = known._replace(times=known.times + 1)
         if self.draws:
             own = replace(own, seed=int(np.random.SeedSequence((own.seed, self._number)).generate_state(1)[0]))
         if self._job is not None:
             return self._next(self._job, own, measured, timing)
-        key = self._number if self.draws else (place, _key(own, measured))
+        key = self._number if self.draws else kind
         count, record = self._known.get(key) or (0, run_job(own, measured, timing))
         self._known[key] = count + 1, record
         (row,) = record.steps

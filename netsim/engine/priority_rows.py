@@ -17,6 +17,7 @@ from netsim.engine.accounts import Accounts
 from netsim.engine.communicator import Communicator
 from netsim.engine.device import KINDS
 from netsim.engine.server import later
+from netsim.engine.spans import READY, as_done
 from netsim.engine.step import SAME_INSTANT
 from netsim.engine.streams import groups
 from netsim.engine.ways import Item
@@ -28,7 +29,7 @@ from netsim.sync.base import Sync
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from netsim.engine.step import Span
+    from netsim.engine.spans import Span
     from netsim.engine.worker_job import Rows
 
     Workers = NDArray[np.int64]
@@ -52,7 +53,7 @@ class PriorityRows(WorkerJob[Sync]):
         self._step, self._place, self._under_way = (np.zeros(count, dtype=np.int64) for _ in range(3))
         self._end_s = np.full(count, np.inf)
         self._late_s, self._free_s, self._item_s, self._backward_s = (np.zeros(count) for _ in range(4))
-        self._begin_s, self._since_s, self._comm_s = (np.zeros(count) for _ in range(3))
+        self._begin_s, self._since_s, self._comm_s, self._wait_s = (np.zeros(count) for _ in range(4))
         self._worked_s = {kind: np.zeros(count) for kind in KINDS}
         self._fired = np.zeros((self._buckets, count), dtype=bool)
         self._waits_for = np.full(count, -1, dtype=np.int64)
@@ -143,8 +144,8 @@ class PriorityRows(WorkerJob[Sync]):
             return self._end_step(step, workers)
         elif (place - buckets) % 2 == 0:
             bucket = (place - buckets) // 2 - 1
-            if self._stages(step)[bucket]:
-                self._accounts.span(step, workers, "encode", bucket, self._item_s[workers], now_s)
+            if stages := self._stages(step)[bucket]:
+                self._accounts.span(step, workers, READY, bucket, now_s - stages[0].encode_s, now_s)
                 later(self.env, self.ways.call_s, partial(self._push, step, bucket, 0, workers))
             else:
                 self._update(step, bucket, workers)
@@ -189,6 +190,7 @@ class PriorityRows(WorkerJob[Sync]):
         self._under_way[workers] -= 1
         idle = workers[self._under_way[workers] == 0]
         self._comm_s[idle] += now_s - self._since_s[idle]
+        self._wait_s[idle] += np.clip(self._since_s.max() - self._since_s[idle], 0.0, now_s - self._since_s[idle])
         stages = self._stages(step)[bucket]
         if stage + 1 < len(stages):
             end_s = self._code(step, workers, "encode", bucket, stages[stage + 1].encode_s)
@@ -232,10 +234,11 @@ class PriorityRows(WorkerJob[Sync]):
         """Write down where workers' steps went."""
         now_s, begin_s = float(self.env.now), self._begin_s[workers]
         worked = {f"{kind}_s": self._worked_s[kind][workers] for kind in KINDS}
-        self._accounts.end(step, workers, begin_s, now_s, worked, comm_s=self._comm_s[workers])
+        more = {"comm_s": self._comm_s[workers], "comm_wait_s": self._wait_s[workers]}
+        self._accounts.end(step, workers, begin_s, now_s, worked, **more)
         if step == _WARM_UP:
             self._told_s[:, workers] = begin_s, np.full(len(workers), now_s)
-        for one in (*self._worked_s.values(), self._comm_s):
+        for one in (*self._worked_s.values(), self._comm_s, self._wait_s):
             one[workers] = 0.0
         self._begin_s[workers] = now_s
 
@@ -251,7 +254,7 @@ class PriorityRows(WorkerJob[Sync]):
             one._replace(
                 start_s=max(one.start_s, float(begin_s[one.worker])), end_s=min(one.end_s, float(end_s[one.worker]))
             )
-            for one in self._accounts.spans
+            for one in as_done(self._accounts.spans)
         ]
         return sorted(one for one in cut if one.start_s < one.end_s)
 

@@ -23,10 +23,12 @@ from netsim.workload.trace import open_trace
 from netsim.writing import write_atomically, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from netsim.compress import Message
+    from netsim.ticker import Tell
     from netsim.workload.base import Tensor
+    from netsim.workload.trace import TraceGradients
 
 GAUSSIAN = "Gaussian"
 SIDE = 512
@@ -69,7 +71,7 @@ def measured_schemes(texts: Sequence[str] = ()) -> list[Scheme]:
 
 
 def measure(
-    traces: Sequence[Path], measured: Sequence[Scheme], progress: Callable[[str], None] | None = None
+    traces: Sequence[Path], measured: Sequence[Scheme], progress: Tell | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Code a Gaussian matrix and every tensor that the first worker of each trace captured, at every captured step.
 
@@ -78,7 +80,7 @@ def measure(
     Args:
         traces: files of captured gradients.
         measured: the schemes.
-        progress: called with each source and step before it is measured.
+        progress: told before each tensor is measured how many are done of all, and its source and step.
 
     Returns:
         The points, a row for every tensor, step and scheme: `source`, `step`, `tensor`, `layer`, `elements`, `scheme`,
@@ -95,12 +97,12 @@ def measure(
     """
     points: list[dict[str, Any]] = []
     described: list[dict[str, Any]] = []
-    said = ""
-    for sample in _samples(traces):
+    opened = [open_trace(path) for path in traces]  # what is wrong with any of them is said before work begins
+    total = 1 + sum(one.num_steps * len(one.tensors) for one in opened)
+    for done, sample in enumerate(_samples(opened)):
         here = sample.source if sample.source == GAUSSIAN else f"{sample.source}, step {sample.step}"
-        if progress and here != said:
-            progress(here)
-        said = here
+        if progress:
+            progress(done, total, here)
         check_finite(sample.values, f"{here}, {sample.tensor}")
         values = sample.values.double().numpy().reshape(-1)
         if not np.any(values):
@@ -113,9 +115,8 @@ def measure(
     return pd.DataFrame(points), pd.DataFrame(described)
 
 
-def _samples(traces: Sequence[Path]) -> Iterator[Sample]:
+def _samples(opened: Sequence[TraceGradients]) -> Iterator[Sample]:
     drawn = torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    opened = [open_trace(path) for path in traces]  # what is wrong with any of them is said before work begins
     yield Sample(GAUSSIAN, 0, "samples", "samples", drawn)
     for trace in opened:
         for step in range(trace.num_steps):

@@ -15,6 +15,7 @@ from netsim.engine.accounts import Accounts
 from netsim.engine.device import DeviceRows
 from netsim.engine.post import Post
 from netsim.engine.server import Processor, later
+from netsim.engine.spans import READY, as_done
 from netsim.engine.step import SAME_INSTANT
 from netsim.engine.streams import Streams, groups
 from netsim.engine.worker_job import WorkerJob
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsim.engine.coding import Exchange
-    from netsim.engine.step import Span
+    from netsim.engine.spans import Span
     from netsim.engine.worker_job import Rows
     from netsim.scenario.schema import Job
     from netsim.sync.base import Piece
@@ -81,7 +82,7 @@ class ServerRows(WorkerJob["ParameterServer"]):
 
     def spans(self) -> list[Span]:
         """Return what workers did in the first step."""
-        return self._spans or self._now.accounts.spans
+        return self._spans or as_done(self._now.accounts.spans)
 
     def steps_done(self) -> float:
         """Return how many steps each worker has done."""
@@ -124,7 +125,7 @@ class _Rows:
         self._due_s = np.full(count, np.inf)
         self._step = np.zeros(count, dtype=np.int64)
         self._next = np.zeros(count, dtype=np.int64)
-        self._begin_s, self._since_s, self._comm_s = (np.zeros(count) for _ in range(3))
+        self._begin_s, self._since_s, self._comm_s, self._wait_s = (np.zeros(count) for _ in range(4))
         self._latency_s, self._sent_bytes = np.zeros(count), np.zeros(count)
         self._under_way, self._buckets_left = (np.zeros(count, dtype=np.int64) for _ in range(2))
         self._pieces_left = np.zeros((buckets, count), dtype=np.int64)
@@ -144,7 +145,7 @@ class _Rows:
         encodes = [stages[0].encode_s if stages else 0.0 for stages in plan.stages]
         self.device.begin(workers, now_s, self.compute(step), encodes)
         self._step[workers], self._begin_s[workers], self._next[workers] = step, now_s, 0
-        for one in (self._comm_s, self._latency_s, self._sent_bytes):
+        for one in (self._comm_s, self._wait_s, self._latency_s, self._sent_bytes):
             one[workers] = 0.0
         self._buckets_left[workers] = len(plan.filled)
         if plan.filled:
@@ -174,7 +175,7 @@ class _Rows:
         encode_s = self._plan_of(step).stages[bucket][0].encode_s
         if encode_s:
             ready_s = self.device.ready_s[bucket, workers]
-            self.accounts.span(step, workers, "encode", bucket, ready_s - encode_s, ready_s)
+            self.accounts.span(step, workers, READY, bucket, ready_s - encode_s, ready_s)
         self._push(step, bucket, 0, workers)
 
     def _push(self, step: int, bucket: int, stage: int, workers: Workers) -> None:
@@ -223,6 +224,8 @@ class _Rows:
         self._under_way[workers] -= 1
         idle = workers[self._under_way[workers] == 0]
         self._comm_s[idle] += now_s - self._since_s[idle]
+        last_s = self._since_s[self._step == step].max()
+        self._wait_s[idle] += np.clip(last_s - self._since_s[idle], 0.0, now_s - self._since_s[idle])
         self.accounts.span(
             step, workers, "communicate", bucket, self._pushed_s[bucket, workers], np.full(len(workers), now_s)
         )
@@ -237,9 +240,9 @@ class _Rows:
             self._finish(step, workers[self._buckets_left[workers] == 0])
 
     def _code(self, step: int, workers: Workers, what: str, bucket: int, seconds: float) -> NDArray[np.float64]:
-        start_s, end_s = self.device.code(workers, float(self.env.now), what, seconds)
+        end_s = self.device.code(workers, float(self.env.now), what, seconds)
         if seconds:
-            self.accounts.span(step, workers, what, bucket, start_s, end_s)
+            self.accounts.span(step, workers, what, bucket, end_s - seconds, end_s)
             self._set_due(step, workers)
         return end_s
 
@@ -313,6 +316,7 @@ class _Rows:
         }
         more = {
             "comm_s": self._comm_s[workers],
+            "comm_wait_s": self._wait_s[workers],
             "comm_latency_s": self._latency_s[workers],
             "wire_bytes_per_worker": self._sent_bytes[workers],
         }

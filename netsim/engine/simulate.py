@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from netsim.compress.base import schemes
+from netsim.engine.bottleneck import bottleneck, sent_by
 from netsim.engine.coding import assumed
 from netsim.engine.job import JobRecord, run_job
 from netsim.engine.learn import Learned, learn, learned_key
@@ -25,6 +26,7 @@ from netsim.engine.trained import (
     simulate_training,
 )
 from netsim.errors import InputError, NetsimError
+from netsim.given import shown
 from netsim.network.base import fidelities
 from netsim.network.transport import transports
 from netsim.record.result import PARTS, RUN_COLUMNS, Result
@@ -64,7 +66,7 @@ def simulate(scenario: Scenario, *measured: Any, baselines: Sequence[float] = ()
     Raises:
         NetsimError: what is given is no scenario, or it cannot be simulated.
     """
-    _check(scenario)
+    _check(scenario, measured, baselines)
     at_hand = measured or tuple(measure_point(one) for one in needs(scenario))
     if scenario.train is None:
         known = baselines or [dense_step_s(one) for one in baselines_of(scenario)]
@@ -74,10 +76,15 @@ def simulate(scenario: Scenario, *measured: Any, baselines: Sequence[float] = ()
     return simulate_training(scenario, scenario.train)
 
 
-def _check(scenario: object) -> None:
+def _check(scenario: object, measured: Sequence[object], baselines: Sequence[float]) -> None:
     if not isinstance(scenario, Scenario):
         remedy = "give one of those that netsim.load returns; netsim.sweep takes them all"
-        raise InputError(f"{str(scenario)[:80]!r} is no scenario", remedy)
+        raise InputError(f"{shown(scenario)} is no scenario", remedy)
+    if wrong := [one for one in measured if not isinstance(one, Measurement | Learned)]:
+        raise InputError(f"{shown(wrong[0])} is no measurement", "give one scenario; netsim.sweep takes several")
+    if baselines and len(baselines) != len(baselines_of(scenario)):
+        problem = f"{len(baselines)} baselines for {len(baselines_of(scenario))}"
+        raise InputError(problem, "leave them out, or give one a member of baselines_of")
 
 
 def needs(scenario: Scenario) -> tuple[Scenario, ...]:
@@ -108,7 +115,7 @@ def _simulate_replay(scenario: Scenario, baselines: Sequence[float], measured: M
     place = place_of(scenario)
     steps = _steps(record, measured)
     spans = pd.DataFrame([span._asdict() for span in record.spans]).assign(step=0)
-    run = _run(scenario, measured, gradients, record) | _compared(scenario, record, baselines) | place
+    run = _run(scenario, measured, gradients, record, baselines[-1]) | _compared(scenario, record, baselines) | place
     return Result(
         runs=pd.DataFrame([run])[list(RUN_COLUMNS)],
         steps=placed(steps, place),
@@ -141,7 +148,9 @@ def open_workload(workload: Workload) -> Gradients:
     return workload.open()
 
 
-def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record: JobRecord) -> dict[str, Any]:
+def _run(
+    scenario: Scenario, measured: Measurement, gradients: Gradients, record: JobRecord, ideal_s: float
+) -> dict[str, Any]:
     told = record.steps[0].keys() - {"step", "worker", "begin_s", "end_s", "staleness"}
     mean = {key: float(np.mean([row[key] for row in record.steps])) for key in record.steps[0] if key in told}
     stale = [row.get("staleness", 0) for row in record.steps]
@@ -161,7 +170,9 @@ def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record
         "compression_x": 4 * elements / _payload_bytes(measured),
         "rel_error": measured.update_error,
         "cosine": measured.update_cosine,
-        "bottleneck": _bottleneck(mean, record),
+        "bottleneck": bottleneck(
+            scenario, sent_by(scenario, measured), record.link_state, mean, _waits_s(mean, ideal_s)
+        ),
         "extrapolated": bool(gradients.synthetic or scenario.topology.num_workers > measured.workers),
         "seed": scenario.seed,
         "collective": " + ".join(record.collectives),
@@ -174,6 +185,11 @@ def _run(scenario: Scenario, measured: Measurement, gradients: Gradients, record
         "staleness_max": float(max(stale)),
         "server_imbalance_x": record.imbalance,
     }
+
+
+def _waits_s(mean: dict[str, float], ideal_s: float) -> float:
+    """Return for how long devices would wait without a network, which is for each other, given such a step."""
+    return ideal_s - mean["compute_s"] - mean["optimizer_s"] - mean["lost_s"] if np.isfinite(ideal_s) else 0.0
 
 
 def _compared(scenario: Scenario, record: JobRecord, baselines: Sequence[float]) -> dict[str, Any]:
@@ -249,17 +265,6 @@ def _payload_bytes(measured: Measurement) -> float:
     """Return the bytes of one worker's messages in a step, before any architecture multiplies them."""
     of_step = [sum(stage.up_bytes.max() for bucket in step for stage in bucket) for step in measured.stages]
     return float(np.mean(of_step))
-
-
-def _bottleneck(mean: dict[str, float], record: JobRecord) -> str:
-    """Return the largest part of the step; where it is communication, latency or the busiest link."""
-    largest = max(PARTS, key=lambda part: mean[part])
-    if largest != "exposed_comm_s":
-        return largest.removesuffix("_s")
-    if mean["comm_latency_s"] > 0.5 * mean["comm_s"]:
-        return "latency"
-    used_s = record.link_bytes / record.capacity_bytes_per_s / np.maximum(record.link_share, 1e-9)
-    return f"link {record.link_names[int(np.argmax(used_s))]}"
 
 
 def _links(record: JobRecord) -> pd.DataFrame:

@@ -15,6 +15,7 @@ import numpy as np
 import simpy
 
 from netsim.engine.device import DeviceRows
+from netsim.engine.spans import READY, SPAN_WORKERS, Span, spans_of
 from netsim.network.base import repeats
 from netsim.network.timer import Timer
 
@@ -28,29 +29,9 @@ if TYPE_CHECKING:
     from netsim.engine.device import Compute
     from netsim.network.base import Execution, Network, Round
     from netsim.sync.base import Piece
+    from netsim.topology.graph import Topology
 
 SAME_INSTANT = 1e-12
-SPAN_WORKERS = 64
-"""Workers whose spans are kept: a timeline of more cannot be read."""
-
-
-class Span(NamedTuple):
-    """Something one worker did: `what` from `start_s` to `end_s`, for a bucket (-1 for none)."""
-
-    worker: int
-    what: str
-    bucket: int
-    start_s: float
-    end_s: float
-
-
-def spans_of(
-    workers: NDArray[np.int64], what: str, bucket: int, start_s: NDArray[np.float64], end_s: NDArray[np.float64]
-) -> list[Span]:
-    """Return the spans of those of the workers [K] whose are kept."""
-    kept = workers < SPAN_WORKERS
-    rows = zip(workers[kept].tolist(), start_s[kept].tolist(), end_s[kept].tolist(), strict=True)
-    return [Span(worker, what, bucket, start, end) for worker, start, end in rows]
 
 
 class Item(NamedTuple):
@@ -83,10 +64,10 @@ def rows_of(workers: NDArray[np.int64], servers: NDArray[np.int64]) -> NDArray[n
 
 
 def rounds_of(
-    exchange: Exchange, network: Network, workers: NDArray[np.int64], servers: NDArray[np.int64]
+    exchange: Exchange, topology: Topology, workers: NDArray[np.int64], servers: NDArray[np.int64]
 ) -> Sequence[Round]:
-    """Return the rounds of an exchange on the nodes of a network."""
-    payload = replace(exchange.payload, machines=network.links.topology.machines[workers])
+    """Return the rounds of an exchange on the nodes of a topology."""
+    payload = replace(exchange.payload, machines=topology.machines[workers])
     return exchange.sync.rounds(payload, workers, servers)
 
 
@@ -121,12 +102,13 @@ class Step:
         self.begin_s = float(env.now)
         self.finished = simpy.Event(env)
         self.spans: list[Span] = []
-        self.comm_s = np.zeros(count)
+        self.comm_s, self.wait_s = np.zeros(count), np.zeros(count)
         self.sent_bytes = np.zeros(count)
         self.latency_s = 0.0
         self.next_item = np.zeros(count, dtype=np.int64)
         self._row = rows_of(*nodes)
         self._launched_s = np.full(count, np.nan)
+        self._all_launched_s: dict[int, float] = {}
         self._executions: dict[int, Execution] = {}
         self._timer = Timer(env, self._launch_due)
         everyone = np.arange(count)
@@ -158,13 +140,14 @@ class Step:
             mine, item = due[self.next_item[due] == number], self.items[number]
             if item.first and item.exchange.encode_s:
                 ready_s = self.device.ready_s[item.bucket, mine]
-                self._span(mine, "encode", item.bucket, ready_s - item.exchange.encode_s, ready_s)
+                self._span(mine, READY, item.bucket, ready_s - item.exchange.encode_s, ready_s)
+            self._all_launched_s[int(number)] = now_s
             execution = self._executions.get(int(number)) or self._begin(int(number))
             execution.join(self.workers[mine])
         self._timer.set(self._due_s.min())
 
     def _begin(self, number: int) -> Execution:
-        rounds = rounds_of(self.items[number].exchange, self.network, self.workers, self.servers)
+        rounds = rounds_of(self.items[number].exchange, self.network.links.topology, self.workers, self.servers)
         count_sent(rounds, self._row, self.sent_bytes)
         self.latency_s += self.network.links.latency_s(rounds)
         nodes = np.concatenate([self.workers, self.servers])
@@ -181,6 +164,7 @@ class Step:
             return
         item, now_s = self.items[number], self.env.now
         self.comm_s[workers] += now_s - self._launched_s[workers]
+        self.wait_s[workers] += self._all_launched_s[number] - self._launched_s[workers]
         self._last_s[workers] = now_s
         self._span(workers, "communicate", item.bucket, self._launched_s[workers], np.full(len(workers), now_s))
         self.next_item[workers] += 1
@@ -197,9 +181,9 @@ class Step:
 
     def _code(self, workers: NDArray[np.int64], what: str, bucket: int, seconds: float) -> NDArray[np.float64]:
         """Let devices code now; return when they are through."""
-        start_s, end_s = self.device.code(workers, self.env.now, what, seconds)
+        end_s = self.device.code(workers, self.env.now, what, seconds)
         if seconds:
-            self._span(workers, what, bucket, start_s, end_s)
+            self._span(workers, what, bucket, end_s - seconds, end_s)
         return end_s
 
     def _span(

@@ -43,7 +43,7 @@ def simulate_learned(scenario: Scenario, train: Train, learned: Learned, baselin
     """Return the result of a training that was measured once, on this cluster; `baseline` is that of `dense_of`."""
     timed = pace(scenario, train, learned)
     against = compared(scenario, baseline)
-    row = learned_row(train, learned, against, timed)
+    row = learned_row(scenario, train, learned, against, timed)
     begin_s = np.concatenate([[0.0], timed.end_s])
     scores = zip(learned.rel_error, learned.cosine, strict=True)
     settings = [{"setting": one} for one in learned.settings] or [{}] * len(timed.turns)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsim.engine.device import KINDS, Device
 from netsim.engine.server import later
-from netsim.engine.step import SPAN_WORKERS, Span
+from netsim.engine.spans import READY, SPAN_WORKERS, Span
 from netsim.engine.ways import Item
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Worker:
         self._first = first
         self._awaited: list[simpy.Event] = []
         self._under_way = 0
-        self._since_s = self._comm_s = self._latency_s = 0.0
+        self.since_s = self._comm_s = self._wait_s = self._latency_s = 0.0
         self._begin_s = self._began_s = float(job.env.now)
         self.gone = False
         self._before = dict(self.device.worked_s)
@@ -94,9 +94,8 @@ class Worker:
             yield from self.device.work("compute", ready_s - at_s)
             at_s = ready_s
             if stages:
-                begin_s = self.env.now
                 yield from self.device.work("encode", stages[0].encode_s)
-                self._span(step, "encode", bucket, begin_s)
+                self._span(step, READY, bucket, self.env.now - stages[0].encode_s)
                 self._call((step, bucket, 0), stages)
             else:
                 self._update(step, bucket, 0.0)
@@ -160,14 +159,16 @@ class Worker:
 
     def _open(self, server: int) -> None:
         if not self._under_way:
-            self._since_s = self.env.now
+            self.since_s = self.env.now
             self._latency_s += self.ways.round_trip_s(self.index, server)
         self._under_way += 1
 
     def _close(self) -> None:
         self._under_way -= 1
         if not self._under_way:
-            self._comm_s += self.env.now - self._since_s
+            under_way_s = self.env.now - self.since_s
+            self._comm_s += under_way_s
+            self._wait_s += min(self.job.last_since_s(self) - self.since_s, under_way_s)
 
     def _note(self, step: int) -> None:
         now_s = float(self.env.now)
@@ -187,11 +188,12 @@ class Worker:
                 **worked,
                 "exposed_comm_s": max(step_time_s - sum(worked.values()), 0.0),
                 "comm_s": self._comm_s,
+                "comm_wait_s": self._wait_s,
                 "comm_latency_s": self._latency_s,
             }
         )
         self._before, self._begin_s, self._began_s = dict(self.device.worked_s), now_s, now_s
-        self._comm_s = self._latency_s = 0.0
+        self._comm_s = self._wait_s = self._latency_s = 0.0
 
     def _span(self, step: int, what: str, bucket: int, start_s: float, end_s: float | None = None) -> None:
         kept = step in self.job.kept and self.index < SPAN_WORKERS

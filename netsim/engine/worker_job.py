@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from netsim.engine.measure import Measurement
-    from netsim.engine.step import Span
+    from netsim.engine.spans import Span
     from netsim.network.base import Seen
     from netsim.scenario.schema import Scenario
     from netsim.sync.base import Piece, Sync
@@ -101,6 +101,7 @@ class WorkerJob(ABC, Generic[S]):
             self.topology.latency_s,
             self.network.carried_bytes(),
             self.network.links.mean_share(float(self.env.now)),
+            self.network.links.while_up(float(self.env.now)),
             self.network.held_s(),
             float(self.env.now),
             tuple(sorted({one.sync.describe(one.payload.op) for one in stages})),

@@ -12,6 +12,7 @@ import numpy as np
 from netsim.engine.comeback import Comeback
 from netsim.engine.communicator import Communicator
 from netsim.engine.push_pull import PushPull
+from netsim.engine.spans import as_done
 from netsim.engine.worker import Worker
 from netsim.engine.worker_job import WorkerJob
 from netsim.sync.base import Sync
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from netsim.engine.coding import Exchange
     from netsim.engine.measure import Measurement
-    from netsim.engine.step import Span
+    from netsim.engine.spans import Span
     from netsim.engine.ways import Ways
     from netsim.engine.worker_job import Rows
     from netsim.workload.base import Timing
@@ -147,6 +148,13 @@ class WorkerProcesses(WorkerJob[Sync]):
         rows = [row for worker in self.workers for row in worker.rows if begin_s < row["end_s"] <= end_s]
         return sorted(rows, key=lambda row: (row["end_s"], row["worker"]))
 
+    def last_since_s(self, worker: Worker) -> float:
+        """Return since when all that wait for a worker, and it itself, have had something under way."""
+        if self.staleness:
+            return worker.since_s
+        others = (one for one in self.workers if self.by_priority or len(one.rows) == len(worker.rows))
+        return max(one.since_s for one in others)
+
     def complete(self) -> None:
         """Add to the rows of workers what is known of their messages."""
         for worker in self.workers:
@@ -164,8 +172,8 @@ class WorkerProcesses(WorkerJob[Sync]):
         if self._spans:
             return self._spans
         if not self.by_priority:
-            return [one for worker in self.workers for one in worker.spans]
-        return [one for worker in self.workers for one in _within(worker.spans, worker.rows[self.warm_up])]
+            return as_done(one for worker in self.workers for one in worker.spans)
+        return [one for worker in self.workers for one in _within(as_done(worker.spans), worker.rows[self.warm_up])]
 
     def steps_done(self) -> float:
         """Return how many steps each worker has done, in the mean."""

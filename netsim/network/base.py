@@ -140,6 +140,10 @@ class Fidelity(ABC):
     """Whether its networks know links that change."""
     shares: ClassVar[bool] = False
     """Whether a plan feels what else is under way."""
+    takes_time: ClassVar[bool] = True
+    """Whether transfers take any time."""
+    delays: ClassVar[str] = ""
+    """What makes exchanges longer than links, caps and latencies do, by a name for users."""
 
     def deaf(self, transport: Transport) -> InputError | None:
         """Return why nobody would notice that packets are lost, or None where somebody does."""

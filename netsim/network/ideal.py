@@ -47,6 +47,8 @@ class _Free(Bound):
 class Ideal(Fidelity):
     """Transfers take no time; only work at servers does: the headroom of any speedup."""
 
+    takes_time = False
+
     def build(self, env: simpy.Environment, topology: Topology, transport: Transport) -> Network:
         """Return an ideal network in `env`."""
         return _Free(env, Links(topology, transport), no_time)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from netsim.network.base import repeats
+from netsim.network.base import LinkState, repeats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from netsim.network.base import LinkState, Round
+    from netsim.network.base import Round
     from netsim.network.transport import Transport
     from netsim.topology.graph import Topology
 
@@ -96,6 +96,7 @@ class Links(LinkTable):
         self.propagation_s = topology.latency_s
         self.share = np.ones(len(self.capacity))
         self._shared_s, self._since_s = np.zeros(len(self.capacity)), 0.0
+        self._up_s, self._while_up = np.zeros(len(self.capacity)), np.zeros((3, len(self.capacity)))
         self._full, self._slowest = self.capacity, np.inf
         self.loss = np.zeros(len(self.capacity))
         self._changing, self.changes = False, 0
@@ -118,7 +119,7 @@ class Links(LinkTable):
 
     def change(self, links: NDArray[np.int64], state: LinkState, now_s: float) -> None:
         """Put links [K] into a state from now on."""
-        self._shared_s += self.share * (now_s - self._since_s)
+        self._note(now_s)
         self._since_s, self._slowest = now_s, self.slowest_bytes_per_s()
         self._routed.clear()
         self.changes += 1
@@ -127,6 +128,23 @@ class Links(LinkTable):
         if len(self._pairs):
             ends = np.divmod(self._pairs, len(self.topology.names))
             self.capacity[self._place] = self._cap(*ends)
+
+    def _note(self, now_s: float) -> None:
+        """Add up what links have been like since they changed last."""
+        passed_s = now_s - self._since_s
+        self._shared_s += self.share * passed_s
+        up_s = np.where(self.share > 0, passed_s, 0.0)
+        self._up_s += up_s
+        self._while_up += up_s * np.array([self.share, self.propagation_s, self.loss])
+
+    def while_up(self, now_s: float) -> LinkState:
+        """Return what links [L] have been like until now, in the mean over the time in which they had not failed."""
+        now = np.array([self.share, self.propagation_s, self.loss])
+        if not self.changes:
+            return LinkState(*now)
+        self._note(now_s)
+        self._since_s = now_s
+        return LinkState(*np.divide(self._while_up, self._up_s, out=now, where=self._up_s > 0))
 
     def slowest_bytes_per_s(self) -> float:
         """Return the least that any link, or a cap on a pair of hosts, has been until now; failed ones are none."""
@@ -185,6 +203,20 @@ class Links(LinkTable):
         links = np.insert(links, start[1:][capped], private)
         start = start + np.concatenate([[0], np.cumsum(binds)])
         return Routed(start, links, delay_s, np.minimum(rate, cap))
+
+    def cap_name(self, private: int) -> str:
+        """Return what caps a pair of hosts, by the place of its private link: its `window`, `loss` or `cap`."""
+        src, dst = np.divmod(self._pairs[self._place == private], len(self.topology.names))
+        round_trip_s, loss = self._round_trip_s(src, dst), self._loss(src, dst)
+        with np.errstate(divide="ignore"):
+            windowed = self.window_bytes[dst] / round_trip_s
+        most = {
+            "window": windowed,
+            "loss": self.transport.lossy_rate(round_trip_s, loss) if loss.any() else np.inf,
+            "cap": self.transport.cap or np.inf,
+        }
+        name = min(most, key=lambda one: float(np.min(most[one])))
+        return f"{name} {self.topology.names[src[0]]}->{self.topology.names[dst[0]]}"
 
     def latency_s(self, rounds: Sequence[Round]) -> float:
         """Return the seconds that a plan's longest delays add up to, round by round: its time if nothing had bytes."""
@@ -254,13 +286,16 @@ class Links(LinkTable):
 
     def _cap(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return [F] bytes/s that pairs of hosts move over their sockets, by window, round trip and loss on the way."""
-        start, links = self.topology.routes(src, dst)
-        loss = 1.0 - np.multiply.reduceat(1.0 - self.loss[links], start[:-1])
-        round_trip_s = self._round_trip_s(src, dst)
+        loss, round_trip_s = self._loss(src, dst), self._round_trip_s(src, dst)
         cap = self._windowed(self.window_bytes[dst], round_trip_s)
         if loss.any():
             cap = np.minimum(cap, self.transport.lossy_rate(round_trip_s, loss))
         return cap * self.transport.sockets
+
+    def _loss(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return [F] the probability that a packet is lost on its way."""
+        start, links = self.topology.routes(src, dst)
+        return np.asarray(1.0 - np.multiply.reduceat(1.0 - self.loss[links], start[:-1]))
 
     def _windowed(self, window: NDArray[np.float64], round_trip_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return [F] bytes/s of one socket whose receiver takes so much in a round trip."""

@@ -54,6 +54,7 @@ class PacketFidelity(Fidelity):
 
     changes = True
     shares = True
+    delays = "congestion control"
 
     mtu: Annotated[Bytes, Ge(1)] = 1500.0
     queue: Literal["fair", "fifo"] = "fair"

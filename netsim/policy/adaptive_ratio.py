@@ -24,7 +24,8 @@ class AdaptiveRatio(Policy):
     """The ratio of elements whose exchange takes as long as a `share` of the computation, which can hide it.
 
     Of the last `rounds` it takes the mean seconds p of computation and the seconds q of communication, latency
-    included, for one unit of ratio. Then the ratio is share p / q, between `least` and `most`.
+    included, for one unit of ratio. Then the ratio is share p / q, between `least` and `most`. Waiting until the last
+    worker takes part is no communication: no ratio shortens it.
     """
 
     sets: ClassVar[Literal["steps", "ratio"]] = "ratio"

@@ -21,7 +21,7 @@ class Measured:
         round_s: the whole round.
         compute_s: forward and backward passes, and optimizer steps between them.
         exposed_comm_s: in which a device did no work, waiting for slower workers included.
-        comm_s: in which an exchange was under way, hidden or not.
+        comm_s: in which an exchange was under way on all workers, hidden or not.
         sent_bytes: what a worker has sent.
     """
 

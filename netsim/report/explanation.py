@@ -59,21 +59,11 @@ def explained(
     columns = [Column("where the time goes", words=True), Column("time"), Column("share"), Column("", words=True)]
     lines += table(columns, rows)
     columns = [Column("busiest links", words=True), Column("in use"), Column("a step"), Column("transfers")]
-    links = list(links)
     lines += table(columns, [_link(one) for one in links])
-    lines += _held_up(run, links)
     columns = [Column("what if", words=True), Column("step time"), Column("change")]
     return "\n".join(
         [*lines, *table(columns, [(one.what, seconds(one.step_time_s), _percent(one.change)) for one in changes])]
     )
-
-
-def _held_up(run: Mapping[str, Any], links: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return a note where communication is the bottleneck and no link is busy for half of what is exposed of it."""
-    busy_s = max((float(one["utilisation"]) for one in links), default=0.0) * float(run["step_time_s"])
-    if not str(run["bottleneck"]).startswith("link ") or busy_s > 0.5 * float(run["exposed_comm_s"]):
-        return []
-    return ["  no link is busy for half of that: windows, losses, failures or slower workers hold the exchange up"]
 
 
 def _link(link: Mapping[str, Any]) -> tuple[str, str, str, str]:

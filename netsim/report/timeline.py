@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from netsim.errors import InputError
 from netsim.report import layout, scales, style
 from netsim.report.points import CLUSTER, ROW, UNCOMPRESSED, of_row
+from netsim.report.tracks import tracks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ _WHAT = {
 """What a span does: (lane, name, colour)."""
 _LANES = ("compute", "coding", "network")
 _MOST_WORKERS = 4
+_HEIGHT = 0.78
 
 
 def timeline(spans: pd.DataFrame, runs: pd.DataFrame, rows: Sequence[int] = (), step: int = 0) -> Figure:
@@ -99,9 +101,10 @@ def _gantt(axes: Axes, part: pd.DataFrame) -> None:
     workers = sorted(part["worker"].unique())[:_MOST_WORKERS]
     rows = [(worker, lane) for worker in workers for lane in _used(part)]
     duration = float(part["end_s"].max())
-    for span in part[part["worker"].isin(workers) & part["what"].isin(list(_WHAT))].itertuples():
-        lane, _, colour = _WHAT[str(span.what)]
-        _bar(axes, rows.index((span.worker, lane)), span, colour, duration)
+    shown = part[part["worker"].isin(workers) & part["what"].isin(list(_WHAT))].sort_values("start_s", kind="stable")
+    lanes = shown["what"].map({what: lane for what, (lane, *_) in _WHAT.items()})
+    for place, (worker, lane) in enumerate(rows):
+        _lane(axes, place, shown[(shown["worker"] == worker) & (lanes == lane)], duration)
     axes.set_yticks(range(len(rows)), [f"worker {worker}: {lane}" for worker, lane in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(8))
@@ -113,13 +116,20 @@ def _gantt(axes: Axes, part: pd.DataFrame) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _bar(axes: Axes, row: int, span: Any, colour: str, duration: float) -> None:
-    length = span.end_s - span.start_s
+def _lane(axes: Axes, place: int, spans: pd.DataFrame, duration: float) -> None:
+    """Draw what one worker does in a lane; what overlaps is drawn below one another."""
+    rows = tracks(zip(spans["start_s"], spans["end_s"], strict=True))
+    height = _HEIGHT / (max(rows, default=0) + 1)
+    for row, span in zip(rows, spans.itertuples(), strict=True):
+        _bar(axes, place - _HEIGHT / 2 + (row + 0.5) * height, height, span, duration)
+
+
+def _bar(axes: Axes, middle: float, height: float, span: Any, duration: float) -> None:
+    length, colour = span.end_s - span.start_s, _WHAT[str(span.what)][2]
     # A white edge parts neighbours; around a very short span it would leave nothing to see.
     edge = "white" if length > 0.004 * duration else colour
-    axes.barh(row, length, left=span.start_s, height=0.78, color=colour, edgecolor=edge, linewidth=0.4)
-    if span.what in {"communicate", "encode", "decode"} and pd.notna(span.bucket) and length > 0.015 * duration:
-        middle = span.start_s + length / 2
-        axes.text(
-            middle, row, f"{int(span.bucket)}", ha="center", va="center", fontsize=6.5, color=style.text_on(colour)
-        )
+    axes.barh(middle, length, left=span.start_s, height=height, color=colour, edgecolor=edge, linewidth=0.4)
+    numbered = span.what in {"communicate", "encode", "decode"} and pd.notna(span.bucket)
+    if numbered and length > 0.015 * duration and height > _HEIGHT / 3:
+        place, text = (span.start_s + length / 2, middle), f"{int(span.bucket)}"
+        axes.text(*place, text, ha="center", va="center", fontsize=6.5, color=style.text_on(colour))

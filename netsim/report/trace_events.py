@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from netsim.report.tracks import tracks
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -47,14 +49,13 @@ def _name(what: str, process: int, thread: int, name: str) -> dict[str, Any]:
 
 def _tracks(spans: pd.DataFrame, begin_s: float) -> Iterator[dict[str, Any]]:
     """Yield what workers did, each lane of a worker on a track; what overlaps goes on tracks of its own."""
-    free_s: dict[tuple[int, str], list[float]] = {}
     threads: dict[tuple[int, str, int], int] = {}
-    for span in spans.sort_values(["worker", "start_s"], kind="stable").to_dict("records"):
+    ordered = spans.sort_values(["worker", "start_s"], kind="stable", ignore_index=True)
+    lanes = ordered.assign(lane=ordered["what"].map(_LANES).fillna("compute")).groupby(["worker", "lane"])
+    row_of = {place: row for _, one in lanes for place, row in zip(one.index, _rows(one), strict=True)}
+    for place, span in zip(ordered.index, ordered.to_dict("records"), strict=True):
         what, bucket, start_s, end_s = (span[key] for key in ("what", "bucket", "start_s", "end_s"))
-        lane = (int(span["worker"]), _LANES.get(what, "compute"))
-        tracks = free_s.setdefault(lane, [])
-        row = next((row for row, until_s in enumerate(tracks) if until_s <= start_s), len(tracks))
-        tracks[row : row + 1] = [end_s]
+        lane, row = (int(span["worker"]), _LANES.get(what, "compute")), row_of[place]
         if (*lane, row) not in threads:
             threads[*lane, row] = len(threads) + 1
             again = f" {row + 1}" if row else ""
@@ -69,6 +70,10 @@ def _tracks(spans: pd.DataFrame, begin_s: float) -> Iterator[dict[str, Any]]:
             "dur": (end_s - start_s) * _MICRO,
             "args": {"bucket": int(bucket)},
         }
+
+
+def _rows(spans: pd.DataFrame) -> list[int]:
+    return tracks(zip(spans["start_s"], spans["end_s"], strict=True))
 
 
 def _counters(

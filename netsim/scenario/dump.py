@@ -75,9 +75,13 @@ def dump_yaml(scenarios: Sequence[Scenario]) -> str:
 
 
 def transport_yaml(transport: Transport, names: Sequence[str]) -> str:
-    """Return the `network` section of a scenario that has this transport, written with these of its fields."""
-    fields = _member(transport, str)
-    network = {"kind": "flow", "transport": {"kind": fields["kind"]} | {name: fields[name] for name in names}}
+    """Return the `network` section of a scenario that has this transport: these of its fields, and what is no default.
+
+    What was fitted beside a window or several sockets means nothing without them.
+    """
+    fields, usual = _member(transport, str), _member(type(transport)(), str)
+    kept = {name: value for name, value in fields.items() if name in names or name == "kind" or value != usual[name]}
+    network = {"kind": "flow", "transport": kept}
     text: str = yaml.dump({"network": network}, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text
 
@@ -128,10 +132,11 @@ def _member(one: Any, file: Callable[[str], str]) -> dict[str, Any]:
     """Return a plug-in, or a plain dataclass, as a map."""
     fields = fields_of(type(one))
     kind = {"kind": getattr(one, "kind", "")} if isinstance(one, tuple(REGISTRIES)) else {}
-    return kind | {name: _value(getattr(one, name), fields.hints[name], file) for name in fields.names}
+    return kind | {name: plain_value(getattr(one, name), fields.hints[name], file) for name in fields.names}
 
 
-def _value(value: Any, hint: Any, file: Callable[[str], str]) -> Any:
+def plain_value(value: Any, hint: Any, file: Callable[[str], str]) -> Any:
+    """Return the value of a field of type `hint` as maps, lists, texts and numbers; `file` says how files are named."""
     if value is None:
         return None
     if quantity := marker(hint, Quantity):
@@ -141,7 +146,7 @@ def _value(value: Any, hint: Any, file: Callable[[str], str]) -> Any:
     if dataclasses.is_dataclass(value):
         return _member(value, file)
     if isinstance(value, tuple):
-        return [_value(item, get_args(core_type(hint))[0], file) for item in value]
+        return [plain_value(item, get_args(core_type(hint))[0], file) for item in value]
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,8 @@ def resolve(text: str, field: FileField, folder: Path) -> str:
             return os.path.abspath(one)
     if text and (folders := [str(one) for one in tried if os.path.isdir(one)]):
         raise InputError(f"{folders[0]!r} is a directory", "name a file in it")
-    there = _names(homes[1:] or homes, field.suffix)
+    beside = get_close_matches(Path(text).stem, _names(homes[:1], field.suffix), n=3, cutoff=0.5)
+    there = sorted({*_names(homes[1:] or homes, field.suffix), *beside})
     remedy = closest(text, there) if there else "there is no such file in any of these folders"
     raise InputError(f"file {text!r} is not found", f"tried {', '.join(str(one) for one in tried)}; {remedy}")
 

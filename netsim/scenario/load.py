@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsim.errors import InputError, ScenarioErrors
+from netsim.given import file_path, shown
 from netsim.scenario.document import parse, read
 from netsim.scenario.grid import Point, expand, find, swept_keys, unswept
 from netsim.scenario.json_schema import json_schema
@@ -14,7 +17,7 @@ from netsim.scenario.overrides import overridden
 from netsim.scenario.points import PointReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from netsim.scenario.schema import Scenario
     from netsim.scenario.tree import Node
@@ -33,9 +36,15 @@ def load(path: str | Path, overrides: Mapping[str, object] | None = None) -> lis
             no longer swept.
 
     Raises:
+        InputError: `path` is no path, or `overrides` no dict of keys and values.
         ScenarioErrors: every problem of every point, in the order of their lines.
     """
-    return load_all([path], overrides)
+    if isinstance(path, str) and "\n" in path and not os.path.exists(path):
+        raise InputError(f"{shown(path)} is a scenario's text", "write it to a file and give its path", "path")
+    if not isinstance(overrides, Mapping | None) or not all(isinstance(key, str) for key in overrides or {}):
+        remedy = "give a dict of dotted keys, such as {'topology.workers': 16}"
+        raise InputError(f"cannot be {shown(overrides)}", remedy, "overrides")
+    return load_all([file_path(path, "path")], overrides)
 
 
 def load_all(paths: Iterable[str | Path], overrides: Mapping[str, object] | None = None) -> list[Scenario]:

@@ -72,7 +72,7 @@ class Builder:
         try:
             member = registry.get(kind.value)
         except InputError as error:
-            return self.note(kind.error(path, error.problem, error.remedy))
+            return self.note(kind.error(path, error.problem, _if_a_file(registry, kind.value) or error.remedy))
         entries = {key: one for key, one in node.entries().items() if key != "kind"}
         return self.section(member, node.replaced(entries), path, registry=registry, given=given)
 
@@ -202,6 +202,13 @@ def attached(error: InputError, node: Node, path: str) -> InputError:
     field = error.path.removeprefix(path).removeprefix(".")
     inner = node.get(field.split(".")[0])
     return (inner or node).error(join(path, field) if field else path, problem, error.remedy)
+
+
+def _if_a_file(registry: Registry[Any], name: str) -> str:
+    """Return the remedy where what should be a member's name is a file's."""
+    if "file" in registry and name.endswith((".graphml", ".json")):
+        return f"write {{kind: file, path: {name}}}"
+    return "write here what that file says: a section is read from no other file" if name.endswith(".yaml") else ""
 
 
 def _at(node: Node, loc: tuple[int | str, ...]) -> Node:

@@ -80,4 +80,6 @@ def example(hint: Any) -> str:
         return str(get_args(core)[0])
     if isinstance(core, type) and core in REGISTRIES:
         return next(iter(REGISTRIES[core]), "name")
-    return {int: "1", float: "0.5", bool: "true", str: "name", tuple: "[...]"}.get(get_origin(core) or core, "value")
+    if get_origin(core) is tuple:
+        return f"[{example(get_args(core)[0])}]"
+    return {int: "1", float: "0.5", bool: "true", str: "name"}.get(get_origin(core) or core, "value")

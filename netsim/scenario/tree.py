@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 from netsim.errors import InputError
+from netsim.given import plain
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,11 @@ class Node:
 
 
 def from_python(value: object, file: str = "", line: int = 0) -> Node:
-    """Return dicts, lists and scalars of Python code as a tree; anything else is kept as an `object`."""
+    """Return dicts, lists and scalars of Python code as a tree; anything else is kept as an `object`.
+
+    Numbers and arrays of NumPy or torch are what they hold, and a path is its text.
+    """
+    value = os.fspath(value) if isinstance(value, os.PathLike) else plain(value)
     if isinstance(value, dict):
         return Node("map", tuple((str(key), from_python(one, file, line)) for key, one in value.items()), file, line)
     if isinstance(value, list | tuple):

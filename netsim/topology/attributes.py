@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netsim.errors import InputError, closest
+from netsim.given import shown
 from netsim.units import BANDWIDTH, DURATION, SIZE, Quantity
 
 if TYPE_CHECKING:
@@ -14,6 +15,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KINDS = ("worker", "server", "switch")
+
+
+def check_graph(graph: object) -> None:
+    """Raise InputError for what is no networkx graph, and for one with parallel edges."""
+    import networkx as nx
+
+    if not isinstance(graph, nx.Graph):
+        remedy = "give a networkx graph; netsim.topology('file', path=...) reads GraphML and node-link JSON"
+        raise InputError(f"{shown(graph)} is no graph", remedy)
+    if graph.is_multigraph():
+        raise InputError("parallel edges between two nodes", "join them into one edge of their added bandwidth")
 
 
 def kind_of(node: object, attributes: dict[str, Any]) -> str:

@@ -69,7 +69,7 @@ class File(TopologyKind):
         if servers > found:
             raise InputError(
                 f"{servers} dedicated servers are asked for, and the graph has {found}",
-                "mark more nodes with kind='server', or co-locate the servers with the workers",
+                "mark more nodes with kind='server', or put the servers beside the workers with placement: colocated",
                 file=self.path,
             )
         return self._topology

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +11,8 @@ import networkx as nx
 import numpy as np
 
 from netsim.errors import InputError, closest
-from netsim.topology.attributes import edge_of, kind_of, truth_of, windows_of
+from netsim.given import plain, shown
+from netsim.topology.attributes import check_graph, edge_of, kind_of, truth_of, windows_of
 from netsim.topology.tree import climb, hang_up
 
 if TYPE_CHECKING:
@@ -64,11 +66,10 @@ class Topology:
         transport's. The graph may carry `ecmp`: true lets routes of equal length share the traffic.
 
         Raises:
-            InputError: an edge without bandwidth, or from a node to itself; a wrong value, an unknown kind, parallel
-                edges, no worker.
+            InputError: no networkx graph; an edge without bandwidth, or from a node to itself; a wrong value, an
+                unknown kind, parallel edges, no worker.
         """
-        if graph.is_multigraph():
-            raise InputError("parallel edges between two nodes", "join them into one edge of their added bandwidth")
+        check_graph(graph)
         names = tuple(str(node) for node in graph.nodes)
         if len(set(names)) < len(names):
             raise InputError("two nodes have the same name when written as text", "give every node its own name")
@@ -125,8 +126,12 @@ class Topology:
         return int(name_or_index)
 
     def nodes(self, names_or_indices: Sequence[str | int] | NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the indices [F] of nodes given by names or indices."""
-        return np.array([self.node(one) for one in names_or_indices], np.int64)
+        """Return the indices [F] of nodes given by names or indices; raise InputError for what is no list of them."""
+        given = plain(names_or_indices)
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            one = f"[{shown(given)}]" if isinstance(given, str | int) else "['worker0', 'worker1'] or [0, 1]"
+            raise InputError(f"{shown(given)} is no list of nodes", f"write for example {one}")
+        return np.array([self.node(one) for one in given], np.int64)
 
     def routes(self, src: NDArray[np.int64], dst: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return routes from `src` [F] to `dst` [F] as CSR: `links[start[f]:start[f + 1]]` are the links of route f.

@@ -13,13 +13,14 @@ from netsim.lazy import torch
 from netsim.workload.base import Tensor
 from netsim.workload.device import choose_device, clock_of, device_name, driver_name
 from netsim.workload.stopwatch import WARM_UP_PASSES, Stopwatch
-from netsim.workload.tasks import Task, tasks
+from netsim.workload.tasks import Task, differentiable, tasks
 from netsim.workload.trace import Origin, TraceFacts, check_writable, write_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from netsim.ticker import Tell
     from netsim.workload.tasks import Samples
 
 THREADS = 2
@@ -36,7 +37,7 @@ def capture(
     device: str = "auto",
     batch: int | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tell | None = None,
 ) -> None:
     """Train a task and write the gradients of `workers` virtual workers at some steps to a trace file.
 
@@ -132,7 +133,7 @@ class _Run:
         self.captured: list[list[torch.Tensor]] = []
         self.losses: list[tuple[float | None, ...]] = []
 
-    def train(self, steps: tuple[int, ...], progress: Callable[[int, int], None] | None) -> None:
+    def train(self, steps: tuple[int, ...], progress: Tell | None) -> None:
         total = steps[-1] + 1
         with self.stopwatch:
             for _ in range(WARM_UP_PASSES + MINIMUM_TIMED_PASSES - total * self.workers):
@@ -147,7 +148,7 @@ class _Run:
         losses: list[float | None] = []
         for worker in range(self.workers):
             loss = self._pass(step, worker)
-            gradients = [_gradient(parameter) for parameter in self.parameters]
+            gradients = [_gradient(*one) for one in zip(self.names, self.parameters, strict=True)]
             for total, gradient in zip(mean, gradients, strict=True):
                 total.add_(gradient, alpha=1 / self.workers)
             if captured:
@@ -168,7 +169,7 @@ class _Run:
         # A new gradient each time, so that captured ones may be kept without a copy.
         self.optimizer.zero_grad(set_to_none=True)
         self.stopwatch.mark("forward")
-        loss = self.task.loss(self.model, inputs, targets)
+        loss = differentiable(self.task.loss(self.model, inputs, targets), self.task)
         self.stopwatch.mark("forward_end")
         self.stopwatch.mark("backward")
         loss.backward()  # type: ignore[no-untyped-call]
@@ -177,7 +178,8 @@ class _Run:
         return float(loss.detach())
 
 
-def _gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
+def _gradient(name: str, parameter: torch.nn.Parameter) -> torch.Tensor:
     if parameter.grad is None:
-        raise ValueError("a task's model has a parameter without a gradient")
+        problem = f"parameter {name!r} got no gradient"
+        raise InputError(problem, "let the task's loss depend on it, or take it out of the model", "task")
     return parameter.grad

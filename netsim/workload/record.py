@@ -20,10 +20,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from netsim.errors import InputError
+from netsim.given import file_path, shown, whole
 from netsim.lazy import torch
 from netsim.workload.base import Tensor
 from netsim.workload.capture import origin
 from netsim.workload.device import clock_of
+from netsim.workload.recordable import captured_steps, check_model, check_optimizer, one_number, trained
 from netsim.workload.stopwatch import Stopwatch
 from netsim.workload.trace import TraceFacts, check_writable, write_trace
 
@@ -62,38 +64,40 @@ def record_gradients(
         task: what the trace says was trained; by default the model's class.
 
     Raises:
-        InputError: the block did not train the model, or in a closure, or a parameter never got a gradient.
+        InputError: an argument cannot be used; the block did not train the model, or in a closure, or a parameter
+            never got a gradient.
         TraceError: the trace cannot be written.
     """
-    recording = Recording(model, optimizer, steps, batch)
+    target = file_path(path, "path")
+    if task is not None and not isinstance(task, str):
+        raise InputError(f"{shown(task)} is no text", "say in words what is trained", "task")
+    check_model(model)
+    recording = Recording(model, optimizer, captured_steps(steps), batch if batch is None else whole(batch, "batch", 1))
     if recording.rank == 0:
-        check_writable(path)
+        check_writable(target)
     with recording.hooks:
         yield recording
-    recording.write(path, task)
+    recording.write(target, task or "")
 
 
 class Recording:
     """A recording under way."""
 
     def __init__(
-        self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: Sequence[int], batch: int | None
+        self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: tuple[int, ...], batch: int | None
     ) -> None:
         self._model, self._group, self.rank = model, None, 0
         if isinstance(model, torch.nn.parallel.DistributedDataParallel):
             self._model, self._group = model.module, model.process_group
             self.rank = torch.distributed.get_rank(self._group)
-        named = [(name, one) for name, one in self._model.named_parameters() if one.requires_grad]
-        self._steps = tuple(sorted(set(steps)))
-        if not named:
-            raise InputError("the model has no parameter that gets a gradient", "set requires_grad", "model")
-        if not self._steps or self._steps[0] < 0:
-            raise InputError(f"steps cannot be {list(steps)}", "give numbers of 0 or more, such as 0,10,100", "steps")
+        named = trained(self._model)
+        self._steps = steps
         self._names = [name for name, _ in named]
         self._parameters = [parameter for _, parameter in named]
         self._batch = batch
+        check_optimizer(optimizer, self._parameters)
         self._step = 0
-        self._stepping = self._closure = False
+        self._called = self._stepping = self._closure = False
         self._gradients: dict[int, torch.Tensor] = {}
         self._captured: dict[int, list[torch.Tensor]] = {}
         self._losses: dict[int, float] = {}
@@ -104,8 +108,9 @@ class Recording:
 
     def log_loss(self, loss: torch.Tensor | float) -> None:
         """Let the trace hold the loss of the step under way; optional."""
+        value = one_number(loss)
         if self._step in self._steps:
-            self._losses[self._step] = float(loss.detach()) if isinstance(loss, torch.Tensor) else float(loss)
+            self._losses[self._step] = value
 
     def _attach(self, optimizer: torch.optim.Optimizer) -> None:
         self.hooks.enter_context(self._stopwatch)
@@ -122,6 +127,7 @@ class Recording:
             self.hooks.callback(handle.remove)
 
     def _before_forward(self, _: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._called = True
         if not torch.is_grad_enabled():
             return
         self._closure |= self._stepping
@@ -203,11 +209,15 @@ class Recording:
         if not self._captured:
             problem = f"the block ended after {self._step} optimizer steps, before the first step to capture"
             raise InputError(problem, "train longer in the block, or give earlier steps", "steps")
-        if not self._stopwatch.passes:
+        if not self._called:
             raise InputError("the model itself was never called in the block", "call model(...)", "model")
+        if not self._stopwatch.passes:
+            problem = "no backward pass reached the model's output before the last step to capture"
+            raise InputError(problem, "call loss.backward() between model(...) and optimizer.step()", "model")
         silent = [self._names[index] for index in self._stopwatch.never_ready()]
         if silent:
-            problem = f"parameter {silent[0]!r} (and {len(silent) - 1} more) never got a gradient"
+            others = f" (and {len(silent) - 1} more)" if len(silent) > 1 else ""
+            problem = f"parameter {silent[0]!r}{others} never got a gradient"
             raise InputError(problem, "set its requires_grad to False, or use it in the model", "model")
         missed = [step for step in self._steps if step not in self._captured]
         if missed:

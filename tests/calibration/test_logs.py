@@ -70,6 +70,8 @@ def test_iperf3_counts_whole_intervals(tmp_path):
         ("size,busbw_GBps\n1M,10.48576\n", {"workers": 8}, ("all_reduce", 8, 2**20, 1.75e-4)),
         ("size,a_busbw,busbw\n1M,1,1.048576\n", {"workers": 8, "column": "busbw"}, ("all_reduce", 8, 2**20, 175e-5)),
         ("size,algbw\n1G,1.073741824\n", {"operation": "broadcast", "workers": 4}, ("broadcast", 4, 2**30, 1.0)),
+        ("Size_Bytes; Time_ms\n1000;2\n", {}, ("point_to_point", 2, 1e3, 2e-3)),
+        ("SIZE\tseconds\n64 kB\t0.5\n", {}, ("point_to_point", 2, 64e3, 0.5)),
     ],
 )  # fmt: skip
 def test_tables_are_read(tmp_path, table, hints, expected):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 
 import pandas as pd
 import pytest
 
 import netsim.engine.calibrate
 from netsim.cli import main
+from netsim.cli.catalogue import REGISTRIES, member
+from netsim.network.transport import transports
 from netsim.report.points import of_row
+from netsim.scenario.fields import fields_of
+from netsim.scenario.load import load
 
 
 def run(*arguments):
@@ -140,6 +145,38 @@ def test_inspect_shows_what_a_trace_holds(at_home, capsys):
     assert all(row["hash_imbalance"] >= 1 and row["shard_skew"] >= 1 for row in held["sparsity"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("topologies", "gpu_cluster"), (r"machines +2$", r"bandwidth +required, for example 10 Gbit/s$")),
+        (("conditions", "link_profile"), (r"links +required, for example \[name\]$", r"at +\[\], or for example")),
+        (
+            ("sync", "parameter_server"),
+            (r"placement +dedicated, or colocated$", "`placement`: `dedicated` servers are"),
+        ),
+        (("transports", "tcp"), (r"congestion +cubic, or reno$",)),
+        (("schemes", "error_feedback"), (r"inner +required", "Add what the last steps left unsent")),
+    ],
+)
+def test_list_says_all_of_one_member(arguments, said, capsys):
+    assert run("list", *arguments) == 0
+    text = capsys.readouterr().out
+    for pattern in said:
+        assert re.search(pattern, text, re.MULTILINE), pattern
+    assert run("list", *arguments, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["name"] == arguments[1]
+    assert all(key["example"] for key in found["keys"])
+
+
+def test_every_member_of_every_registry_says_its_keys():
+    for what, registry in REGISTRIES.items():
+        for name in registry:
+            keys = member(what, name).keys
+            assert [one.name for one in keys] == list(fields_of(registry.get(name)).names)
+            assert all(one.said for one in keys)
+
+
 def test_collective_prints_the_columns_of_nccl_tests(capsys):
     topology = "{kind: star, workers: 4, bandwidth: 1 GB/s, latency: 10 us}"
     arguments = ("collective", "all_reduce", "--topology", topology, "--sizes", "4MB")
@@ -191,6 +228,41 @@ def test_every_collective_has_the_columns_of_nccl_tests(capsys, collective, algo
     assert row["elements"] == elements
 
 
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ("{kind: tcp, efficiency: 0.5}", "tcp(efficiency=0.5)"),
+        ("network:\n  kind: flow\n  transport: {kind: tcp, efficiency: 0.5}\n", "tcp(efficiency=0.5)"),
+        ("{kind: tcp, efficiency: 0.5}\n", "tcp(efficiency=0.5)"),
+        ("network: flow\n", "tcp"),
+    ],
+)
+@pytest.mark.parametrize("in_file", [False, True])
+def test_collective_takes_what_a_scenarios_transport_takes(written, named, in_file, tmp_path, capsys):
+    if in_file:
+        (tmp_path / "network.yaml").write_text(written)
+        written = tmp_path / "network.yaml"
+    given = ("collective", "all_reduce", "--sizes", "100MB")
+    assert run(*given, "--transport", written) == 0
+    first, *_, row = capsys.readouterr().out.splitlines()
+    assert first == f"# all_reduce between 8 workers over ring, flow network, {named}"
+    assert run(*given, "--transport", "tcp") == 0
+    usual_us = float(capsys.readouterr().out.splitlines()[-1].split()[3])
+    slower = float(row.split()[3]) / usual_us
+    assert slower == pytest.approx(transports.get("tcp")().efficiency / 0.5 if "0.5" in named else 1.0, rel=0.01)
+
+
+@pytest.mark.parametrize("suffix", [".graphml", ".json"])
+def test_collective_and_export_take_the_file_of_a_graph(suffix, tmp_path, capsys):
+    graph = tmp_path / f"mine{suffix}"
+    assert run("export", "{kind: star, workers: 3, bandwidth: 1 Gbit/s}", "--out", graph) == 0
+    assert run("collective", "all_reduce", "--sizes", "3MB", "--topology", graph) == 0
+    assert "# all_reduce between 3 workers" in capsys.readouterr().out
+    again = tmp_path / f"again{suffix}"
+    assert run("export", graph, "--out", again) == 0
+    assert again.read_text() == graph.read_text()
+
+
 def test_collective_takes_a_scenario_and_builds_servers(at_home, capsys):
     assert run("collective", "all_reduce", "--topology", "small.yaml", "--algorithm", "parameter_server") == 0
     assert "between 4 workers over parameter_server" in capsys.readouterr().out
@@ -222,6 +294,18 @@ def test_explain_says_where_the_time_goes_and_what_matters(at_home, capsys):
     assert "bottleneck: link" in said.err
     parts = ("compute_s", "encode_s", "exposed_comm_s", "decode_s", "optimizer_s")
     assert sum(point["run"][part] for part in parts) == pytest.approx(step_s)
+
+
+def test_explain_names_a_window_where_no_link_is_full(at_home, capsys):
+    """100 bytes a round trip: more bandwidth changes nothing, and is not what is named."""
+    window = "network={kind: flow, transport: {kind: tcp, window: 100 B}}"
+    assert run("explain", "small.yaml", "--point", 1, "--set", window, "--json") == 0
+    said = capsys.readouterr()
+    (point,) = json.loads(said.out)
+    change = {one["what"]: one["change"] for one in point["changes"]}
+    assert "bottleneck: window worker0->worker1" in said.err
+    assert abs(change["bandwidth x2"]) < 1e-3
+    assert change["ideal transport"] < -0.5
 
 
 def test_explain_goes_through_all_points(at_home, capsys):
@@ -312,6 +396,10 @@ def test_calibrate_writes_a_section_that_a_scenario_takes(at_home, tmp_path, cap
     scenario = at_home / "calibrated.yaml"
     scenario.write_text((at_home / "small.yaml").read_text() + "\n" + out.read_text())
     assert run("check", scenario) == 0
+    transport = load(scenario)[0].transport
+    assert (transport.kind, transport.window) == ("gloo", 1e9)  # what was fitted holds with this window only
+    assert transport.efficiency == pytest.approx(0.88, rel=0.03)
+    assert "section of a scenario, whose topology has bandwidth 1 Gbit/s\n" in out.read_text()
     capsys.readouterr()
     assert run(*given, "--json") == 0
     found = json.loads(capsys.readouterr().out)

@@ -32,6 +32,7 @@ ADDED = {
     "plot": {"--point", "--step"},
     "capture": {"--seed"},
     "explain": {"--set", "--network", "--point"},
+    "list": {"NAME"},
     "collective": {"--workers"},
     "calibrate-schemes": {"SCENARIO", "--schemes", "--set", "--statistic", "--add", "--out", "--device"},
     "trace": {"SCENARIO", "--set", "--network", "--point", "--out"},

@@ -41,9 +41,9 @@ def test_fit_of_nothing_is_nothing() -> None:
 
 
 def test_table_is_measured_written_and_read(tmp_path: Path) -> None:
-    seen: list[str] = []
-    table = calibrate("cpu", sizes=[1024, 16384], repeats=2, progress=seen.append)
-    assert seen == list(schemes)
+    seen: list[tuple[int, int, str]] = []
+    table = calibrate("cpu", sizes=[1024, 16384], repeats=2, progress=lambda *told: seen.append(told))
+    assert seen == [(done, len(seen), kind) for done, kind in enumerate(schemes)]
     path = tmp_path / "here.json"
     write_table(table, path)
     assert json.loads(path.read_text(encoding="utf-8")) == table

@@ -79,6 +79,20 @@ def test_a_transfer_ends_when_the_integral_of_the_bandwidth_is_its_bytes(collect
     (found,) = finish_times(network, env, [one_transfer(3e6, collective=collective)])
     assert found[1] == pytest.approx(6.0, rel=1e-12)
     assert network.links.mean_share(6.0).tolist() == [pytest.approx((2 + 2 * 0.25 + 2 * 0.5) / 6), 1.0]
+    assert network.links.while_up(6.0).share.tolist() == [pytest.approx((2 + 2 * 0.25 + 2 * 0.5) / 6), 1.0]
+
+
+def test_what_links_are_like_while_they_are_up_leaves_failures_out():
+    """2 s whole, 3 s down, 4 s at a quarter, of which 1 s lossy and twice as far: (2 + 4 / 4) / 6 of the bandwidth."""
+    links = Links(pair(), transports.get("ideal")())
+    assert links.while_up(1.0).latency_s.tolist() == [0.5, 0.5]
+    links.expect_changes()
+    for at_s, share, latency_s, loss in ((2, 0.0, 0.5, 0.0), (5, 0.25, 0.5, 0.0), (8, 0.25, 1.0, 0.6)):
+        links.change(np.array([0]), LinkState(*(np.array([one]) for one in (share, latency_s, loss))), float(at_s))
+    share, latency_s, loss = (one.tolist() for one in links.while_up(9.0))
+    assert share == [pytest.approx(3 / 6), 1.0]
+    assert latency_s == [pytest.approx((5 * 0.5 + 1.0) / 6), 0.5]
+    assert loss == [pytest.approx(0.1), 0.0]
 
 
 @pytest.mark.parametrize("collective", [True, False], ids=["recurrence", "fluid"])

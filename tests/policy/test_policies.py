@@ -108,6 +108,31 @@ def test_a_simulated_exchange_takes_the_share_of_the_computation(bandwidth: str)
     assert rows["comm_s"].iloc[-1] / rows["compute_s"].iloc[-1] == pytest.approx(0.6, rel=0.1)
 
 
+def settings_and_last_turn(bandwidth: str, slow: str, sync: str, share: float) -> tuple[list[float], dict[str, float]]:
+    train = sparse(f"{{kind: adaptive_ratio, share: {share}, most: 0.25}}", 1)
+    job = f"{{straggler: {{factors: {slow}}}}}"
+    one = point(train=train, schemes=f"[{TOPK}]", topology=STAR % bandwidth, job=job, sync=sync)
+    learned = learn(one, one.train)
+    return list(learned.settings), pace(one, one.train, learned).turns[-1]
+
+
+@pytest.mark.parametrize("sync", ["ring", "parameter_server"])
+def test_a_straggler_on_a_fast_network_does_not_change_the_ratio(sync: str) -> None:
+    """Three of four wait for 0.6 s, which no ratio shortens; the exchange itself takes a hundredth of its share."""
+    alike, _ = settings_and_last_turn("10 Gbit/s", "[1]", sync, 3.0)
+    slowed, turn = settings_and_last_turn("10 Gbit/s", "[1, 1, 1, 4]", sync, 3.0)
+    assert slowed == alike == [0.01] + [0.25] * (len(alike) - 1)
+    assert turn["comm_s"] > turn["comm_wait_s"] == pytest.approx(0.75 * 3 * 0.2, rel=1e-6)
+
+
+def test_a_straggler_on_a_slow_ring_changes_the_ratio_by_what_is_computed() -> None:
+    """All rounds of a ring come after its last worker has begun: share p / q, with the mean p of longer computation."""
+    alike, _ = settings_and_last_turn("100 kbit/s", "[1]", "ring", 0.5)
+    slowed, turn = settings_and_last_turn("100 kbit/s", "[1, 1, 1, 4]", "ring", 0.5)
+    assert slowed[1] / alike[1] == pytest.approx((3 + 4) / 4, rel=1e-9)
+    assert (turn["comm_s"] - turn["comm_wait_s"]) / turn["compute_s"] == pytest.approx(0.5, rel=0.1)
+
+
 @pytest.mark.parametrize(("early", "late"), [(100, 30), (30, 100)], ids=["slower", "faster"])
 def test_a_policy_follows_links_that_change_in_the_middle(early: int, late: int) -> None:
     """What it sets before is what it sets without the change, and what it sets at last what it sets with it alone."""

@@ -245,6 +245,18 @@ def test_the_timeline_of_asked_rows_and_steps():
         timeline(recorded.head(0), table)
 
 
+def test_what_overlaps_in_a_lane_of_the_timeline_is_drawn_below_one_another():
+    """Two of three buckets are under way at once: the lane has two rows, and bars of a row never overlap."""
+    table = runs(gbits=(10,)).head(1)
+    keys = spans(table).iloc[[0]].drop(columns=["what", "bucket", "start_s", "end_s"])
+    times = [(0, 0.0, 2.0), (1, 1.0, 3.0), (2, 2.0, 4.0)]
+    rows = [keys.assign(what="communicate", bucket=one, start_s=begin, end_s=end) for one, begin, end in times]
+    bars = [(bar.get_y(), bar.get_x()) for bar in timeline(pd.concat(rows), table, rows=(0,)).axes[0].patches]
+    (first, x0), (second, x1), (third, x2) = sorted(bars, key=lambda bar: bar[1])
+    assert (x0, x1, x2) == (0.0, 1.0, 2.0)
+    assert first == third == pytest.approx(second - 0.39)
+
+
 def test_figures_come_from_the_folder_alone(tmp_path):
     table = runs(FEW, gbits=(1, 10))
     table.to_parquet(tmp_path / "runs.parquet")

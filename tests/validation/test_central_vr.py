@@ -47,6 +47,11 @@ def share(workers: int) -> float:
     return float(np.mean(5.0 ** -np.linspace(0, 1, workers)))
 
 
+def slowness(workers: int) -> float:
+    """Return how many times as long as the fastest the mean node takes, where slow-downs go up in equal ratios to 5."""
+    return float(np.mean(5.0 ** np.linspace(0, 1, workers)))
+
+
 @cache
 def trained(kind: str, workers: int, speeds: str = "equal", problem: str = "ridge", gradient: str = "global"):
     """Return the row of a run; nodes may be up to five times as slow as the fastest."""
@@ -107,6 +112,25 @@ def test_spread_speeds_leave_async_more_of_the_clusters_work_than_sync(problem: 
     lost = (5 * EPOCH_S + exchange_s) / (EPOCH_S / share(workers) + exchange_s)
     assert lasts_s["sync", "spread"] / lasts_s["sync", "as much"] == pytest.approx(lost, rel=0.03)
     assert 1 < lasts_s["async", "spread"] / lasts_s["async", "as much"] < 0.75 * lost
+
+
+@pytest.mark.slow
+def test_with_short_steps_async_goes_by_the_mean_age_of_what_the_server_adds_up() -> None:
+    """x(t) is the mean of (1 - h) x(t - age): rate h / mean age, where h is small, whatever the ages' distribution.
+
+    What a worker said is an epoch old when it comes, and half of one more on average until its next. So Async takes 1.5
+    times Sync's epochs, and where speeds are spread, the mean slow-down times as long: 1.24 times its fair share.
+    """
+    workers, lasts_s = 24, {}
+    for kind, speeds in [("sync", "equal"), ("async", "equal"), ("sync", "spread"), ("async", "spread")]:
+        one = next(one for one in netsim.load(TOY) if one.train.optimizer.kind == f"central_vr_{kind}")
+        optimizer = replace(one.train.optimizer, lr=3e-4)
+        train = SPEEDS[speeds](replace(one.train, optimizer=optimizer, until=120.0, max_epochs=1000), workers)
+        point = replace(one, topology=replace(one.topology, workers=workers), train=train)
+        lasts_s[kind, speeds] = float(netsim.simulate(point).runs.iloc[0]["time_to_target_s"])
+    assert lasts_s["async", "equal"] / lasts_s["sync", "equal"] == pytest.approx(1.5, rel=0.05)
+    assert lasts_s["async", "spread"] / lasts_s["async", "equal"] == pytest.approx(slowness(workers), rel=0.05)
+    assert lasts_s["sync", "spread"] / lasts_s["sync", "equal"] == pytest.approx(5, rel=0.05)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from netsim.errors import InputError
+from netsim.given import shown
 from netsim.lazy import torch
 from netsim.registry import Registry
 
@@ -81,3 +82,14 @@ class Task(ABC):
 
 
 tasks: Registry[Task] = Registry("task")
+
+
+def differentiable(loss: object, task: Task) -> torch.Tensor:
+    """Return a task's loss; raise InputError where no gradient can be had of it."""
+    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+        what = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, torch.Tensor) else shown(loss)
+        raise InputError(f"the loss of task {task.kind!r} is {what}", "return one number, such as the mean", "loss")
+    if not loss.requires_grad:
+        remedy = "compute it from the model's output without detach(), item() or no_grad()"
+        raise InputError(f"the loss of task {task.kind!r} has no gradient", remedy, "loss")
+    return loss
