@@ -1,14 +1,15 @@
-"""Calls that need one another's results, over processes."""
+"""Calls that need one another's results, over processes: the one that asks for them is the first to work."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import signal
 import sys
 import threading
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -19,13 +20,15 @@ from netsim.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
 THREADS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"
 ENVIRONMENT = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
 """Gradients that a process keeps are no leak, for which it would be ended and begin anew."""
 IDLE_S = 300
 """Seconds after which processes without work end; a sweep that begins before finds them started."""
+PATIENCE_S = 5.0
+"""Seconds that compiled code has to come to an end where a call is given up; what Python does ends at once."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def results(calls: Mapping[Hashable, Call], jobs: int = 1) -> Iterator[tuple[Has
 
     Args:
         calls: by key; each stands behind those that it needs.
-        jobs: processes; -1 for one a core.
+        jobs: processes, this one among them, which works in a thread of its own; -1 for one a core.
 
     Raises:
         InputError: a process was ended from outside.
@@ -58,23 +61,28 @@ def results(calls: Mapping[Hashable, Call], jobs: int = 1) -> Iterator[tuple[Has
 
     from loky import cpu_count, get_reusable_executor
 
-    processes = cpu_count() if jobs == -1 else jobs
+    processes = max(cpu_count(), 2) if jobs == -1 else jobs
     threads = str(max(cpu_count() // processes, 1))
     environment = {name: os.environ.get(name, threads) for name in THREADS} | ENVIRONMENT
     with _interrupts_ignored():
-        pool = get_reusable_executor(processes, timeout=IDLE_S, env=environment)
+        pool = get_reusable_executor(processes - 1, timeout=IDLE_S, env=environment)
+    here = _Here()
     try:
-        yield from _as_finished(calls, pool, processes)
+        yield from _as_finished(calls, here, pool, processes - 1)
     except BrokenProcessPool as error:
+        here.interrupt()
         message = "a process of the sweep was ended from outside, most likely for want of memory"
         raise InputError(message, "run with fewer --jobs; finished points are kept for --resume") from error
     except BaseException:
         pool.shutdown(kill_workers=True)
+        here.interrupt()
         raise
 
 
-def _as_finished(calls: Mapping[Hashable, Call], pool: Executor, processes: int) -> Iterator[tuple[Hashable, Any]]:
-    """Yield results as they are there, and have every call begin as soon as it can."""
+def _as_finished(
+    calls: Mapping[Hashable, Call], here: _Here, pool: Executor, others: int
+) -> Iterator[tuple[Hashable, Any]]:
+    """Yield results as they are there, and have every call begin as soon as it can, here or in one of the others."""
     order = TopologicalSorter({key: call.after for key, call in calls.items()})
     order.prepare()
     ready: deque[Hashable] = deque()
@@ -82,13 +90,19 @@ def _as_finished(calls: Mapping[Hashable, Call], pool: Executor, processes: int)
     known: dict[Hashable, Any] = {}
     while order.is_active():
         ready.extend(order.get_ready())
-        # One in hand for each process hides the way there and back; near the end it would keep work from idle ones.
-        while ready and len(running) < (2 * processes if len(ready) > processes else processes):
+        while ready:
+            # One in hand for each process hides the way there and back; near the end it would keep work from idle ones.
+            room = 2 * others if len(ready) > others else others
+            if here.busy and len(running) > room:
+                break
             key = ready.popleft()
-            with _interrupts_ignored():
-                call = calls[key]
-                future = pool.submit(_in_process, call.function, *call.args, *map(known.get, call.after))
-            running[future] = key
+            call = calls[key]
+            args = call.args + tuple(map(known.get, call.after))
+            if here.busy:
+                with _interrupts_ignored():
+                    running[pool.submit(_elsewhere, call.function, *args)] = key
+            else:
+                running[here.submit(call.function, *args)] = key
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             key = running.pop(future)
             known[key] = future.result()
@@ -96,7 +110,41 @@ def _as_finished(calls: Mapping[Hashable, Call], pool: Executor, processes: int)
             yield key, known[key]
 
 
-def _in_process(function: Callable[..., Any], *args: Any) -> Any:
+class _Here:
+    """This process as one that works, at once: it has imported already what others are yet to import."""
+
+    def __init__(self) -> None:
+        self._future: Future[Any] | None = None
+        self._thread = threading.Thread()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way."""
+        return self._future is not None and not self._future.done()
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Return what a call will have returned; the main thread goes on, to answer Ctrl-C and to give out the rest."""
+        self._future = Future()
+        self._thread = threading.Thread(target=_answer, args=(self._future, function, *args), daemon=True)
+        self._thread.start()
+        return self._future
+
+    def interrupt(self) -> None:
+        """End the call that is under way, before what it writes to is used again."""
+        if self.busy and self._thread.ident:
+            thread = ctypes.c_ulong(self._thread.ident)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(SystemExit))
+            self._thread.join(PATIENCE_S)
+
+
+def _answer(future: Future[Any], function: Callable[..., Any], *args: Any) -> None:
+    try:
+        future.set_result(function(*args))
+    except BaseException as error:
+        future.set_exception(error)
+
+
+def _elsewhere(function: Callable[..., Any], *args: Any) -> Any:
     result = function(*args)
     _settle(len(sys.modules))
     return result

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from hypothesis import settings
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 settings.register_profile("netsim", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
 settings.load_profile("netsim")
+
+# A shell's job in the background ignores Ctrl-C, and so would the programs that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

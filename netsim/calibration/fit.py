@@ -24,6 +24,8 @@ FITTED = ("efficiency", "overhead", "cap")
 CONFIDENCE = 0.95
 _LEAST_SPAN = 2.0
 """Sizes must differ by this factor to tell what a message costs from what its bytes cost."""
+_STEP = 1e-4
+"""By what a field is moved to see what it does: logarithms of rates, and overheads in units of the shortest time."""
 _FELT = 1e-6
 """A parameter that moves no predicted time by more than this share is not determined by a log."""
 
@@ -154,9 +156,16 @@ class _Trial:
         least = [0.0 if name == "overhead" else -np.inf for name in self.names]
         most = [np.log(most_efficiency) if name == "efficiency" else np.inf for name in self.names]
         return optimize.least_squares(
-            lambda values: np.log(self.predicted_s(values) / self.measured_s),
-            [start[name] for name in self.names], bounds=(least, most), x_scale="jac", diff_step=1e-4,
-        )  # fmt: skip
+            self._residuals, [start[name] for name in self.names], self._jacobian, (least, most), x_scale="jac"
+        )
+
+    def _residuals(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.log(self.predicted_s(values) / self.measured_s)
+
+    def _jacobian(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return [samples, fields], by steps that are a share of no value: an overhead may be next to nothing."""
+        here = self._residuals(values)
+        return np.stack([self._residuals(values + step) - here for step in _STEP * np.eye(len(values))], axis=1) / _STEP
 
     def _take(self, solved: Any, freedom: int) -> None:
         self.found = solved.x

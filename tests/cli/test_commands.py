@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -104,9 +105,10 @@ def test_plot_draws_every_kind(kind, result, tmp_path, capsys):
     assert (tmp_path / "x.svg").read_text().startswith("<?xml")
 
 
-def test_plot_draws_beside_the_tables(result, capsys):
-    assert run("plot", result, "--kind", "timeline", "--point", 2, "--point", 3) == 0
-    assert capsys.readouterr().out.strip() == str(result / "plots" / "timeline.png")
+def test_plot_draws_beside_the_tables(result, tmp_path, capsys):
+    copy = shutil.copytree(result, tmp_path / "copy")
+    assert run("plot", copy, "--kind", "timeline", "--point", 2, "--point", 3) == 0
+    assert capsys.readouterr().out.strip() == str(copy / "plots" / "timeline.png")
 
 
 def test_rd_measures_traces_and_draws_them(at_home, tmp_path, capsys):

@@ -27,8 +27,31 @@ def when(pause_s: float, *_: float) -> float:
     return time.monotonic()
 
 
-def end(_: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def end(caller: int) -> None:
+    """End the process, unless it is the one that asks."""
+    if os.getpid() != caller:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.5)
+
+
+def fail_later(pause_s: float) -> None:
+    time.sleep(pause_s)
+    raise InputError("too late")
+
+
+def write_until_ended(file: Path) -> None:
+    """Write for a minute, as a training does that keeps its state."""
+    try:
+        for _ in range(6000):
+            file.write_text("under way")
+            time.sleep(0.01)
+    finally:
+        file.write_text("ended")
+
+
+def process() -> int:
+    time.sleep(0.2)
+    return os.getpid()
 
 
 def fail(value: int) -> None:
@@ -75,8 +98,32 @@ def test_what_a_call_raises_comes_through_and_the_next_calls_find_processes(jobs
 
 def test_a_process_that_is_ended_from_outside_is_told_with_the_remedy():
     with pytest.raises(InputError, match=r"ended from outside.*memory; run with fewer --jobs.*--resume"):
-        dict(results({"well": Call(total, (1,)), "ended": Call(end, (0,))}, 2))
+        dict(results({index: Call(end, (os.getpid(),)) for index in range(4)}, 2))
     assert dict(results(TREE, 2))["nine"] == 9
+
+
+def test_the_process_that_asks_works_too():
+    found = dict(results({index: Call(process, ()) for index in range(8)}, 2))
+    assert len(set(found.values())) == 2
+    assert os.getpid() in found.values()
+
+
+def test_what_is_given_up_is_ended_before_the_error_comes(tmp_path):
+    """The first call is made by this process, the second by the other: both are given up at once."""
+    file = tmp_path / "state"
+    began_s = time.monotonic()
+    with pytest.raises(InputError, match="too late"):
+        dict(results({"long": Call(write_until_ended, (file,)), "wrong": Call(fail_later, (0.3,))}, 2))
+    assert file.read_text() == "ended"
+    assert time.monotonic() - began_s < 30
+
+
+def test_results_that_nobody_waits_for_are_given_up(tmp_path):
+    file = tmp_path / "state"
+    found = results({"long": Call(write_until_ended, (file,)), "short": Call(total, (1,))}, 2)
+    assert next(found) == ("short", 1)
+    found.close()
+    assert file.read_text() == "ended"
 
 
 def test_a_script_without_a_guard_runs_once(tmp_path):
