@@ -9,11 +9,11 @@ import numpy as np
 from netsim.compress.base import Peer
 from netsim.compress.drive import exchange
 from netsim.engine.score import Score, Update
-from netsim.engine.stage import Stage, fuse
+from netsim.engine.stage import Stage, fuse, sent
 from netsim.lazy import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from netsim.compress.base import Scheme
     from netsim.engine.buckets import Bucket
@@ -47,15 +47,16 @@ class Coder:
         """Whether this is the last step, after which nobody asks for a state."""
 
     def code(
-        self, bucket: Bucket, of_worker: Sequence[Sequence[torch.Tensor]], when: str, score: Score | None
+        self, bucket: Bucket, of_worker: Sequence[Iterable[torch.Tensor]], when: str, score: Score | None
     ) -> tuple[tuple[Stage, ...], list[torch.Tensor]]:
         """Exchange the tensors of one bucket; return its collectives, and the estimates of its units.
 
-        Nobody asks what a step without a `score` loses.
+        Tensors are taken one after the other, so that they may be read as they are asked for. Nobody asks what a step
+        without a `score` loses.
         """
         if self.flat:
             of_worker = [[torch.cat([one.reshape(-1) for one in tensors])] for tensors in of_worker]
-        outcomes = []
+        units, estimates = [], []
         for place, grads in enumerate(zip(*of_worker, strict=True)):
             key, name = bucket.first + place, self.tensors[bucket.first + place].name
             states = self.states.get(key) or self._states(grads[0].shape, key)
@@ -64,10 +65,11 @@ class Coder:
                 self.states.pop(key, None)
             else:
                 self.states[key] = outcome.states
-            outcomes.append(outcome)
+            units.append(sent(outcome, self.owners))
+            estimates.append(outcome.mean)
             if score is not None:
                 self._judge(key, [one.reshape(-1) for one in (outcome.mean, *grads)], score)
-        return fuse(outcomes, self.owners), [outcome.mean for outcome in outcomes]
+        return fuse(units), estimates
 
     def _judge(self, key: int, flat: Sequence[torch.Tensor], score: Score) -> None:
         """Judge an estimate by the gradients that follow it, in blocks where the whole of both is not kept."""

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from netsim.scenario.schema import Scenario
     from netsim.workload.base import Gradients, Tensor
 
+TOGETHER = 2**22
+"""Elements of the buckets of which states are held at once: more of them cost memory, fewer repeat the reading."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -97,22 +100,43 @@ def replay(scenario: Scenario, gradients: Gradients) -> Measurement:
     workers = min(scenario.topology.num_workers, gradients.num_workers)
     buckets = tuple(make_buckets(gradients.tensors, job))
     coder = Coder(scenario, scenario.scheme, gradients.tensors, range(workers), flat=job.coding_unit == "bucket")
-    stages, captured, scores = [], [], list[Score | None]()
+    steps = range(job.skip_steps + job.steps)
+    captured = [step % gradients.num_steps for step in steps]
+    scores = [Score() if step >= job.skip_steps else None for step in steps]
+    stages: list[list[tuple[Stage, ...]]] = [[] for _ in steps]
     coder.adds_up = job.steps > 1
-    for step in range(job.skip_steps + job.steps):
-        coder.ends = step == job.skip_steps + job.steps - 1
-        captured.append(step % gradients.num_steps)
-        of_step = []
-        scores.append(Score() if step >= job.skip_steps else None)
-        for bucket in buckets:
-            read = [gradients.read(captured[-1], rank, bucket.first, bucket.last) for rank in coder.ranks]
-            coded, _ = coder.code(bucket, read, f"at step {step}", scores[-1])
-            of_step.append(coded)
-        stages.append(tuple(of_step))
+    # Units know nothing of one another: states are held only of those that go through all steps together.
+    for together in _groups(buckets, gradients.tensors):
+        for step in steps:
+            coder.ends = step == steps[-1]
+            for bucket in together:
+                of_worker = [_read(gradients, captured[step], rank, bucket) for rank in coder.ranks]
+                coded, _ = coder.code(bucket, of_worker, f"at step {step}", scores[step])
+                stages[step].append(coded)
+        coder.update.settle()
     told = slice(job.skip_steps, None)
-    variants = tuple(coding_at(scenario.scheme, step) for step in range(job.skip_steps + job.steps))[told]
+    variants = tuple(coding_at(scenario.scheme, step) for step in steps)[told]
     known = [one for one in scores if one is not None]
-    return measurement(buckets, gradients.tensors, coder, stages[told], tuple(captured[told]), variants, known)
+    of_steps = [tuple(one) for one in stages[told]]
+    return measurement(buckets, gradients.tensors, coder, of_steps, tuple(captured[told]), variants, known)
+
+
+def _read(gradients: Gradients, step: int, rank: int, bucket: Bucket) -> Iterator[torch.Tensor]:
+    """Yield a worker's tensors of a bucket, each read when it is asked for: all at once may be a whole model."""
+    for index in range(bucket.first, bucket.last):
+        yield from gradients.read(step, rank, index, index + 1)
+
+
+def _groups(buckets: Sequence[Bucket], tensors: Sequence[Tensor]) -> Iterator[list[Bucket]]:
+    """Yield buckets in their order, as many together as have `TOGETHER` elements."""
+    together: list[Bucket] = []
+    for bucket in buckets:
+        together.append(bucket)
+        if sum(one.numel for one in tensors[together[0].first : bucket.last]) >= TOGETHER:
+            yield together
+            together = []
+    if together:
+        yield together
 
 
 def measurement(

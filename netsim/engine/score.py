@@ -51,6 +51,8 @@ class Update:
     def __init__(self, *, sized: bool = True) -> None:
         self.sized = sized
         self.sums: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.settled = Score()
+        """What is lost of units of which no more is added, and nothing kept."""
 
     def add(self, key: int, estimate: torch.Tensor, mean: torch.Tensor) -> None:
         """Add the estimate and the mean gradient [d] of the unit `key`, which may be kept."""
@@ -61,9 +63,15 @@ class Update:
         else:
             self.sums[key] = estimate.clone(), mean
 
+    def settle(self) -> None:
+        """Judge what has been added of all units so far, and forget it."""
+        self.settled = self.score()
+        self.sums.clear()
+
     def score(self) -> Score:
         """Return what is lost of all that was added."""
         score = Score()
+        score.join(self.settled)
         for estimate, mean in self.sums.values():
             score.add(estimate, mean, sized=self.sized)
         return score

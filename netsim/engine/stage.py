@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from netsim.compress.base import Message
+    from netsim.compress.base import Message, Op
     from netsim.compress.drive import Outcome
     from netsim.sync.base import Collective
 
@@ -51,41 +51,84 @@ class Stage:
     sum_bits: NDArray[np.float64] | None = None
 
 
-def fuse(outcomes: Sequence[Outcome], owners: int) -> tuple[Stage, ...]:
-    """Join the messages of a bucket's units: those with the same place and op travel together."""
-    joined: dict[tuple[int, str], list[tuple[list[Message], int]]] = {}
-    for unit, outcome in enumerate(outcomes):
-        for place, messages in enumerate(outcome.messages):
-            joined.setdefault((place, messages[0].op), []).append((messages, unit))
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """What all workers send of one unit in one round of its exchange; the tensors themselves are not kept.
+
+    Attributes:
+        op: how it travels.
+        numel: elements of the unit.
+        nbytes: [m] bytes of every measured worker's message.
+        parts: bytes for (`owner`: [m, owners]) or from (`shard`: [owners]) each owner, else None.
+        weighs: whether these parts are unlike.
+        held: [m + 1] as in a stage, or None.
+        sum_bits: the bits of one that holds nothing, of every item, and the most there are, or None.
+    """
+
+    op: Op
+    numel: int
+    nbytes: NDArray[np.float64]
+    parts: NDArray[np.float64] | None
+    weighs: bool
+    held: NDArray[np.int64] | None
+    sum_bits: tuple[float, ...] | None
+
+
+def sent(outcome: Outcome, owners: int) -> tuple[Sent, ...]:
+    """Return what the rounds of a unit's exchange send."""
+    return tuple(_sent(messages, outcome, owners) for messages in outcome.messages)
+
+
+def _sent(messages: Sequence[Message], outcome: Outcome, owners: int) -> Sent:
+    op, parts, held = messages[0].op, None, None
+    if op == "owner":
+        parts = np.stack([_parts(one, owners) for one in messages])
+    elif op == "shard":
+        parts = np.zeros(owners)
+        for rank, one in enumerate(messages):
+            mine = parts[rank :: len(messages)]
+            mine += _parts(one, len(mine))
+    supports = [one.support() for one in messages if one.support]
+    if op == "gather":
+        held = count_holders(outcome.own)
+    elif supports:
+        held = count_holders([one.present for one in supports])
+    return Sent(
+        op,
+        outcome.mean.numel(),
+        np.array([_bytes(one) for one in messages], np.float64),
+        parts,
+        any(one.weigh for one in messages),
+        held,
+        supports[0][1:] if supports else None,
+    )
+
+
+def fuse(units: Sequence[Sequence[Sent]]) -> tuple[Stage, ...]:
+    """Join what a bucket's units send: rounds with the same place and op travel together."""
+    joined: dict[tuple[int, Op], list[tuple[Sent, int]]] = {}
+    for unit, rounds in enumerate(units):
+        for place, one in enumerate(rounds):
+            joined.setdefault((place, one.op), []).append((one, unit))
     stages = []
-    for (place, op), units in sorted(joined.items()):
+    for (place, op), numbered in sorted(joined.items()):
         if op == "shard":
             continue
-        sent = [messages for messages, _ in units]
-        down_bytes, up_shares, down_shares = np.zeros(len(units)), None, None
-        if op == "owner":
-            back = [messages for messages, _ in joined[place + 1, "shard"]]
-            down_bytes = np.array([sum(_bytes(one) for one in messages) for messages in back], np.float64)
-            up_shares, down_shares = _pushed(sent, owners), _pulled(back, owners)
-        up_bytes = np.array([[_bytes(one) for one in messages] for messages in sent], np.float64).T
-        coded = [outcomes[unit] for _, unit in units]
-        held = [count_holders(outcome.own) for outcome in coded] if op == "gather" else []
-        sum_bits = []
-        for messages in sent:
-            supports = [one.support() for one in messages if one.support]
-            if supports:
-                held.append(count_holders([one.present for one in supports]))
-                sum_bits.append(supports[0][1:])
+        together = [one for one, _ in numbered]
+        back = [one for one, _ in joined[place + 1, "shard"]] if op == "owner" else []
+        down_bytes = np.array([one.nbytes.sum() for one in back]) if back else np.zeros(len(together))
+        up_bytes = np.array([one.nbytes for one in together]).T
+        sum_bits = [one.sum_bits for one in together if one.sum_bits]
         stages.append(
             Stage(
-                cast("Collective", op),
+                op,
                 up_bytes.sum(axis=1),
                 float(down_bytes.sum()),
-                np.array([outcome.mean.numel() for outcome in coded], dtype=np.int64),
-                np.array(held, dtype=np.int64),
-                up_shares,
-                down_shares,
-                np.array([unit for _, unit in units], dtype=np.int64),
+                np.array([one.numel for one in together], dtype=np.int64),
+                np.array([one.held for one in together if one.held is not None], dtype=np.int64),
+                _shares_of(together),
+                _shares_of(back),
+                np.array([unit for _, unit in numbered], dtype=np.int64),
                 up_bytes,
                 down_bytes,
                 np.array(sum_bits, dtype=np.float64) if sum_bits else None,
@@ -94,23 +137,10 @@ def fuse(outcomes: Sequence[Outcome], owners: int) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def _pushed(units: Sequence[Sequence[Message]], owners: int) -> NDArray[np.float64] | None:
-    """Return [m, owners] which part of each worker's messages goes to each owner, or None where all get alike."""
-    if not any(one.weigh for messages in units for one in messages):
-        return None
-    return shares(np.sum([[_parts(one, owners) for one in messages] for messages in units], axis=0))
-
-
-def _pulled(units: Sequence[Sequence[Message]], owners: int) -> NDArray[np.float64] | None:
-    """Return [owners] which part each owner hands out, or None where all hand out alike."""
-    if not any(one.weigh for messages in units for one in messages):
-        return None
-    nbytes = np.zeros(owners)
-    for messages in units:
-        for rank, one in enumerate(messages):
-            mine = nbytes[rank :: len(messages)]
-            mine += _parts(one, len(mine))
-    return shares(nbytes)
+def _shares_of(units: Sequence[Sent]) -> NDArray[np.float64] | None:
+    """Return which part each owner gets or hands out of all units together, or None where all parts are alike."""
+    parts = [one.parts for one in units if one.parts is not None]
+    return shares(np.sum(parts, axis=0)) if any(one.weighs for one in units) and parts else None
 
 
 def _parts(message: Message, parts: int) -> NDArray[np.float64]:

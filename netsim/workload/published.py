@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 MEMORY_BYTES_PER_S = {"V100": 900e9, "RTX 3090": 936e9}
 """Of V100-SXM2 and GeForce RTX 3090, as their data sheets say."""
 _WORDS_PER_ELEMENT = {"sgd_momentum": 5, "adam": 7}
+_KEPT_BYTES = 2**27
+"""Captured gradients that are kept, so that they are read once: of small models, those of every step and worker."""
 _MODELS = Path(__file__).parent / "models"
 
 
@@ -97,8 +99,9 @@ class FilledGradients(Gradients):
         self.timing = model.timing
         self.num_steps = captured.num_steps
         self.num_workers = captured.num_workers
-        # Two kinds for each of a few workers: a step is read bucket by bucket, worker by worker.
-        self._pool = lru_cache(maxsize=16)(self._read_pool)
+        # Two kinds for each of a few workers at least: steps are read bucket by bucket, worker by worker.
+        of_worker = 4 * max(sum(tensor.numel for tensor in captured.tensors), 1)
+        self._pool = lru_cache(maxsize=2 * max(8, _KEPT_BYTES // of_worker))(self._read_pool)
         self._mask = lru_cache(maxsize=None)(self._draw_mask)
 
     def read(self, step: int, worker: int, first: int, last: int) -> Sequence[torch.Tensor]:
@@ -111,9 +114,9 @@ class FilledGradients(Gradients):
         # Multiples of the golden ratio spread the offsets evenly over the pool.
         offset = int(len(pool) * (index * 0.6180339887498949 % 1.0))
         times = -(-(offset + tensor.numel) // len(pool))
-        filled = pool.repeat(times)[offset : offset + tensor.numel].reshape(tensor.shape)
-        # In place: a repetition is a copy.
-        return filled.masked_fill_(self._mask(index), 0) if self.pruned and len(tensor.shape) > 1 else filled
+        repeated = pool.repeat(times) if times > 1 else pool
+        filled = repeated[offset : offset + tensor.numel].reshape(tensor.shape)
+        return filled.masked_fill(self._mask(index), 0) if self.pruned and len(tensor.shape) > 1 else filled
 
     def _draw_mask(self, index: int) -> torch.Tensor:
         """Return which elements of a tensor are pruned; drawn for it alone, so that none repeats another's."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -94,12 +95,16 @@ def test_an_overlapped_step(machines, times, transport):
 
 
 def test_a_sweep_in_two_processes():
-    one_s, one_cpu_s, *alone = answer(SWEEP, "1")
-    two_s, two_cpu_s, *shared = answer(SWEEP, "2")
+    """Five times in turn, as a shared machine may be a fifth slower or faster a minute later."""
+    turns = [(answer(SWEEP, "1"), answer(SWEEP, "2")) for _ in range(5)]
+    print()
+    for (one_s, one_cpu_s, *alone), (two_s, two_cpu_s, *shared) in turns:
+        print(f"{one_s:.1f} s in one process, {two_s:.1f} s in two ({one_cpu_s:.1f} and {two_cpu_s:.1f} s of CPU)")
+        assert shared == alone
+        assert shared[0] == 200
+    one_s, one_cpu_s, two_s, two_cpu_s = np.median([one[:2] + two[:2] for one, two in turns], axis=0)
     print(
-        f"\n200 points of 64 workers: {one_s:.1f} s in one process, {two_s:.1f} s in two: efficiency "
+        f"200 points of 64 workers, medians: {one_s:.1f} s in one process, {two_s:.1f} s in two: efficiency "
         f"{one_s / 2 / two_s:.0%} by the clock, {one_cpu_s / two_cpu_s:.0%} by CPU seconds "
-        f"({one_cpu_s:.1f} and {two_cpu_s:.1f})"
+        f"({one_cpu_s:.1f} and {two_cpu_s:.1f}), cores busy {two_cpu_s / 2 / two_s:.0%}"
     )
-    assert shared == alone
-    assert shared[0] == 200

@@ -109,18 +109,18 @@ def test_the_process_that_asks_works_too():
 
 
 def test_what_is_given_up_is_ended_before_the_error_comes(tmp_path):
-    """The first call is made by this process, the second by the other: both are given up at once."""
+    """This process makes the last call, the other one the first."""
     file = tmp_path / "state"
     began_s = time.monotonic()
     with pytest.raises(InputError, match="too late"):
-        dict(results({"long": Call(write_until_ended, (file,)), "wrong": Call(fail_later, (0.3,))}, 2))
+        dict(results({"wrong": Call(fail_later, (0.3,)), "long": Call(write_until_ended, (file,))}, 2))
     assert file.read_text() == "ended"
     assert time.monotonic() - began_s < 30
 
 
 def test_results_that_nobody_waits_for_are_given_up(tmp_path):
     file = tmp_path / "state"
-    found = results({"long": Call(write_until_ended, (file,)), "short": Call(total, (1,))}, 2)
+    found = results({"short": Call(total, (1,)), "long": Call(write_until_ended, (file,))}, 2)
     assert next(found) == ("short", 1)
     found.close()
     assert file.read_text() == "ended"
