@@ -101,7 +101,7 @@ def _as_finished(
             room = 2 * others if len(ready) > others else others
             if here.busy and len(running) > room:
                 break
-            # The first calls last longest and take most memory: others make them, while this process works from the end.
+            # The first calls last longest and take most memory: others make them; this process works from the end.
             key = ready.popleft() if here.busy else ready.pop()
             call = calls[key]
             args = call.args + tuple(map(known.get, call.after))

@@ -96,10 +96,10 @@ def test_one_slow_node_of_960_hurts_sync_and_hardly_async() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [96, 960])
 @pytest.mark.parametrize("problem", ["ridge", "logistic"])
-def test_spread_speeds_leave_async_more_of_the_clusters_work_than_sync(problem: str, workers: int) -> None:
+def test_spread_speeds_hurt_sync_and_hardly_async(problem: str, workers: int) -> None:
     """Half of the fast cluster's work is there, and twice its time nobody's loss: (1 - 1 / 5) / ln 5 = 0.497.
 
-    Against equal nodes that do as much together, Sync's rounds take the slowest's time.
+    Against equal nodes that do as much together, Sync's rounds take the slowest's time, and Async loses at most 15 %.
     """
     assert share(workers) == pytest.approx(0.8 / math.log(5), rel=0.01)
     lasts_s = {
@@ -111,7 +111,9 @@ def test_spread_speeds_leave_async_more_of_the_clusters_work_than_sync(problem: 
     exchange_s = lasts_s["sync", "equal"] / rounds - EPOCH_S
     lost = (5 * EPOCH_S + exchange_s) / (EPOCH_S / share(workers) + exchange_s)
     assert lasts_s["sync", "spread"] / lasts_s["sync", "as much"] == pytest.approx(lost, rel=0.03)
-    assert 1 < lasts_s["async", "spread"] / lasts_s["async", "as much"] < 0.75 * lost
+    assert 2.2 < lost
+    assert 0.95 < lasts_s["async", "spread"] / lasts_s["async", "as much"] < 1.15
+    assert lasts_s["async", "spread"] < 0.8 * lasts_s["sync", "spread"]
 
 
 @pytest.mark.slow
