@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import MISSING, dataclass, field, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from netsim.errors import InputError, closest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Names of one kind of plug-in, in the order they were registered."""
+    """Names of one kind of plug-in, in the order they were registered.
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    `elsewhere` holds what people look for under a name of this kind, and where a scenario says it.
+    """
+
+    def __init__(self, kind: str, elsewhere: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.kind, self.elsewhere = kind, elsewhere
         self._members: dict[str, type[T]] = {}
 
     def register(self, name: str, *, paper: str = "") -> Callable[[type[T]], type[T]]:
@@ -41,6 +45,8 @@ class Registry(Generic[T]):
     def get(self, name: str) -> type[T]:
         """Return the member called `name`; raise InputError naming the nearest ones."""
         if not isinstance(name, str) or name not in self._members:
+            if str(name) in self.elsewhere:
+                raise InputError(f"{name!r} is no {self.kind}", f"write {self.elsewhere[str(name)]}")
             raise InputError(f"unknown {self.kind} {name!r}", closest(name, self._members))
         return self._members[name]
 

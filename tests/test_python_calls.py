@@ -12,7 +12,10 @@ import torch
 from torch import nn
 
 import netsim
+from netsim.compress import schemes
+from netsim.engine.measure import measure
 from netsim.errors import InputError
+from netsim.scenario.load import parse_text
 from netsim.workload.base import Tensor, Timing
 from netsim.workload.capture import capture
 from netsim.workload.tasks import Samples, Task
@@ -62,6 +65,7 @@ def scenario(tmp_path_factory):
         (lambda: netsim.scheme(None), "write a name"),
         (lambda: netsim.scheme(type(TOPK)), "write a name"),
         (lambda: netsim.scheme("top_k"), "did you mean 'topk'"),
+        (lambda: netsim.scheme("per_bucket"), "'per_bucket' is no scheme; write job: {coding_unit: bucket}"),
         (lambda: netsim.scheme("topk", ration=0.1), "ration: unknown key 'ration' of scheme 'topk'"),
         (lambda: netsim.scheme({"kind": "topk", "ration": 0.1}), "ration: unknown key 'ration' of scheme 'topk'"),
         (lambda: netsim.scheme({"ratio": 0.1}), "scheme has no 'kind'"),
@@ -194,6 +198,16 @@ def test_numbers_of_numpy_and_torch_maps_and_lists_are_taken(scenario):
     slow, fast = (netsim.collective_time(**REDUCE, transport=one) for one in (half, full))
     latency_s = 4 * 25e-6  # of the four rounds
     assert slow - latency_s == pytest.approx(2 * (fast - latency_s))
+
+
+@pytest.mark.parametrize(("name", "units", "buckets"), [("per_layer", 161, 5), ("per_bucket", 5, 5), ("flat", 1, 1)])
+def test_where_grouping_is_said_it_groups(name, units, buckets, scenario):
+    said = schemes.elsewhere[name].split("}")[0] + ", steps: 1, skip_steps: 0}"
+    text = scenario.read_text().replace("{kind: recorded, trace: small.trace}", "{kind: published, model: resnet50}")
+    *_, one = parse_text(f"{text}\n{said}\nschemes: [{{kind: topk, ratio: 0.001}}]\nsync: [ring]")
+    measured = measure(one)
+    assert sum(len(of_bucket) for of_bucket in measured.units) == units
+    assert len(measured.buckets) == buckets
 
 
 def model() -> nn.Module:

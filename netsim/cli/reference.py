@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def list_members(arguments: argparse.Namespace) -> None:
     """List members of the registries, or say all of one."""
-    from netsim.cli.catalogue import catalogue, member
+    from netsim.cli.catalogue import REGISTRIES, catalogue, member
     from netsim.report.text import entries
 
     if arguments.name:
@@ -32,6 +32,9 @@ def list_members(arguments: argparse.Namespace) -> None:
     for what, members in found.items():
         rows = [(one.name, f"{one.summary} [{one.source}]" if one.source else one.summary) for one in members]
         blocks.append("\n".join([what, *(entries(rows) or ["  none"])]))
+        elsewhere = REGISTRIES[what].elsewhere if what in REGISTRIES else {}
+        if elsewhere:
+            blocks.append("\n".join([f"said elsewhere than in {what}", *entries(list(elsewhere.items()))]))
     say(arguments, "\n\n".join(blocks))
 
 

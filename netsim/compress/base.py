@@ -360,4 +360,12 @@ class Wrapper(Scheme):
         return cls(inner=schemes.get("none").example())  # type: ignore[call-arg]
 
 
-schemes: Registry[Scheme] = Registry("scheme")
+# A scheme sees one unit: what is joined before is the job's (decision 16).
+schemes: Registry[Scheme] = Registry(
+    "scheme",
+    {
+        "per_layer": "job: {coding_unit: tensor}, which is the default",
+        "per_bucket": "job: {coding_unit: bucket}",
+        "flat": "job: {coding_unit: bucket, first_bucket: 1 TB}, which makes one bucket of the model",
+    },
+)
