@@ -57,6 +57,10 @@ def results(calls: Mapping[Hashable, Call], jobs: int = 1) -> Iterator[tuple[Has
         InputError: a process was ended from outside.
         Exception: what the first call that failed raised; calls that are under way are given up.
     """
+    if jobs == -1:
+        from loky import cpu_count
+
+        jobs = cpu_count()
     if jobs == 1 or len(calls) < 2:
         known: dict[Hashable, Any] = {}
         for key, call in calls.items():
@@ -67,14 +71,13 @@ def results(calls: Mapping[Hashable, Call], jobs: int = 1) -> Iterator[tuple[Has
 
     from loky import cpu_count, get_reusable_executor
 
-    processes = max(cpu_count(), 2) if jobs == -1 else jobs
-    threads = str(max(cpu_count() // processes, 1))
+    threads = str(max(cpu_count() // jobs, 1))
     environment = {name: os.environ.get(name, threads) for name in THREADS} | ENVIRONMENT
     with _interrupts_ignored():
-        pool = get_reusable_executor(processes - 1, timeout=IDLE_S, env=environment)
+        pool = get_reusable_executor(jobs - 1, timeout=IDLE_S, env=environment)
     here = _Here()
     try:
-        yield from _as_finished(calls, here, pool, processes - 1)
+        yield from _as_finished(calls, here, pool, jobs - 1)
     except BrokenProcessPool as error:
         here.interrupt()
         message = "a process of the sweep was ended from outside, most likely for want of memory"
