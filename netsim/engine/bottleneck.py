@@ -70,9 +70,33 @@ def bottleneck(
     for one in sent:
         for rounds in _plans(one, held.links):
             held.add(rounds, one.times)
+    return _most(held, mean, waits_s, _loses(scenario))
+
+
+def bottleneck_of(
+    scenario: Scenario,
+    plans: Iterable[tuple[Sequence[Round], float]],
+    state: LinkState,
+    mean: Mapping[str, float],
+    lost_to: str | None = None,
+) -> str:
+    """Return the name of what holds steps up whose plans are known, each with how often the mean step sends it.
+
+    What exchanges take longer than alone goes to `lost_to`: with `link`, to others on the way, so to the fullest link.
+    """
+    largest = max(PARTS, key=lambda part: mean[part])
+    if largest != "exposed_comm_s":
+        return largest.removesuffix("_s")
+    held = HeldUp(scenario, state)
+    for rounds, times in plans:
+        held.add(rounds, times)
+    return _most(held, mean, mean["comm_wait_s"], _loses(scenario) if lost_to is None else lost_to)
+
+
+def _most(held: HeldUp, mean: Mapping[str, float], waits_s: float, lost_to: str) -> str:
     share = min(max(waits_s / mean["exposed_comm_s"], 0.0), 1.0)
     lost_s = mean["comm_s"] - mean["comm_wait_s"] - held.total_s
-    return held.most(share, _loses(scenario), max(lost_s, 0.0))
+    return held.most(share, lost_to, max(lost_s, 0.0))
 
 
 def _plans(sent: Sent, links: Links) -> Iterator[Sequence[Round]]:
@@ -152,7 +176,9 @@ class HeldUp:
 
     def most(self, stragglers: float, lost_to: str, lost_s: float) -> str:
         """Return what most of the time goes to, a share of which waits for `stragglers`, and `lost_s` on top."""
-        all_of = self._seconds | ({lost_to: lost_s} if lost_to else {})
+        all_of = dict(self._seconds)
+        if lost_to:
+            all_of[lost_to] = all_of.get(lost_to, 0.0) + lost_s
         total_s = sum(all_of.values())
         name = max(all_of, key=lambda one: all_of[one], default="")
         if not total_s or stragglers > (1 - stragglers) * all_of[name] / total_s:

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsim.engine.bottleneck import bottleneck_of
 from netsim.engine.coding import assumed
 from netsim.engine.learned import best_of, compared, curve, learned_row
 from netsim.engine.measure import one_thread
 from netsim.engine.pace import pace
 from netsim.engine.progress import GOALS
 from netsim.engine.train import run_training
-from netsim.record.result import RUN_COLUMNS, TRAIN_COLUMNS, Result
+from netsim.optim.base import Asynchronous
+from netsim.record.result import PARTS, RUN_COLUMNS, TRAIN_COLUMNS, Result
 from netsim.registry import label
 from netsim.scenario.rules import adapted
 from netsim.workload.live import Live
@@ -36,7 +38,8 @@ def simulate_training(scenario: Scenario, train: Train) -> Result:
     with one_thread():
         record = run_training(scenario, train, problem)
     links = _links(record.topology, record.link_bytes, record.link_share * record.total_s, len(record.updates))
-    return _result(scenario, train, problem.label, _row(train, record), record.updates, links, record.curve)
+    row = _row(scenario, train, record)
+    return _result(scenario, train, problem.label, row, record.updates, links, record.curve)
 
 
 def simulate_learned(scenario: Scenario, train: Train, learned: Learned, baseline: Learned) -> Result:
@@ -92,6 +95,7 @@ def _result(
     }
     bandwidth, latency_s = scenario.topology.access
     device = scenario.workload.device or f"stated: {train.gradient_time:g} s a gradient"
+    stale = [one["staleness"] for one in steps] or [np.nan]
     of_point = {
         "topology": scenario.topology.kind,
         "network": scenario.network.kind,
@@ -108,7 +112,8 @@ def _result(
         "conditions": conditions_name(scenario),
         "target": train.target,
         "target_of": train.target_of,
-        "bottleneck": "",
+        "staleness_mean": float(np.mean(stale)),
+        "staleness_max": float(max(stale)),
         "best_dense_sync": "",
         "collective": "",
     }
@@ -129,7 +134,10 @@ def _result(
     )
 
 
-def _row(train: Train, record: TrainRecord) -> dict[str, Any]:
+def _row(scenario: Scenario, train: Train, record: TrainRecord) -> dict[str, Any]:
+    mean = dict.fromkeys(PARTS, 0.0) | record.parts | {"exposed_comm_s": record.parts["comm_s"]}
+    # Who does not wait for others meets them on the way, which is what is not said by each one's own plans.
+    lost_to = "link" if isinstance(train.optimizer, Asynchronous) else None
     last, reached = record.curve[-1], record.status == "target"
     values = np.array([one[GOALS[train.target_of]] for one in record.curve])
     return {
@@ -140,7 +148,10 @@ def _row(train: Train, record: TrainRecord) -> dict[str, Any]:
         "epochs_to_target": last["epoch"] if reached else np.nan,
         "best": best_of(train, values),
         "total_s": record.total_s,
-    }
+        "step_time_s": sum(mean[part] for part in PARTS),
+        "comm_s": mean["comm_s"],
+        "bottleneck": bottleneck_of(scenario, record.plans, record.link_state, mean, lost_to) if record.updates else "",
+    } | {part: mean[part] for part in PARTS}
 
 
 def _turns(record: TrainRecord) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,12 @@ from netsim.workload.live import Live
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from netsim.network.base import LinkState, Round
     from netsim.scenario.schema import Scenario, Train
     from netsim.topology.graph import Topology
     from netsim.workload.live import Objective
+
+_SPENT = ("compute_s", "lost_s", "comm_wait_s", "comm_s")
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,11 @@ class TrainRecord:
         topology: where it ran.
         link_bytes: [L] bytes each link has carried.
         link_share: [L] the part of its capacity that each link has had, in the mean.
+        link_state: what links have been like, in the mean over the time in which they had not failed.
         sent_bytes: [W] bytes each worker has sent.
+        parts: the seconds of the mean update, in the mean over who took part: `compute_s`, `lost_s`, and `comm_s`, of
+            which `comm_wait_s` for slower workers.
+        plans: what is sent for the mean update: plans, and how often each.
         total_s: simulated seconds.
     """
 
@@ -44,7 +52,10 @@ class TrainRecord:
     topology: Topology
     link_bytes: NDArray[np.float64]
     link_share: NDArray[np.float64]
+    link_state: LinkState
     sent_bytes: NDArray[np.float64]
+    parts: dict[str, float]
+    plans: list[tuple[list[Round], float]]
     total_s: float
 
 
@@ -64,6 +75,8 @@ class Training:
         self.devices = cluster.devices
         self.sent_bytes = np.zeros(self.count)
         self.updates: list[dict[str, Any]] = []
+        self.plans: Counter[tuple[Any, ...]] = Counter()
+        self._spent_s = np.zeros(4)
         self.progress = Progress(train, problem)
         self.stopped = self.env.event()
         # Workers that do not wait for each other are on a few turns at a time.
@@ -86,6 +99,14 @@ class Training:
             self.stopped.succeed()
         return over
 
+    def spend(self, compute_s: float, lost_s: float, comm_wait_s: float, comm_s: float) -> None:
+        """Note seconds of an update: of work, of devices that are down, and of communication with its waits."""
+        self._spent_s += np.array([compute_s, lost_s, comm_wait_s, comm_s])
+
+    def plan(self, *of: Any) -> list[Round]:
+        """Return the rounds of a plan that is counted in `plans`."""
+        raise NotImplementedError
+
     def run(self) -> TrainRecord:
         """Run until the target, a limit or divergence.
 
@@ -101,6 +122,8 @@ class Training:
                 raise Deadlock("the training is stuck: " + "; ".join(self.waiting()[:20]))
             self.env.run(until=self.train.until)
             progress.stop("until")
+        count = max(len(self.updates), 1)
+        parts = dict(zip(_SPENT, (self._spent_s / count).tolist(), strict=True))
         return TrainRecord(
             progress.curve,
             self.updates,
@@ -108,7 +131,10 @@ class Training:
             self.topology,
             self.network.carried_bytes(),
             self.network.links.mean_share(float(self.env.now)),
+            self.network.links.while_up(float(self.env.now)),
             self.sent_bytes,
+            parts,
+            [(self.plan(*of), times / count) for of, times in self.plans.items()],
             float(self.env.now),
         )
 

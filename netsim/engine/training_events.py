@@ -64,6 +64,7 @@ class AsyncJob(Training):
                 self.env.process(self._work(worker))
 
     def _work(self, worker: int) -> Generator[simpy.Event, Any, None]:
+        last_s = 0.0
         for turn in count():
             begin_s, version = float(self.env.now), self.version
             evaluations = self.optimizer.evaluations(self.problem, self.server)
@@ -75,7 +76,8 @@ class AsyncJob(Training):
                 yield self._travel(worker, 1, pull_floats)
             self._doing[worker] = f"its gradients of turn {turn}"
             work_s = float(self.compute_s(evaluations, turn)[worker])
-            yield self.env.timeout(self.devices.lasts_s(worker, float(self.env.now), work_s))
+            lasts_s = self.devices.lasts_s(worker, float(self.env.now), work_s)
+            yield self.env.timeout(lasts_s)
             sent_s = float(self.env.now)
             self._doing[worker] = f"the server to get what it pushes on turn {turn}"
             yield self._travel(worker, 0, push_floats)
@@ -92,6 +94,9 @@ class AsyncJob(Training):
                     "staleness": self.version - 1 - version,
                 }
             )
+            now_s = float(self.env.now)
+            self.spend(work_s, lasts_s - work_s, begin_s - last_s, now_s - last_s - lasts_s)
+            last_s = now_s
             self._applied.succeed()
             self._applied = self.env.event()
             if self.record(self.optimizer.model(self.server), self.version):
@@ -105,11 +110,16 @@ class AsyncJob(Training):
         one, arrival = self._round(worker, way, floats), self.env.event()
         if not len(one.src):
             return arrival.succeed()
+        self.plans[worker, way, floats] += 1
         if not way:
             self.sent_bytes[worker] += float(one.nbytes.sum())
         self._leaving[way][worker] = one, arrival
         self._leave.set(self.env.now)
         return arrival
+
+    def plan(self, *of: Any) -> list[Round]:
+        """Return the one round of a worker's push (way 0) or pull (way 1) of some floats."""
+        return [self._round(*of)]
 
     def _make_round(self, worker: int, way: int, floats: int) -> Round:
         """Return a push (way 0) or a pull (way 1) of one worker; workers send the same ones over and over."""

@@ -5,6 +5,7 @@ All workers' arithmetic is one batch; a round ends when the last worker has its 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,9 @@ class SyncJob(Training):
         super().__init__(scenario, train, problem)
         self.optimizer = optimizer
         self._left = np.zeros(self.count, dtype=bool)
+        self._sync = carrier(scenario.sync, "sum")
+        self._rounds_of = lru_cache(maxsize=None)(self._make_rounds)
+        self._busy_s = np.zeros(3)
 
     def start(self) -> None:
         """Begin the one process."""
@@ -47,6 +51,7 @@ class SyncJob(Training):
         over = self.record(self.optimizer.model(state), 0)
         while not over:
             begin_s, running = float(self.env.now), self.optimizer.turn(self.problem, state)
+            self._busy_s[:] = 0.0
             known: Any = None
             while True:
                 try:
@@ -61,28 +66,38 @@ class SyncJob(Training):
             turn += 1
             row = {"step": turn, "worker": -1, "begin_s": begin_s, "end_s": float(self.env.now), "staleness": 0}
             self.updates.append(row)
+            compute_s, lost_s, wait_s = self._busy_s.tolist()
+            self.spend(compute_s, lost_s, wait_s, row["end_s"] - begin_s - compute_s - lost_s)
             over = self.record(self.optimizer.model(state), turn)
 
     def _exchange(self, exchange: Exchange, number: int) -> simpy.Event:
         """Begin an exchange that workers join when they have computed; return the event of the last one's finish."""
-        sync = carrier(self.scenario.sync, "sum")
-        elements = int(exchange.result.size)
-        add_s = self.scenario.cost.aggregate()(elements)
-        payload = Payload(
-            "sum",
-            np.full(self.count, exchange.nbytes),
-            exchange.nbytes,
-            np.array([elements]),
-            decode_s=add_s,
-            machines=self.topology.machines[self.workers],
-        )
-        rounds = [one for one in sync.rounds(payload, self.workers, self.servers) if len(one.src)]
+        of = exchange.nbytes, int(exchange.result.size)
+        rounds, now_s = self.plan(*of), float(self.env.now)
+        self.plans[of] += 1
         self._account(rounds)
         work_s = self.compute_s(exchange.evaluations, number)
-        due_s = self.devices.after(np.arange(self.count), np.full(self.count, float(self.env.now)), work_s)
+        due_s = self.devices.after(np.arange(self.count), np.full(self.count, now_s), work_s)
+        lost_s = float((due_s - (now_s + work_s)).mean())
+        self._busy_s += [float(work_s.mean()), lost_s, float((due_s.max() - due_s).mean())]
         if not rounds:
-            return self.env.timeout(float(due_s.max()) - float(self.env.now))
+            return self.env.timeout(float(due_s.max()) - now_s)
         return self._joined(rounds, due_s)
+
+    def plan(self, *of: Any) -> list[Round]:
+        """Return the rounds of an exchange of some bytes and elements."""
+        return self._rounds_of(*of)
+
+    def _make_rounds(self, nbytes: float, elements: int) -> list[Round]:
+        payload = Payload(
+            "sum",
+            np.full(self.count, nbytes),
+            nbytes,
+            np.array([elements]),
+            decode_s=self.scenario.cost.aggregate()(elements),
+            machines=self.topology.machines[self.workers],
+        )
+        return [one for one in self._sync.rounds(payload, self.workers, self.servers) if len(one.src)]
 
     def _joined(self, rounds: list[Round], due_s: NDArray[np.float64]) -> simpy.Event:
         finished, left = self.env.event(), np.ones(self.count, dtype=bool)

@@ -34,8 +34,9 @@ TRAIN_COLUMNS = (
 larger batches and local steps compare, and an optimizer that compresses by itself is held against the one that it
 approximates.
 
-`status` is `target`, `until` or `max_epochs` (limits that ended it before the target), or `diverged`. What belongs to a
-step of replayed gradients alone is empty in such rows."""
+`status` is `target`, `until` or `max_epochs` (limits that ended it before the target), or `diverged`. A step is an
+update; where workers do not wait for each other, a turn of one of them, from its last push to the next. What belongs to
+layers or to replayed gradients alone is empty in rows without them."""
 
 PARTS = ("compute_s", "encode_s", "exposed_comm_s", "decode_s", "optimizer_s", "lost_s")
 """Columns that account for a step completely: they add up to `step_time_s`.

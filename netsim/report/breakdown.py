@@ -8,7 +8,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from netsim.report import layout, scales, style
-from netsim.report.points import extrapolated, label, point_columns, split, spread
+from netsim.report.points import extrapolated, held_up_by, label, point_columns, split, spread
 from netsim.report.text import in_lines, seconds, shorten
 
 if TYPE_CHECKING:
@@ -78,5 +78,4 @@ def _bar(axes: Axes, place: int, row: pd.Series[Any], parts: dict[str, tuple[str
 
 
 def _text(row: pd.Series[Any]) -> str:
-    bottleneck = str(row.get("bottleneck", "")).removeprefix("link ")
-    return f"{seconds(float(row['step_time_s']))}  {shorten(bottleneck, 30)}"
+    return f"{seconds(float(row['step_time_s']))}  {shorten(held_up_by(row), 30)}"

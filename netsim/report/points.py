@@ -123,6 +123,11 @@ def heading_of(column: str, value: Any, pad: str = "") -> str:
     return "|".join(line + pad for line in text.replace(" + ", " +|").split("|"))
 
 
+def held_up_by(row: pd.Series[Any]) -> str:
+    """Return what holds a row's steps up, links by their names alone; nothing where that is not known."""
+    return str(row.get("bottleneck", "")).removeprefix("link ")
+
+
 def of_row(table: pd.DataFrame, row: pd.Series[Any]) -> pd.DataFrame:
     """Return what a table of steps, spans or links has of a row of `runs`."""
     keys = [key for key in ROW if key in table]

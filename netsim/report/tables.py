@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netsim.report import uncompressed
-from netsim.report.points import expanded, extrapolated, heading_of, label, point_columns, split, value_label
+from netsim.report.points import (
+    expanded,
+    extrapolated,
+    heading_of,
+    held_up_by,
+    label,
+    point_columns,
+    split,
+    value_label,
+)
 from netsim.report.text import UNKNOWN, Column, fraction, nbytes, ratio, seconds, table
 from netsim.report.verdict import verdicts
 
@@ -93,7 +102,7 @@ def _rows(part: pd.DataFrame, width: int, skip: str) -> list[str]:
         cells = [str(row["scheme"]) + mark, *(write(float(row[column])) for _, column, write in shown)]
         # What the block's heading says already is left out: every column counts in 120 characters.
         cells += [str(row["collective"]).removeprefix(f"{row['sync']} ")] if carried else []
-        rows.append([*cells, str(row.get("bottleneck", UNKNOWN)).removeprefix("link ")])
+        rows.append([*cells, held_up_by(row) or UNKNOWN])
     return table(columns, rows, width)
 
 

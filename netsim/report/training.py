@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from netsim.report.points import expanded, label, split, varying_columns
-from netsim.report.text import Column, nbytes, ratio, seconds, table
+from netsim.report.points import expanded, held_up_by, label, split, varying_columns
+from netsim.report.text import UNKNOWN, Column, nbytes, ratio, seconds, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,8 +90,7 @@ def training_summary(runs: pd.DataFrame, width: int = 120) -> str:
         heading += f" ({first['workload']}, {first['workers']} workers, target: {goal} {first['target']:g})"
         rivals = part["optimizer"].nunique() > 1
         lines = _block(ordered, goal, width, float(first["time_to_target_s"]) if rivals else None)
-        note = [f"  the first: {named(part).iloc[0]}; steps: against those of each optimizer without compression"]
-        blocks.append("\n".join([heading, *lines, *(note if rivals else [])]))
+        blocks.append("\n".join([heading, *lines, *(_notes(part) if rivals else [])]))
     warnings = [
         wrapped
         for line in disagreements(runs)
@@ -101,42 +100,46 @@ def training_summary(runs: pd.DataFrame, width: int = 120) -> str:
 
 
 def _block(part: pd.DataFrame, goal: str, width: int, first_s: float | None) -> list[str]:
-    """Return the lines of a table; `first_s` is the time that unlike trainings are held against, not each one's own."""
-    compared = part["speedup_to_target_x"].notna().any() or part["speedup_x"].notna().any()
-    columns = [
-        Column("training", words=True), Column("target", words=True), Column("time to|target"),
-        Column("updates"), Column("epochs"), Column(f"best|{goal.split()[-1]}"), Column("sent a|turn"),
-        Column("simulated"),
-    ]  # fmt: skip
-    if compared:
-        target = "speedup to|target" if first_s is None else "against|the first"
-        columns[3:3] = [Column(target), Column("speedup|of steps")]
-    rows = []
-    for name, (_, row) in zip(named(part), part.iterrows(), strict=True):
-        cells = _cells(name, row)
-        if compared:
-            own_s = float(row["time_to_target_s"]) or float("nan")
-            target_x = float(row["speedup_to_target_x"]) if first_s is None else first_s / own_s
-            cells[3:3] = [ratio(target_x), ratio(float(row["speedup_x"]))]
-        rows.append(cells)
-    for spare in ("simulated", "updates"):  # rather than a name that cannot be told from another
-        if max(map(len, table(columns, rows, width=1000))) > width:
-            place = next(place for place, column in enumerate(columns) if column.heading == spare)
-            columns.pop(place)
-            for cells in rows:
-                cells.pop(place)
-    return table(columns, rows, width)
+    """Return the lines of a table; `first_s` is the time that unlike trainings are held against, not each one's own.
+
+    Comparisons are left out where there is nothing to compare, and what can be spared where names would be cut.
+    """
+    compared = {"speedup to|target": part["speedup_to_target_x"], "speedup|of steps": part["speedup_x"]}
+    if first_s is not None:
+        own_s = part["time_to_target_s"].replace(0.0, float("nan"))
+        compared = {"against|the first": first_s / own_s, "speedup|of steps": part["speedup_x"]}
+    columns: dict[Column, list[str]] = {
+        Column("training", words=True): list(named(part)),
+        Column("target", words=True): [_STATUS[one] for one in part["status"]],
+        Column("time to|target"): [seconds(one) for one in part["time_to_target_s"]],
+        **{Column(name): [ratio(one) for one in values] for name, values in compared.items() if values.notna().any()},
+        Column("updates"): [_number(one) for one in part["steps_to_target"]],
+        Column("epochs"): [_number(one) for one in part["epochs_to_target"]],
+        Column(f"best|{goal.split()[-1]}"): [f"{one:.3g}" for one in part["best"]],
+        Column("sent a|turn"): [nbytes(one) for one in part["wire_bytes_per_worker"]],
+        Column("simulated"): [seconds(one) for one in part["total_s"]],
+        Column("held up by", words=True): [held_up_by(row) or UNKNOWN for _, row in part.iterrows()],
+    }
+    for spare in ("simulated", "held up by", "updates"):
+        if max(map(len, _lines(columns, 1000))) > width:
+            columns = {column: cells for column, cells in columns.items() if column.heading != spare}
+    return _lines(columns, width)
 
 
-def _cells(name: str, row: pd.Series[Any]) -> list[str]:
-    def number(value: float) -> str:
-        return "-" if pd.isna(value) else f"{value:.4g}"
+def _notes(part: pd.DataFrame) -> list[str]:
+    """Return the line that says what unlike trainings are held against, where they are."""
+    target = "" if pd.isna(part["time_to_target_s"].iloc[0]) else f"the first: {named(part).iloc[0]}"
+    steps = "steps: against those of each optimizer without compression" if part["speedup_x"].notna().any() else ""
+    said = "; ".join(one for one in (target, steps) if one)
+    return [f"  {said}"] if said else []
 
-    return [
-        name, _STATUS[row["status"]], seconds(float(row["time_to_target_s"])),
-        number(row["steps_to_target"]), number(row["epochs_to_target"]), f"{row['best']:.3g}",
-        nbytes(float(row["wire_bytes_per_worker"])), seconds(float(row["total_s"])),
-    ]  # fmt: skip
+
+def _lines(columns: dict[Column, list[str]], width: int) -> list[str]:
+    return table(list(columns), zip(*columns.values(), strict=True), width)
+
+
+def _number(value: float) -> str:
+    return UNKNOWN if pd.isna(value) else f"{value:.4g}"
 
 
 def disagreements(runs: pd.DataFrame) -> list[str]:

@@ -16,6 +16,7 @@ from netsim.engine.simulate import simulate
 from netsim.errors import ScenarioErrors
 from netsim.network.flow_network import FlowNetwork
 from netsim.scenario.dump import dump_yaml
+from netsim.report.training import training_summary
 from netsim.scenario.load import parse_text
 
 TEXT = """
@@ -121,6 +122,62 @@ def test_a_synchronous_round_takes_what_its_parts_take() -> None:
     rounds = result.steps["end_s"] - result.steps["begin_s"]
     link_s = (2 * 6 * 4) / 125e6  # of one message; the slowest worker pushes alone
     assert rounds.to_numpy() == pytest.approx(400 * 20e-6 + 2 * 100e-6 + link_s + 4 * link_s, rel=1e-6)
+
+
+PARTS = ["compute_s", "encode_s", "exposed_comm_s", "decode_s", "optimizer_s", "lost_s"]
+
+
+def test_the_parts_of_a_synchronous_turn_are_means_over_workers() -> None:
+    """Epochs last from once to twice as long, in equal ratios; who is first waits for the slowest."""
+    result, row = run(SYNC, network="analytic", cost="free", spread=2, epochs=3, target=1e-9)
+    turns = result.steps["end_s"] - result.steps["begin_s"]
+    computing_s = 400 * 10e-6 * np.mean([2 ** (worker / 3) for worker in range(4)])
+    assert row["compute_s"] == pytest.approx(computing_s, rel=1e-9)
+    assert row["exposed_comm_s"] == pytest.approx(turns.mean() - computing_s, rel=1e-9)
+    assert row[PARTS].sum() == pytest.approx(row["step_time_s"], rel=1e-12)
+    assert row["lost_s"] == row["staleness_mean"] == 0.0
+    assert row["step_time_s"] * len(turns) == pytest.approx(row["total_s"], rel=1e-9)
+    assert row["bottleneck"] == "compute"
+
+
+def test_the_parts_of_an_asynchronous_turn_are_a_workers_own() -> None:
+    """Alone a worker pulls and pushes 2 d floats through two links each, and never waits."""
+    result, row = run("{kind: asgd, lr: 0.01, batch: 10}", workers=1, cost="free", epochs=3, target=1e-9)
+    turns, way_s = len(result.steps), 6 * 4 / 125e6 + 100e-6
+    assert row["compute_s"] == pytest.approx(10 * 10e-6, rel=1e-9)
+    assert row["comm_s"] == row["exposed_comm_s"] == pytest.approx((2 * turns - 1) / turns * way_s, rel=1e-6)
+    assert row["step_time_s"] * turns == pytest.approx(row["total_s"], rel=1e-9)
+    assert row["bottleneck"] == "latency"
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "features", "gradient_time", "spread", "held_up"),
+    [
+        ("asgd", 6, "1 us", 1, "latency"),
+        ("asgd", 6, "10 ms", 1, "compute"),
+        ("asgd", 30000, "1 us", 1, "link switch->server0"),  # all 4 pushes, of 1 ms each, share it
+        ("asgd, bound: 0", 6, "1 ms", 100, "stragglers"),  # the slowest computes for 100 ms, the others 1, 5 and 22
+    ],
+)
+def test_what_holds_up_workers_that_meet_at_a_server(
+    optimizer: str, features: int, gradient_time: str, spread: float, held_up: str
+) -> None:
+    text = f"""
+topology: {{kind: star, workers: 4, bandwidth: 1 Gbit/s, latency: 100 us}}
+network: {{kind: flow, transport: ideal}}
+workload: {{kind: ridge, samples: 4, features: {features}}}
+sync: parameter_server
+cost: free
+train:
+  optimizer: {{kind: {optimizer}, lr: 1.0e-6}}
+  max_epochs: 10
+  gradient_time: {gradient_time}
+  speed_spread: {spread}
+"""
+    (one,) = parse_text(text)
+    row = simulate(one).runs.iloc[0]
+    assert row["bottleneck"] == held_up
+    assert row[PARTS].sum() == pytest.approx(row["step_time_s"], rel=1e-12)
 
 
 MACHINES = """
@@ -287,3 +344,22 @@ def test_a_run_writes_curves_table_and_figures(tmp_path, capsys) -> None:
     assert {file.name for file in (out / "plots").iterdir()} == {"curves.png", "time_to_target.png"}
     curve = pd.read_parquet(out / "curves.parquet")
     assert curve["relative_gradient_norm"].iloc[-1] <= 0.1 < curve["relative_gradient_norm"].iloc[0]
+
+
+def test_the_table_says_who_is_first_and_what_holds_everyone_up() -> None:
+    """A first one that misses the target is nothing to be held against."""
+    rows = [run(one, epochs=20, target=1e-3)[0].runs for one in (SYNC, ASYNC, "{kind: easgd, lr: 0.1, steps: 100}")]
+    told = training_summary(pd.concat(rows, ignore_index=True))
+    lines = {line.split()[0].split("(")[0]: line for line in told.splitlines()}
+    first_s, second_s = (one["time_to_target_s"].iloc[0] for one in rows[:2])
+    assert f" {first_s / second_s:.2f}x " in lines["central_vr_async"]
+    assert " 1.00x " in lines["central_vr_sync"]
+    assert all(lines[kind].endswith("  compute") for kind in ("central_vr_sync", "central_vr_async", "easgd"))
+    assert told.endswith("the first: central_vr_sync")
+    told = training_summary(pd.concat(rows[::-1], ignore_index=True))
+    assert "the first" not in told
+
+
+def test_a_training_that_makes_no_step_has_no_times() -> None:
+    row = run(SYNC, target=10)[1]
+    assert (row["status"], row["bottleneck"], row["total_s"]) == ("target", "", 0.0)
