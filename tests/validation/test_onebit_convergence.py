@@ -5,8 +5,9 @@ Published, BERT-Large: LAMB 1.362 and 1-bit Adam 1.504 at batch 16K; LAMB 1.451,
 compress gradients instead of momentum was slower by far, without a figure (appendix A.4). Here: a transformer of one
 layer, batches of 2,048 bytes, 1,500 steps, a sixth of them warm-up, bounds of the factors as published, and for each
 the best of three learning rates half a decade apart. As in the paper, the variance remembers as long as the warm-up
-lasts: 1 / (1 - beta2) steps. There all factors are at their upper bound when warm-up ends. Where they can grow, at a
-larger batch and with the published learning rate over a training, is what frozen ones cost.
+lasts: 1 / (1 - beta2) steps. There all factors are at their upper bound when warm-up ends. What frozen ones cost shows
+where they can grow: at a larger batch, with the published learning rate over a training, its peak between the best and
+one too low to get anywhere.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import pytest
 import netsim
 from netsim.engine.learn import learn
 
-STEPS, WARM_UP, POINTS = {"onebit-lamb": 1500, "onebit-lamb-large-batch": 750}, 1 / 6, 30
+STEPS, WARM_UP, POINTS = {"onebit-lamb": 1500, "onebit-lamb-large-batch": 990}, 1 / 6, 30
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 
@@ -78,13 +79,26 @@ def test_with_factors_at_their_bound_the_naive_variant_follows_as_well() -> None
     assert np.abs(apart("onebit_lamb", corrected=False)).max() <= 0.02
 
 
+SEEDS = range(3)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_where_factors_grow_the_naive_variant_is_worse(seed: int) -> None:
-    """Published at the end: 1.443 and 1.494 for LAMB's 1.451, so 1-bit LAMB within 2 %, and "basic 1-bit" 3 % above."""
-    of = {"name": "onebit-lamb-large-batch", "seed": seed}
-    follows, naive = (apart("onebit_lamb", corrected, **of) for corrected in (True, False))
-    late = slice(-8, None)  # 200 steps
-    assert np.abs(follows[late]).max() <= 0.02
-    assert (naive > follows)[late].all()
-    assert naive[-1] > 0.02
+@pytest.mark.parametrize("seed", SEEDS)
+def test_where_factors_grow_one_bit_lamb_follows_lamb_all_the_way(seed: int) -> None:
+    assert np.abs(apart("onebit_lamb", **_growing(seed))).max() <= 0.02
+
+
+@pytest.mark.slow
+def test_where_factors_grow_the_naive_variant_is_worse() -> None:
+    """Published at the end: 1.494 for LAMB's 1.451, 3 % above, where 1-bit LAMB is 0.6 % below. Every seed agrees."""
+    follows, naive = (
+        np.array([apart("onebit_lamb", corrected, **_growing(seed)) for seed in SEEDS]) for corrected in (True, False)
+    )
+    assert (naive.mean(axis=1) > follows.mean(axis=1)).all()
+    assert naive[:, -1].mean() > 0.01
+    late = slice(-15, None)  # the second half of training
+    assert (naive.mean(axis=0) > follows.mean(axis=0))[late].all()
+
+
+def _growing(seed: int) -> dict[str, Any]:
+    return {"name": "onebit-lamb-large-batch", "seed": seed}
