@@ -15,8 +15,8 @@ from netsim.cli import main
 from netsim.engine.simulate import simulate
 from netsim.errors import ScenarioErrors
 from netsim.network.flow_network import FlowNetwork
-from netsim.scenario.dump import dump_yaml
 from netsim.report.training import training_summary
+from netsim.scenario.dump import dump_yaml
 from netsim.scenario.load import parse_text
 
 TEXT = """
