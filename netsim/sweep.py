@@ -78,7 +78,7 @@ def sweep(
         engine: what runs the points, netsim's own unless given.
 
     Raises:
-        InputError: no points, no jobs, nothing to resume, or a folder that holds something and is not to be resumed.
+        InputError: no points, no jobs, no engine, nothing to resume, or a folder that holds something and is not to be resumed.
         NetsimError: the first point that failed, named; finished ones are kept.
     """
     scenarios = list(scenarios) if isinstance(scenarios, Iterator) else scenarios
@@ -86,6 +86,8 @@ def sweep(
     if resume and out is None:
         raise InputError("there is nothing to resume without a folder", "give `out`, the folder of the earlier run")
     engine = engine or simulation()
+    if not isinstance(engine, Engine):
+        raise InputError(f"{shown(engine)} is no engine", "leave it out for netsim's own, or give a netsim.sweep.Engine")
     if out is None:
         done = _run(engine, scenarios, range(len(scenarios)), jobs, progress, [""] * len(scenarios), None)
         return _table([done[index] for index in range(len(scenarios))])

@@ -142,6 +142,7 @@ def test_a_wrong_input_is_one_error_with_its_remedy(call, said):
         ({"jobs": True}, "jobs is True"),
         ({"jobs": np.int64(0)}, "give 1 or more"),
         ({"out": 3}, "out: 3 is no path"),
+        ({"engine": 3}, "3 is no engine"),
         ({"resume": True}, "nothing to resume without a folder"),
     ],
 )

@@ -110,7 +110,7 @@ class OverTcp(Transport):
 class Tcp(OverTcp):
     """TCP over Ethernet: 1,448 payload bytes in 1,538 on the wire, and the host's work for every message.
 
-    The efficiency is that of full segments of a 1,500-byte MTU with timestamps. The overhead of 25 us a message is a
+    The efficiency is that of full segments of a 1,500-byte MTU with timestamps. The overhead of 25 us a message is an
     assumption between a loopback send and a loaded host that no source confirms: `netsim probe` measures yours. The
     window is half of Linux' receive buffer of 6 MiB: a pair of hosts moves at most `sockets` x min(`cap`, `window` /
     round-trip time). Connections are warm: there is no slow start.

@@ -287,6 +287,7 @@ def test_explain_says_where_the_time_goes_and_what_matters(at_home, capsys):
         "latency /2",
         "compute x2 faster",
         "free coding",
+        "sockets x2",
         "ideal transport",
     }
     # 100 Mbit/s: the network is the bottleneck, so its bandwidth matters most; coding is free already.
@@ -307,6 +308,7 @@ def test_explain_names_a_window_where_no_link_is_full(at_home, capsys):
     change = {one["what"]: one["change"] for one in point["changes"]}
     assert "bottleneck: window worker0->worker1" in said.err
     assert abs(change["bandwidth x2"]) < 1e-3
+    assert change["sockets x2"] == pytest.approx(-0.5, abs=0.05)
     assert change["ideal transport"] < -0.5
 
 
