@@ -78,16 +78,17 @@ def sweep(
         engine: what runs the points, netsim's own unless given.
 
     Raises:
-        InputError: no points, no jobs, no engine, nothing to resume, or a folder that holds something and is not to be resumed.
+        InputError: no points, no jobs, no engine, nothing to resume, or a folder that holds something and is not to be
+            resumed.
         NetsimError: the first point that failed, named; finished ones are kept.
     """
     scenarios = list(scenarios) if isinstance(scenarios, Iterator) else scenarios
     jobs = _check(scenarios, jobs)
     if resume and out is None:
         raise InputError("there is nothing to resume without a folder", "give `out`, the folder of the earlier run")
-    engine = engine or simulation()
+    engine = simulation() if engine is None else engine
     if not isinstance(engine, Engine):
-        raise InputError(f"{shown(engine)} is no engine", "leave it out for netsim's own, or give a netsim.sweep.Engine")
+        raise InputError(f"{shown(engine)} is no engine", "leave it out, or give a netsim.sweep.Engine")
     if out is None:
         done = _run(engine, scenarios, range(len(scenarios)), jobs, progress, [""] * len(scenarios), None)
         return _table([done[index] for index in range(len(scenarios))])

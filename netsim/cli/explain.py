@@ -72,15 +72,16 @@ def explain(scenario: Scenario) -> Explanation:
 
 def _variants(scenario: Scenario, timing: Timing, busiest: str) -> list[tuple[str, Scenario, Timing]]:
     """Return (what was changed, scenario, timing) with one input better than it is."""
-    limits = scenario.transport.cap, scenario.transport.window
-    more_sockets = replace(scenario.transport, sockets=2 * scenario.transport.sockets)
+    transport: Any = scenario.transport
+    limited = transport.cap is not None or transport.window is not None
+    doubled = [replace(scenario, transport=replace(transport, sockets=2 * transport.sockets))] if limited else []
     return [
         ("bandwidth x2", replace(scenario, topology=_Scaled(inner=scenario.topology, bandwidth=2.0)), timing),
         (f"{busiest} x2", replace(scenario, topology=_Scaled(inner=scenario.topology, link=busiest)), timing),
         ("latency /2", replace(scenario, topology=_Scaled(inner=scenario.topology, latency=0.5)), timing),
         ("compute x2 faster", scenario, faster(timing, 2.0)),
         ("free coding", replace(scenario, cost=costs.get("free")()), timing),
-        *([] if limits == (None, None) else [("sockets x2", replace(scenario, transport=more_sockets), timing)]),
+        *(("sockets x2", one, timing) for one in doubled),
         ("ideal transport", replace(scenario, transport=transports.get("ideal")()), timing),
     ]
 
