@@ -70,7 +70,7 @@ def bottleneck(
     for one in sent:
         for rounds in _plans(one, held.links):
             held.add(rounds, one.times)
-    return _most(held, mean, waits_s, _loses(scenario))
+    return _most(held, mean, waits_s, _loses(scenario, scenario.network.delays))
 
 
 def bottleneck_of(
@@ -78,11 +78,12 @@ def bottleneck_of(
     plans: Iterable[tuple[Sequence[Round], float]],
     state: LinkState,
     mean: Mapping[str, float],
-    lost_to: str | None = None,
+    *,
+    meet: bool,
 ) -> str:
     """Return the name of what holds steps up whose plans are known, each with how often the mean step sends it.
 
-    What exchanges take longer than alone goes to `lost_to`: with `link`, to others on the way, so to the fullest link.
+    Where plans `meet` others on the way, what they take longer than alone goes to the fullest link.
     """
     largest = max(PARTS, key=lambda part: mean[part])
     if largest != "exposed_comm_s":
@@ -90,7 +91,7 @@ def bottleneck_of(
     held = HeldUp(scenario, state)
     for rounds, times in plans:
         held.add(rounds, times)
-    return _most(held, mean, mean["comm_wait_s"], _loses(scenario) if lost_to is None else lost_to)
+    return _most(held, mean, mean["comm_wait_s"], _loses(scenario, "link" if meet else scenario.network.delays))
 
 
 def _most(held: HeldUp, mean: Mapping[str, float], waits_s: float, lost_to: str) -> str:
@@ -116,10 +117,9 @@ def _parts(exchange: Exchange, coding: Coding, bucket: int) -> list[Exchange]:
     return [exchange.part(piece) for piece in coding.pieces(bucket)]
 
 
-def _loses(scenario: Scenario) -> str:
-    """Return what exchanges lose time to that no closed form knows, or nothing."""
-    named = [one.delays for one in scenario.conditions if one.delays]
-    return named[0] if named else scenario.network.delays
+def _loses(scenario: Scenario, otherwise: str) -> str:
+    """Return which condition exchanges lose time to that no closed form knows, or what they lose it to otherwise."""
+    return next((one.delays for one in scenario.conditions if one.delays), otherwise)
 
 
 class HeldUp:

@@ -136,8 +136,9 @@ def _result(
 
 def _row(scenario: Scenario, train: Train, record: TrainRecord) -> dict[str, Any]:
     mean = dict.fromkeys(PARTS, 0.0) | record.parts | {"exposed_comm_s": record.parts["comm_s"]}
-    # Who does not wait for others meets them on the way, which is what is not said by each one's own plans.
-    lost_to = "link" if isinstance(train.optimizer, Asynchronous) else None
+    # Who does not wait for others meets them on the way, of which nobody's own plans know.
+    meet = isinstance(train.optimizer, Asynchronous)
+    plans, state = record.plans, record.link_state
     last, reached = record.curve[-1], record.status == "target"
     values = np.array([one[GOALS[train.target_of]] for one in record.curve])
     return {
@@ -150,7 +151,7 @@ def _row(scenario: Scenario, train: Train, record: TrainRecord) -> dict[str, Any
         "total_s": record.total_s,
         "step_time_s": sum(mean[part] for part in PARTS),
         "comm_s": mean["comm_s"],
-        "bottleneck": bottleneck_of(scenario, record.plans, record.link_state, mean, lost_to) if record.updates else "",
+        "bottleneck": bottleneck_of(scenario, plans, state, mean, meet=meet) if record.updates else "",
     } | {part: mean[part] for part in PARTS}
 
 

@@ -123,7 +123,7 @@ class Training:
             self.env.run(until=self.train.until)
             progress.stop("until")
         count = max(len(self.updates), 1)
-        parts = dict(zip(_SPENT, (self._spent_s / count).tolist(), strict=True))
+        parts = dict(zip(_SPENT, np.maximum(self._spent_s / count, 0.0).tolist(), strict=True))
         return TrainRecord(
             progress.curve,
             self.updates,
