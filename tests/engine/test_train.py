@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -178,6 +179,50 @@ train:
     row = simulate(one).runs.iloc[0]
     assert row["bottleneck"] == held_up
     assert row[PARTS].sum() == pytest.approx(row["step_time_s"], rel=1e-12)
+
+
+TIMES = """
+topology: {{kind: star, workers: {workers}, bandwidth: {gbits} Gbit/s, latency: {latency} us}}
+network: {{kind: flow, transport: {{kind: tcp, overhead: {overhead} us}}}}
+workload: {{kind: ridge, samples: 4, features: {features}}}
+sync: {sync}
+train: {{optimizer: {{kind: {optimizer}, lr: 1.0e-7}}, max_epochs: 5, gradient_time: {gradient} us}}
+"""
+
+
+@pytest.mark.parametrize("features", [6, 20000])
+@pytest.mark.parametrize("gradient", [0.1, 1000])
+@pytest.mark.parametrize("overhead", [1, 200])
+@pytest.mark.parametrize(
+    ("optimizer", "sync"), [("asgd", "parameter_server"), ("central_vr_sync", "ring"), ("ps_svrg", "parameter_server")]
+)
+def test_without_what_holds_it_up_a_training_is_shorter_than_without_anything_else(
+    features: int, gradient: float, overhead: float, optimizer: str, sync: str
+) -> None:
+    given = {
+        "workers": 12,
+        "gbits": 1,
+        "latency": 50,
+        "features": features,
+        "gradient": gradient,
+        "overhead": overhead,
+        "optimizer": optimizer,
+        "sync": sync,
+    }
+
+    def row(**changes: float) -> Any:
+        (one,) = parse_text(TIMES.format(**(given | changes)))
+        return simulate(one).runs.iloc[0]
+
+    named = row()["bottleneck"].split()[0]
+    without = {
+        "link": row(gbits=1e6)["total_s"],
+        "latency": row(latency=1e-6)["total_s"],
+        "overhead": row(overhead=1e-6)["total_s"],
+    }
+    least = min(without, key=lambda one: without[one])
+    computed_s = row(gradient=1e-6)["total_s"]
+    assert named == ("compute" if computed_s < without[least] else least)
 
 
 MACHINES = """
