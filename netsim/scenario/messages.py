@@ -37,8 +37,13 @@ def unknown(cls: type, fields: Fields, name: str, registry: Registry[Any] | None
         return f"unknown key {name!r}", closest(name, valid)
     kind = getattr(cls, "kind", cls.__name__)
     others = [one for one in registry if name in fields_of(registry.get(one)).names]
-    hint = f"it is a key of {registry.kind} {' and '.join(others)}; " if others else ""
+    hint = f"it is a key of {registry.kind} {_few(others)}; " if others else ""
     return f"unknown key {name!r} of {registry.kind} {kind!r}", hint + closest(name, valid)
+
+
+def _few(names: list[str], most: int = 4) -> str:
+    shown = names if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} others"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if shown[1:] else shown)
 
 
 def described(detail: Any, hint: Any) -> tuple[str, str]:

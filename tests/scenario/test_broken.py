@@ -44,6 +44,12 @@ CASES = [
         2,
         ("topology.hop_latency: unknown key", "it is a key of topology gpu_cluster"),
     ),
+    Broken(
+        "a key of many other kinds",
+        HEAD + "train: {optimizer: {kind: easgd, batch: 16}}",
+        3,
+        ("unknown key 'batch' of optimizer 'easgd'", "it is a key of optimizer sgd, momentum, adam and "),
+    ),
     Broken("a key of a section at the top", HEAD + "bandwidth: 1 Gbit/s", 3, ("write it under `topology:`",)),
     Broken("transport at the top", HEAD + "transport: tcp", 3, ("unknown key 'transport'", "under `network:`")),
     Broken(
