@@ -21,7 +21,7 @@ from netsim.record.result import PARTS
 from netsim.sync.parameter_server import ParameterServer
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,17 +63,17 @@ def bottleneck(
         mean: the seconds of the mean step.
         waits_s: those of its exposed communication in which workers wait for slower ones.
     """
-    largest = max(PARTS, key=lambda part: mean[part])
-    if largest != "exposed_comm_s":
-        return largest.removesuffix("_s")
-    held = HeldUp(scenario, state)
-    for one in sent:
-        for rounds in _plans(one, held.links):
-            held.add(rounds, one.times)
-    return _most(held, mean, waits_s, _loses(scenario, scenario.network.delays))
+    return _named(
+        scenario,
+        lambda links: ((rounds, one.times) for one in sent for rounds in _plans(one, links)),
+        state,
+        mean,
+        waits_s,
+        scenario.network.delays,
+    )
 
 
-def bottleneck_of(
+def bottleneck_of_plans(
     scenario: Scenario,
     plans: Iterable[tuple[Sequence[Round], float]],
     state: LinkState,
@@ -85,19 +85,28 @@ def bottleneck_of(
 
     Where plans `meet` others on the way, what they take longer than alone goes to the fullest link.
     """
+    otherwise = "link" if meet else scenario.network.delays
+    return _named(scenario, lambda _: plans, state, mean, mean["comm_wait_s"], otherwise)
+
+
+def _named(
+    scenario: Scenario,
+    plans: Callable[[Links], Iterable[tuple[Sequence[Round], float]]],
+    state: LinkState | None,
+    mean: Mapping[str, float],
+    waits_s: float,
+    otherwise: str,
+) -> str:
+    """Return the name; what plans take longer than they alone would goes to a condition that delays, or `otherwise`."""
     largest = max(PARTS, key=lambda part: mean[part])
     if largest != "exposed_comm_s":
         return largest.removesuffix("_s")
     held = HeldUp(scenario, state)
-    for rounds, times in plans:
+    for rounds, times in plans(held.links):
         held.add(rounds, times)
-    return _most(held, mean, mean["comm_wait_s"], _loses(scenario, "link" if meet else scenario.network.delays))
-
-
-def _most(held: HeldUp, mean: Mapping[str, float], waits_s: float, lost_to: str) -> str:
-    share = min(max(waits_s / mean["exposed_comm_s"], 0.0), 1.0)
+    lost_to = next((one.delays for one in scenario.conditions if one.delays), otherwise)
     lost_s = mean["comm_s"] - mean["comm_wait_s"] - held.total_s
-    return held.most(share, lost_to, max(lost_s, 0.0))
+    return held.most(min(max(waits_s / mean["exposed_comm_s"], 0.0), 1.0), lost_to, max(lost_s, 0.0))
 
 
 def _plans(sent: Sent, links: Links) -> Iterator[Sequence[Round]]:
@@ -115,11 +124,6 @@ def _parts(exchange: Exchange, coding: Coding, bucket: int) -> list[Exchange]:
     if isinstance(exchange.sync, ParameterServer):
         return [exchange]
     return [exchange.part(piece) for piece in coding.pieces(bucket)]
-
-
-def _loses(scenario: Scenario, otherwise: str) -> str:
-    """Return which condition exchanges lose time to that no closed form knows, or what they lose it to otherwise."""
-    return next((one.delays for one in scenario.conditions if one.delays), otherwise)
 
 
 class HeldUp:

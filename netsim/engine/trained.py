@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netsim.engine.bottleneck import bottleneck_of
+from netsim.engine.bottleneck import bottleneck_of_plans
 from netsim.engine.coding import assumed
 from netsim.engine.learned import best_of, compared, curve, learned_row
 from netsim.engine.measure import one_thread
@@ -151,7 +151,7 @@ def _row(scenario: Scenario, train: Train, record: TrainRecord) -> dict[str, Any
         "total_s": record.total_s,
         "step_time_s": sum(mean[part] for part in PARTS),
         "comm_s": mean["comm_s"],
-        "bottleneck": bottleneck_of(scenario, plans, state, mean, meet=meet) if record.updates else "",
+        "bottleneck": bottleneck_of_plans(scenario, plans, state, mean, meet=meet) if record.updates else "",
     } | {part: mean[part] for part in PARTS}
 
 

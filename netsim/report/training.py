@@ -104,10 +104,10 @@ def _block(part: pd.DataFrame, goal: str, width: int, first_s: float | None) -> 
 
     Comparisons are left out where there is nothing to compare, and what can be spared where names would be cut.
     """
-    compared = {"speedup to|target": part["speedup_to_target_x"], "speedup|of steps": part["speedup_x"]}
+    heading, target_x = "speedup to|target", part["speedup_to_target_x"]
     if first_s is not None:
-        own_s = part["time_to_target_s"].replace(0.0, float("nan"))
-        compared = {"against|the first": first_s / own_s, "speedup|of steps": part["speedup_x"]}
+        heading, target_x = "against|the first", first_s / part["time_to_target_s"].replace(0.0, float("nan"))
+    compared = {heading: target_x, "speedup|of steps": part["speedup_x"]}
     columns: dict[Column, list[str]] = {
         Column("training", words=True): list(named(part)),
         Column("target", words=True): [_STATUS[one] for one in part["status"]],

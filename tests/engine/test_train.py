@@ -181,6 +181,26 @@ train:
     assert row[PARTS].sum() == pytest.approx(row["step_time_s"], rel=1e-12)
 
 
+@pytest.mark.parametrize(("optimizer", "share"), [("central_vr_sync, lr: 0.001", 4), ("asgd, lr: 0.001, batch: 10", 1)])
+def test_what_a_device_that_is_down_costs_is_told(optimizer: str, share: int) -> None:
+    """20 ms of one worker: of a turn of all four it is a fourth, else of its own turn."""
+    text = TEXT.format(
+        workers=4,
+        network="flow",
+        problem="ridge",
+        cost="documented",
+        target=1e-9,
+        spread=1,
+        optimizer=f"{{kind: {optimizer}}}",
+        epochs=10,
+    )
+    (one,) = parse_text(text + "conditions: [{kind: node_failure, nodes: [worker1], at: 10 ms, duration: 20 ms}]\n")
+    result = simulate(one)
+    row = result.runs.iloc[0]
+    assert row["lost_s"] * len(result.steps) == pytest.approx(20e-3 / share, rel=1e-6)
+    assert row[PARTS].sum() == pytest.approx(row["step_time_s"], rel=1e-12)
+
+
 TIMES = """
 topology: {{kind: star, workers: {workers}, bandwidth: {gbits} Gbit/s, latency: {latency} us}}
 network: {{kind: flow, transport: {{kind: tcp, overhead: {overhead} us}}}}
